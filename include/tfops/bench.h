@@ -1,0 +1,56 @@
+/*
+ * Benchmarks: an operator's time beside the copy roof (the better of cuMemcpyAsync and a copy kernel
+ * moving the same bytes), and the host's cost of a launch, in one interleaved run.
+ */
+#ifndef TFOPS_BENCH_H
+#define TFOPS_BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tfops/engine.h>
+#include <tfops/plan.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tfops_bench_options {
+    size_t size;
+    double interval;  /* relative half width of the 95% interval aimed at; 0: 0.01 */
+    double budget_s;  /* 0: 5 */
+    uint64_t seed;
+};
+
+/* Medians over a CUDA graph of repeats, inputs rotated past 3× L2, random data; nanoseconds. */
+struct tfops_bench_result {
+    size_t size;
+    double tuned_ns, tuned_low_ns, tuned_high_ns; /* what the engine's caches choose */
+    double default_ns;                            /* the spec's default config */
+    double generic_ns;                            /* the generic variant */
+    double copy_kernel_ns, copy_memcpy_ns, roof_ns;
+    double ratio;       /* roof over tuned: 1 is the speed of a copy */
+    uint64_t bytes;     /* read and written */
+    uint32_t samples;
+    int32_t sm_clock_mhz, memory_clock_mhz; /* 0 unknown */
+    char source[16];    /* of the tuned plan: "record", "nearest", "default" */
+    char config[512];
+};
+enum tfops_status tfops_bench(struct tfops_engine *engine, const struct tfops_problem *problem,
+    const struct tfops_bench_options *options, struct tfops_bench_result *ret_result);
+
+/* Host time per call in nanoseconds: medians over interleaved batches. */
+struct tfops_bench_launch_result {
+    size_t size;
+    double raw_ns;    /* cuLaunchKernel of the plan's function with ready parameters */
+    double plan_ns;   /* tfops_plan_launch */
+    double lookup_ns; /* tfops_launch */
+    double plan_over_raw_ns, lookup_over_raw_ns; /* medians of paired differences */
+    uint32_t batches, calls_per_batch;
+};
+enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
+    const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,122 @@
+/*
+ * The engine: one device, its operators, its caches and its loaded kernels.
+ *
+ * Threads: an engine may be used from any number of threads at once. After fork() every call in the
+ * child returns TFOPS_E_FORKED and touches neither CUDA nor SQLite.
+ */
+#ifndef TFOPS_ENGINE_H
+#define TFOPS_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tfops/spec.h>
+#include <tfops/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tfops_engine;
+
+/* What a launch does for a key that nothing was prepared for. */
+enum tfops_miss_policy {
+    TFOPS_MISS_GENERIC = 0, /* launch the generic variant, count, log once; never compile inline */
+    TFOPS_MISS_COMPILE,     /* compile the recorded or default config inline (never in a capture) */
+    TFOPS_MISS_STRICT,      /* TFOPS_E_COLD */
+};
+
+#define TFOPS_ENGINE_UNLOAD_AT_CLOSE 1u /* unload modules at close; default: they stay loaded, so
+                                           that captured graphs survive */
+#define TFOPS_ENGINE_READ_ONLY 2u       /* never write the user's cache file */
+
+struct tfops_engine_options {
+    size_t size;
+    /* "cuda:0" … "cuda:N", "cpu", "arch:sm_90a" (compiles for it, cannot launch), or NULL: cuda:0
+     * where libcuda finds a GPU, else cpu. */
+    const char *device;
+    /* The user's cache file. NULL: $TFOPS_CACHE, else $XDG_CACHE_HOME/tfops/cache.db, else
+     * ~/.cache/tfops/cache.db. "": no file, nothing is remembered. */
+    const char *cache_path;
+    /* Shipped read-only files under the user's, nearest first. */
+    const char *const *shipped_paths;
+    size_t n_shipped;
+    enum tfops_miss_policy miss_policy;
+    uint32_t flags;
+    const char *driver_path; /* libcuda; NULL: $TFOPS_LIBCUDA, else libcuda.so.1 */
+    const char *nvrtc_path;  /* NVRTC; NULL: $TFOPS_LIBNVRTC, else by the rule of DESIGN */
+    const char *worker_path; /* tfops-worker; NULL: $TFOPS_WORKER, else beside the library */
+    const char *const *plugin_paths; /* shared objects whose operators are added at open */
+    size_t n_plugins;
+    tfops_log_fn log; /* NULL: silent */
+    void *log_user;
+    /* Host allocator; both NULL: malloc and free. `alloc` returns memory aligned for any type. */
+    void *(*alloc)(void *user, size_t bytes);
+    void (*free)(void *user, void *memory);
+    void *alloc_user;
+};
+
+/*
+ * Opens an engine. Retains the device's primary context (never resets or synchronises it), loads the
+ * generic variants, opens the caches; a cache that cannot be used is logged and left out.
+ * options: NULL means all defaults. Owns nothing of it after return.
+ * Errors: TFOPS_E_ARGUMENT, TFOPS_E_UNKNOWN (device name), TFOPS_E_DRIVER, TFOPS_E_MEMORY,
+ * TFOPS_E_ABI (plug-in), TFOPS_E_FORKED.
+ */
+enum tfops_status tfops_engine_open(
+    const struct tfops_engine_options *options, struct tfops_engine **ret_engine);
+
+/* Closes; NULL is fine. Plans still held stay valid memory but must not be launched any more. */
+void tfops_engine_close(struct tfops_engine *engine);
+
+/* The device; valid as long as the engine. */
+const struct tfops_device *tfops_engine_device(const struct tfops_engine *engine);
+
+/*
+ * Adds an operator. The spec's tables are copied; its callbacks and `user` must outlive the engine.
+ * TFOPS_E_ABI for another ABI or a spec that contradicts itself (the record names the field),
+ * TFOPS_E_ARGUMENT when the name is taken.
+ */
+enum tfops_status tfops_engine_register(struct tfops_engine *engine, const struct tfops_spec *spec);
+
+/* The operator of that name, NULL when there is none; valid as long as the engine. */
+const struct tfops_spec *tfops_engine_operator(const struct tfops_engine *engine, const char *name);
+/* How many operators there are, and the i-th (NULL beyond the end). */
+size_t tfops_engine_operator_count(const struct tfops_engine *engine);
+const struct tfops_spec *tfops_engine_operator_at(const struct tfops_engine *engine, size_t i);
+
+/*
+ * Prepares problems ahead (records, binaries, modules), so that their launches hit. Compiles what is
+ * missing where NVRTC is there. Goes on after a failure; returns the first one.
+ */
+enum tfops_status tfops_engine_warm(
+    struct tfops_engine *engine, const struct tfops_problem *problems, size_t n_problems);
+
+struct tfops_engine_stats {
+    size_t size;
+    uint64_t hits;            /* launches that found their plan; counted by prepare and warm paths,
+                                 not by tfops_plan_launch */
+    uint64_t misses_unseen;   /* look-ups of a key not prepared before */
+    uint64_t misses_record;   /* prepared without any record: the default config was taken */
+    uint64_t misses_binary;   /* binary not in any cache layer */
+    uint64_t misses_capture;  /* refused because the stream was capturing */
+    uint64_t generic_plans;   /* keys served by the generic variant */
+    uint64_t compiles, compile_failures;
+    uint64_t module_loads;
+    uint64_t cache_bad_rows;  /* rows ignored for a bad digest or ABI */
+    uint64_t device_bytes;    /* memory of loaded modules, from the binaries' sizes */
+    uint64_t plans;           /* keys in the plan map */
+    uint64_t open_ns;         /* time of tfops_engine_open */
+};
+enum tfops_status tfops_engine_stats(
+    const struct tfops_engine *engine, struct tfops_engine_stats *ret_stats);
+
+/*
+ * A digest over the effective records of this engine's device (key, config, pinned binary), so that
+ * ranks of one job can compare: equal digests choose equal kernels. 32 bytes.
+ */
+enum tfops_status tfops_engine_fingerprint(const struct tfops_engine *engine, uint8_t ret_digest[32]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
