@@ -7,6 +7,7 @@
 #ifndef TFOPS_ENGINE_H
 #define TFOPS_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tfops/spec.h>
@@ -115,6 +116,51 @@ enum tfops_status tfops_engine_stats(
  * ranks of one job can compare: equal digests choose equal kernels. 32 bytes.
  */
 enum tfops_status tfops_engine_fingerprint(const struct tfops_engine *engine, uint8_t ret_digest[32]);
+
+/* ---- the platform, without an engine ---------------------------------------------------------- */
+
+struct tfops_platform {
+    size_t size;
+    char driver_path[256];
+    int32_t driver_version; /* CUDA version, e.g. 13000; 0: no libcuda */
+    char nvrtc_path[256];
+    int32_t nvrtc_version; /* 0: none */
+    bool nvml;
+    int32_t device_count;
+    char message[256]; /* why something is absent; "" when nothing is */
+};
+/* What this host has. Paths as in tfops_engine_options. Absence is not an error. */
+enum tfops_status tfops_platform_query(
+    const char *driver_path, const char *nvrtc_path, struct tfops_platform *ret_platform);
+enum tfops_status tfops_platform_device(
+    const char *driver_path, int32_t index, struct tfops_device *ret_device);
+
+/* The architectures every operator has an answer for: "sm_80" … "sm_120a". */
+size_t tfops_arch_count(void);
+const char *tfops_arch_name(size_t i); /* NULL beyond the end */
+
+/* ---- memory of the engine's device, for tools and tests ------------------------------------------ */
+
+/* Device memory on a CUDA engine, host memory on the cpu device. Copies block. Launches never
+ * allocate: these are conveniences for programs that have no allocator of their own. */
+enum tfops_status tfops_device_alloc(struct tfops_engine *engine, size_t bytes, void **ret_memory);
+void tfops_device_free(struct tfops_engine *engine, void *memory);
+enum tfops_status tfops_device_write(
+    struct tfops_engine *engine, void *to, const void *from, size_t bytes);
+enum tfops_status tfops_device_read(
+    struct tfops_engine *engine, void *to, const void *from, size_t bytes);
+/* Waits for the legacy default stream. */
+enum tfops_status tfops_device_synchronize(struct tfops_engine *engine);
+
+/* ---- configs as text ------------------------------------------------------------------------ */
+
+/* "THREADS=256 ROWS_PER_BLOCK=1", cut at `bytes`; returns the full length. "generic" for that one. */
+size_t tfops_config_format(const struct tfops_spec *spec, const struct tfops_config *config,
+    char *ret_text, size_t bytes);
+/* Sets the tunables named in "K=V K=V" or "K=V,K=V", starting from *config. TFOPS_E_UNKNOWN names
+ * the tunable, TFOPS_E_RANGE a value that is not in its table. */
+enum tfops_status tfops_config_parse(
+    const struct tfops_spec *spec, const char *text, struct tfops_config *config);
 
 #ifdef __cplusplus
 }

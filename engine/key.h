@@ -1,0 +1,31 @@
+/*
+ * Keys: the packed fixed-width key of the in-memory plan map, and the canonical texts that records
+ * are stored under. Struct memory is never digested.
+ */
+#ifndef TFOPS_ENGINE_KEY_H
+#define TFOPS_ENGINE_KEY_H
+
+#include "base/env.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <tfops/spec.h>
+
+/* Everything a plan is specific to but the dynamic extent; eight words, compared whole. */
+struct key {
+    uint64_t words[8];
+};
+_Static_assert(TFOPS_MAX_STATIC == 6, "struct key holds six static dimensions");
+
+/* `op` is the operator's index in its engine. */
+void key_make(uint16_t op, const struct tfops_problem *problem, struct key *ret_key);
+uint64_t key_hash(const struct key *key);
+bool key_equal(const struct key *a, const struct key *b);
+
+/* The static part of a problem as stored in records: "hidden=4096 dtype=f16 … align=16". */
+enum { KEY_TEXT_BYTES = 512 };
+void key_text(const struct tfops_problem *problem, char ret_text[KEY_TEXT_BYTES]);
+
+/* Index of the spec's dynamic dimension. */
+int key_dynamic_dim(const struct tfops_spec *spec);
+
+#endif
