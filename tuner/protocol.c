@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------- */
 
 void wire_writer_init(struct wire_writer *writer, const struct env *env)
 {
@@ -116,7 +116,7 @@ enum tfops_status wire_end(struct wire_writer *writer)
     return TFOPS_OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------- */
 
 void wire_reader_init(struct wire_reader *reader, const void *data, size_t bytes)
 {
@@ -190,7 +190,7 @@ bool wire_reader_done(const struct wire_reader *reader)
     return !reader->failed && reader->at == reader->n;
 }
 
-/* ---- frames ------------------------------------------------------------------------------------ */
+/* ---- frames ------------------------------------------------------------------------------ */
 
 enum wire_parse wire_parse(
     const uint8_t *data, size_t bytes, struct wire_frame *ret_frame, size_t *ret_used)
@@ -204,8 +204,10 @@ enum wire_parse wire_parse(
         return WIRE_BAD;
     if (bytes - WIRE_HEADER_BYTES < length)
         return WIRE_MORE;
-    *ret_frame = (struct wire_frame){.type = type, .tag = load_u32(data + 8),
-        .payload = data + WIRE_HEADER_BYTES, .bytes = length};
+    *ret_frame = (struct wire_frame){.type = type,
+        .tag = load_u32(data + 8),
+        .payload = data + WIRE_HEADER_BYTES,
+        .bytes = length};
     *ret_used = WIRE_HEADER_BYTES + length;
     return WIRE_FRAME;
 }
@@ -279,7 +281,7 @@ enum tfops_status wire_write(int fd, const void *data, size_t bytes)
     return TFOPS_OK;
 }
 
-/* ---- the head of every answer ------------------------------------------------------------------ */
+/* ---- the head of every answer ------------------------------------------------------------ */
 
 void wire_put_answer(struct wire_writer *writer, const struct wire_answer *answer)
 {

@@ -32,7 +32,7 @@ enum wire_type {
     WIRE_TYPE_COUNT
 };
 
-/* ---- writing: failures (memory) are sticky, check once --------------------------------------- */
+/* ---- writing: failures (memory) are sticky, check once ----------------------------------- */
 
 struct wire_writer {
     const struct env *env;
@@ -44,7 +44,8 @@ void wire_writer_init(struct wire_writer *writer, const struct env *env);
 void wire_writer_release(struct wire_writer *writer);
 /* Starts a frame (dropping what was there) and ends it: its length is filled in. */
 void wire_begin(struct wire_writer *writer, enum wire_type type, uint32_t tag);
-enum tfops_status wire_end(struct wire_writer *writer); /* TFOPS_E_MEMORY, TFOPS_E_RANGE (too long) */
+enum tfops_status wire_end(
+    struct wire_writer *writer); /* TFOPS_E_MEMORY, TFOPS_E_RANGE (too long) */
 void wire_put_u32(struct wire_writer *writer, uint32_t value);
 void wire_put_u64(struct wire_writer *writer, uint64_t value);
 void wire_put_i64(struct wire_writer *writer, int64_t value);
@@ -52,7 +53,7 @@ void wire_put_f64(struct wire_writer *writer, double value);
 void wire_put_string(struct wire_writer *writer, const char *text); /* NULL: as "" */
 void wire_put_bytes(struct wire_writer *writer, const void *data, size_t bytes);
 
-/* ---- reading: the first value that is not there makes the reader fail, and every later one ---- */
+/* ---- reading: the first value that is not there makes the reader fail, and every later one  */
 
 struct wire_reader {
     const uint8_t *data;
@@ -73,7 +74,7 @@ uint32_t wire_get_count(struct wire_reader *reader, size_t least_bytes);
 /* Everything was read and nothing is left over. */
 bool wire_reader_done(const struct wire_reader *reader);
 
-/* ---- frames ----------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------ */
 
 struct wire_frame {
     uint32_t type, tag;
@@ -85,8 +86,8 @@ enum wire_parse { WIRE_MORE = 0, WIRE_FRAME, WIRE_BAD };
 enum wire_parse wire_parse(
     const uint8_t *data, size_t bytes, struct wire_frame *ret_frame, size_t *ret_used);
 
-/* Blocking, for the worker's side. A peer that is gone is TFOPS_E_IO (message "end of input" when it
- * left between frames). *buffer is a growing store of the caller, the frame points into it. */
+/* Blocking, for the worker's side. A peer that is gone is TFOPS_E_IO (message "end of input" when
+ * it left between frames). *buffer is a growing store of the caller, the frame points into it. */
 struct wire_buffer {
     const struct env *env;
     uint8_t *data;
@@ -100,7 +101,7 @@ void wire_buffer_consume(struct wire_buffer *buffer, size_t bytes);
 enum tfops_status wire_read_frame(int fd, struct wire_buffer *buffer, struct wire_frame *ret_frame);
 enum tfops_status wire_write(int fd, const void *data, size_t bytes);
 
-/* ---- the head of every answer ------------------------------------------------------------------ */
+/* ---- the head of every answer ------------------------------------------------------------ */
 
 /* The worker cannot go on after a fault: it ends itself once the answer is written. */
 struct wire_answer {

@@ -27,8 +27,7 @@ bool space_config_equal(
     return !memcmp(a->values, b->values, spec->n_tunables * sizeof a->values[0]);
 }
 
-/* ---- resources ---------------------------------------------------------------------------------
- */
+/* ---- resources --------------------------------------------------------------------------- */
 
 enum { MAX_THREADS_PER_BLOCK = 1024, LEAST_REGISTERS = 16 };
 
@@ -106,8 +105,7 @@ bool space_allows(const struct tfops_problem *problem, const struct tfops_device
         problem, device, config, &geometry, &why, reason, TFOPS_REASON_BYTES);
 }
 
-/* ---- growth ------------------------------------------------------------------------------------
- */
+/* ---- growth ------------------------------------------------------------------------------ */
 
 static enum tfops_status keep(const struct env *env, struct space *space,
     const struct tfops_config *config, const struct tfops_geometry *geometry)
@@ -155,8 +153,7 @@ void space_release(const struct env *env, struct space *space)
     *space = (struct space){0};
 }
 
-/* ---- enumeration -------------------------------------------------------------------------------
- */
+/* ---- enumeration ------------------------------------------------------------------------- */
 
 /* A value listed twice in a table would give the same config twice. */
 static bool repeats_earlier_value(const struct tfops_tunable_spec *tunable, size_t index)
