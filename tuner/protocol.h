@@ -23,6 +23,7 @@ enum wire_type {
     WIRE_ANSWER,    /* worker → parent: see wire_answer */
     WIRE_SETUP,     /* parent → worker, first: libraries and plug-ins to use */
     WIRE_COMPILE,
+    WIRE_WARM, /* make the context of a device, so that OPEN is quick */
     WIRE_OPEN,
     WIRE_ADD,
     WIRE_MEASURE,

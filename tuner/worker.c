@@ -209,6 +209,21 @@ static enum tfops_status open_session(struct worker *worker, const struct open_m
     return session_open(&worker->env, &options, &worker->session);
 }
 
+/* Never given back: the context lives as long as this process. What fails here fails again, with
+ * its reason, when the session is opened. */
+static void handle_warm(struct worker *worker, struct wire_reader *reader)
+{
+    uint32_t ordinal = wire_get_u32(reader);
+    CUdevice device;
+    CUcontext context;
+    bool fits = wire_reader_done(reader);
+    if (fits && !need_driver(worker) && !worker->driver.device_get(&device, (int)ordinal))
+        worker->driver.primary_ctx_retain(&context, device);
+    if (fits)
+        need_operators(worker);
+    begin_answer(worker, fits ? TFOPS_OK : misfit("warm"));
+}
+
 static void handle_open(struct worker *worker, struct wire_reader *reader)
 {
     struct open_message open;
@@ -348,6 +363,7 @@ static void handle_close(struct worker *worker, struct wire_reader *reader)
 static void (*const HANDLERS[WIRE_TYPE_COUNT])(struct worker *, struct wire_reader *) = {
     [WIRE_SETUP] = handle_setup,
     [WIRE_COMPILE] = handle_compile,
+    [WIRE_WARM] = handle_warm,
     [WIRE_OPEN] = handle_open,
     [WIRE_ADD] = handle_add,
     [WIRE_MEASURE] = handle_measure,

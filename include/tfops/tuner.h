@@ -28,6 +28,7 @@ enum tfops_verdict {
     TFOPS_VERDICT_FAULT,    /* the GPU reported an error */
     TFOPS_VERDICT_HANG,     /* the watchdog ended it */
     TFOPS_VERDICT_ERROR,    /* anything else: text says what */
+    TFOPS_VERDICT_LISTED,   /* dry runs stop here: it is in the space */
     TFOPS_VERDICT_COUNT
 };
 const char *tfops_verdict_name(enum tfops_verdict verdict);
@@ -49,7 +50,9 @@ struct tfops_candidate {
 
 struct tfops_tune_result {
     size_t size;
-    uint32_t configs, compiled, cached, verified, rejected, failed; /* candidates */
+    /* Candidates: tried; of these compiled now, found in the cache, verified; rejected (spills, wrong,
+     * fault, hang); failed (did not compile, error). A record that was there already: all 0. */
+    uint32_t configs, compiled, cached, verified, rejected, failed;
     bool recorded;             /* a record was written */
     bool winner_is_default;
     struct tfops_config winner;
