@@ -375,7 +375,7 @@ memcheck: all $(gpu_tests) $(fakes) $(plugins) ## GPU tests under compute-saniti
 
 c_files = $(shell find include kernels engine cache tuner tools tests docs -name '*.[ch]' 2>/dev/null | sort)
 lint: $(gen_src) ## clang-format, clang-tidy and cppcheck, whichever are there
-	@CLANG_FLAGS='-std=$(STD) -D_GNU_SOURCE $(includes) $(cuda_flags) $(DEPS_CFLAGS)' JOBS='$(JOBS)' \
+	@CLANG_FLAGS='-std=$(STD) -D_GNU_SOURCE -DTFOPS_NVRTC_HINT="" $(includes) $(cuda_flags) $(DEPS_CFLAGS)' JOBS='$(JOBS)' \
 	    tools/lint.sh $(c_files)
 format: ## clang-format every C file in place
 	@clang-format -i $(c_files)
