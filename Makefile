@@ -142,6 +142,17 @@ $(B)/flags: FORCE
 	@printf '%s\n' '$(subst ','\'',$(flags_line))' | cmp -s - $@ || \
 	    printf '%s\n' '$(subst ','\'',$(flags_line))' >$@
 
+# Files come and go. When the list changes, archives and programs are made from the new one, and
+# programs whose source is gone go too: the test runner takes what it finds.
+all_sources := $(lib_src) $(tool_src) $(unit_src) $(gpu_src) $(stress_src) $(emu_src) $(support_src) \
+    $(fake_src) $(plugin_src) $(example_src) $(fuzz_src)
+$(B)/sources: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(all_sources)' | cmp -s - $@ || { \
+	    rm -rf $(addprefix $(B)/,tests fakes plugins examples fuzz); \
+	    printf '%s\n' '$(all_sources)' >$@; }
+linked = $(filter %.o %.a,$^)
+
 # ---- objects -------------------------------------------------------------------------------------
 
 compile = $(call quiet,CC) mkdir -p $(@D) && $(CC) $(cc_flags) $(1) -MMD -MP -c $< -o $@
@@ -175,7 +186,7 @@ $(B)/obj/engine/nvrtc.o: own_flags = -DTFOPS_NVRTC_HINT='"$(NVRTC_LIB)"'
 
 # ---- generated sources ---------------------------------------------------------------------------
 
-# Files come and go: the list is part of what is compared.
+# As for the sources: a file that is gone must leave the table.
 $(G)/kernel_list: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(kernel_src)' | cmp -s - $@ || printf '%s\n' '$(kernel_src)' >$@
@@ -221,10 +232,10 @@ endif
 # ---- library -------------------------------------------------------------------------------------
 
 # Every object with all its symbols: for tests only.
-$(B)/libtfops-internal.a: $(lib_obj)
-	$(call quiet,AR) rm -f $@ && ar rcs $@ $^
+$(B)/libtfops-internal.a: $(lib_obj) $(B)/sources
+	$(call quiet,AR) rm -f $@ && ar rcs $@ $(linked)
 
-$(SO): $(lib_obj) engine/libtfops.map
+$(SO): $(lib_obj) engine/libtfops.map $(B)/sources
 	$(call quiet,LINK) $(CC) -shared $(link_flags) -Wl,-soname,$(SONAME) \
 	    -Wl,--version-script=engine/libtfops.map -Wl,-z,relro,-z,now $(no_undefined) \
 	    -Wl,-rpath,'$$ORIGIN' $(lib_obj) $(libs) -o $@
@@ -233,8 +244,8 @@ $(SO_LINKS): $(SO)
 	@ln -sf $(notdir $<) $@
 
 # One object whose internal names are local: a program that links it may have its own hash_init().
-$(B)/libtfops.a: $(lib_obj)
-	$(call quiet,AR) ld -r $^ -o $(B)/tfops.o && \
+$(B)/libtfops.a: $(lib_obj) $(B)/sources
+	$(call quiet,AR) ld -r $(linked) -o $(B)/tfops.o && \
 	    objcopy --wildcard --keep-global-symbol='tfops_*' $(B)/tfops.o && \
 	    rm -f $@ && ar rcs $@ $(B)/tfops.o && rm -f $(B)/tfops.o
 
@@ -254,38 +265,38 @@ $(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.
 
 # ---- tests ---------------------------------------------------------------------------------------
 
-$(B)/libsupport.a: $(call objects,$(support_src) $(tool_src))
-	@rm -f $@ && ar rcs $@ $^
+$(B)/libsupport.a: $(call objects,$(support_src) $(tool_src)) $(B)/sources
+	@rm -f $@ && ar rcs $@ $(linked)
 test_archives := $(B)/libsupport.a $(B)/libtfops-internal.a
 
 # One program for all unit tests, one for all GPU tests: Criterion forks each test anyway, and one
 # link is quicker than fifty. Static: tests see internal functions.
-criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $^ $(libs) \
+criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) \
     $(CRITERION_LIBS) -o $@
-$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_archives)
+$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_archives) $(B)/sources
 	$(criterion_link)
-$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_archives)
+$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_archives) $(B)/sources
 	$(criterion_link)
-$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_archives)
-	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $^ $(libs) -o $@
-$(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives)
-	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) $^ $(libs) -o $@
+$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_archives) $(B)/sources
+	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) -o $@
+$(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives) $(B)/sources
+	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) $(linked) $(libs) -o $@
 
 # Fakes and plug-ins are never sanitized: they are preloaded into, or loaded by, any program.
 shared_object = $(call quiet,SO) mkdir -p $(@D) && $(CC) -shared -std=$(STD) -D_GNU_SOURCE \
     $(warnings) -fPIC $(1) $(CFLAGS) -MMD -MP -MF $(B)/obj/$(notdir $@).d $< -o $@ -ldl -lpthread -lm
-$(B)/fakes/lib%.so: tests/fakes/%.c $(B)/flags
+$(B)/fakes/lib%.so: tests/fakes/%.c $(B)/flags $(B)/sources
 	$(call shared_object,$(includes) $(cuda_flags))
-$(B)/plugins/%.so: tests/plugins/%.c $(B)/flags
+$(B)/plugins/%.so: tests/plugins/%.c $(B)/flags $(B)/sources
 	$(call shared_object,-Iinclude)
-$(B)/examples/%_plugin.so: docs/examples/%_plugin.c $(B)/flags
+$(B)/examples/%_plugin.so: docs/examples/%_plugin.c $(B)/flags $(B)/sources
 	$(call shared_object,-Iinclude)
-$(B)/examples/%: docs/examples/%.c $(SO) $(SO_LINKS) $(B)/flags
+$(B)/examples/%: docs/examples/%.c $(SO) $(SO_LINKS) $(B)/flags $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(cc_flags) $(link_flags) $< -MMD -MP \
 	    -MF $(B)/obj/example_$*.d -Wl,-rpath,'$$ORIGIN/..' -L$(B) -ltfops -lm -o $@
 
-$(fuzzers): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(test_archives)
-	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) -fsanitize=fuzzer $^ $(libs) -o $@
+$(fuzzers): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(test_archives) $(B)/sources
+	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) -fsanitize=fuzzer $(linked) $(libs) -o $@
 
 test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes) $(plugins) $(examples)
 
