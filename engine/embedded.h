@@ -1,0 +1,27 @@
+/*
+ * What the build puts into the library: the kernels' sources and the binaries of the generic
+ * variants. The tables are generated under build/gen/ (tools/embed.sh, tools/build/embed_generic.c)
+ * and const; nothing here is freed.
+ */
+#ifndef TFOPS_ENGINE_EMBEDDED_H
+#define TFOPS_ENGINE_EMBEDDED_H
+
+#include "cache/binary_store.h"
+#include <stddef.h>
+
+/* One file under kernels/: *.cu, *.cuh, *_params.h. */
+struct embedded_source {
+    const char *path; /* relative to kernels/, e.g. "norm/rmsnorm.cu" */
+    const char *text; /* terminated */
+    size_t bytes;     /* without the terminator */
+};
+
+/* Sorted by path in byte order. */
+extern const struct embedded_source embedded_sources[];
+extern const size_t embedded_sources_count;
+
+/* The operators' generic variants for every architecture; empty in the program that makes them. */
+extern const struct binary builtin_binaries[];
+extern const size_t builtin_binaries_count;
+
+#endif
