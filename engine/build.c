@@ -96,23 +96,29 @@ static enum tfops_status compile_once(
     return status;
 }
 
+enum tfops_status build_job_binary(struct tfops_engine *engine, const struct build_job *job,
+    bool may_compile, struct binary *ret_binary)
+{
+    bool found = false;
+    enum tfops_status status = find(engine, job, &found, ret_binary);
+    if (status || found)
+        return status;
+    ENGINE_COUNT(engine, misses_binary);
+    if (may_compile)
+        return compile_once(engine, job, ret_binary);
+    return error_set(TFOPS_E_COLD, "build", job->op, "a compiled binary", job->config);
+}
+
 enum tfops_status build_binary(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_config *config, enum render_body body, bool may_compile,
     struct binary *ret_binary)
 {
     struct build_job job;
-    bool found = false;
     enum tfops_status status =
         render_job(&engine->env, problem, &engine->device, config, body, 0, &job);
     if (status)
         return status;
-    status = find(engine, &job, &found, ret_binary);
-    if (!status && !found) {
-        ENGINE_COUNT(engine, misses_binary);
-        status = may_compile
-            ? compile_once(engine, &job, ret_binary)
-            : error_set(TFOPS_E_COLD, "build", problem->spec->name, "a compiled binary", job.config);
-    }
+    status = build_job_binary(engine, &job, may_compile, ret_binary);
     build_job_release(&engine->env, &job);
     return status;
 }

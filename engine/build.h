@@ -18,6 +18,10 @@ enum tfops_status build_binary(struct tfops_engine *engine, const struct tfops_p
     const struct tfops_config *config, enum render_body body, bool may_compile,
     struct binary *ret_binary);
 
+/* The same for a job that is rendered already. */
+enum tfops_status build_job_binary(struct tfops_engine *engine, const struct build_job *job,
+    bool may_compile, struct binary *ret_binary);
+
 /* The binary a record pins, if it is there and fits the config; *ret_found false otherwise. */
 enum tfops_status build_find_pinned(struct tfops_engine *engine,
     const struct tfops_problem *problem, const struct tfops_config *config,

@@ -36,11 +36,9 @@ void operators_release(const struct env *env, struct operators *operators)
     for (size_t i = 0; i < operators->n; i++)
         if (operators->entries[i].owned)
             spec_free(env, (struct tfops_spec *)(uintptr_t)operators->entries[i].spec);
-    for (struct plugin *plugin = operators->plugins, *next; plugin; plugin = next) {
-        next = plugin->next;
-        dlclose(plugin->library);
-        mem_free(env, plugin->path);
-        mem_free(env, plugin);
+    for (size_t i = 0; i < operators->n_plugins; i++) {
+        dlclose(operators->plugins[i]);
+        mem_free(env, operators->plugin_paths[i]);
     }
     *operators = (struct operators){0};
 }
@@ -84,22 +82,20 @@ static enum tfops_status add_all(
 enum tfops_status operators_load(
     const struct env *env, struct operators *operators, const char *path)
 {
-    struct plugin *plugin = mem_new(env, 1, sizeof *plugin);
-    if (!plugin)
+    if (operators->n_plugins == OPERATORS_MAX_PLUGINS)
+        return error_setf(TFOPS_E_RANGE, 0, "plugin", path, "no room beyond %d plug-ins",
+            OPERATORS_MAX_PLUGINS);
+    char *copy = mem_strdup(env, path);
+    if (!copy)
         return TFOPS_E_MEMORY;
-    plugin->path = mem_strdup(env, path);
-    plugin->library = plugin->path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!plugin->library) {
-        enum tfops_status status = plugin->path
-            ? error_setf(TFOPS_E_ABI, 0, "plugin", path, "cannot be loaded: %s", dlerror())
-            : TFOPS_E_MEMORY;
-        mem_free(env, plugin->path);
-        mem_free(env, plugin);
-        return status;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        mem_free(env, copy);
+        return error_setf(TFOPS_E_ABI, 0, "plugin", path, "cannot be loaded: %s", dlerror());
     }
-    plugin->next = operators->plugins;
-    operators->plugins = plugin;
-    return add_all(env, operators, path, plugin->library);
+    operators->plugins[operators->n_plugins] = library;
+    operators->plugin_paths[operators->n_plugins++] = copy;
+    return add_all(env, operators, path, library);
 }
 
 const struct tfops_spec *operators_find(const struct operators *operators, const char *name)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <tfops/spec.h>
 
-enum { OPERATORS_MAX = 256 };
+enum { OPERATORS_MAX = 256, OPERATORS_MAX_PLUGINS = 32 };
 
 /* Entries are appended only, so that an index, once given, stays. */
 struct operators {
@@ -24,11 +24,9 @@ struct operators {
         } generic;
     } entries[OPERATORS_MAX];
     size_t n;
-    struct plugin {
-        void *library;
-        char *path;
-        struct plugin *next;
-    } *plugins;
+    void *plugins[OPERATORS_MAX_PLUGINS]; /* dlopen handles, parallel to their paths */
+    char *plugin_paths[OPERATORS_MAX_PLUGINS];
+    size_t n_plugins;
 };
 
 enum tfops_status operators_init(struct operators *operators); /* the built-in ones, checked */
