@@ -19,7 +19,8 @@
 //   THREADS_PER_ROW  more: less work and fewer registers a thread, a wider reduction.
 //   ROWS_PER_BLOCK   groups in a block: fills blocks when rows are short.
 //   CLUSTER          blocks that share a row, sums exchanged through DSMEM: long rows, few rows.
-//   RELOAD           where the row waits for its sum: 0 registers, 1 shared memory, 2 read again.
+//   RELOAD           where the row waits for its sum: 0 registers; 1 shared memory (PATH 1: its
+//                    stage); 2 read from global memory again.
 //   PATH             0 loads to registers; 1 bulk copies through STAGES shared-memory stages.
 //   STAGES           rows in flight in a group: PATH 0: 1, or 2 (next row loaded before this one is
 //                    reduced); PATH 1: 2 to 8.
@@ -30,7 +31,9 @@
 //
 // Shared memory: reduction scratch | mbarriers | stages [STAGES][group][x, residual] of a row slice
 // each (PATH 1), or one vector slot per thread and vector (RELOAD 1).
-// Synchronisation: one block (or cluster) barrier a row, inside GroupSum; it also frees the stage.
+// Synchronisation: one block (or cluster) barrier a row, inside GroupSum. Past it every thread has
+// taken its part of the row into registers (RELOAD 0) and is done with the previous row (RELOAD 1):
+// that stage is refilled then, and no second barrier is needed.
 // Known weakness: shifted rows whose tensors differ in shift use single-element accesses for the
 // tensors that differ from x; shifted weights are read element by element.
 #include "device/bulk.cuh"
@@ -66,11 +69,18 @@ template <class C> struct RmsnormLayout {
     static constexpr int WEIGHT_WIDTH = SHIFTED ? (int)sizeof(W) : C::ALIGN;
     static constexpr int LD_ROW = C::LOAD_HINT ? LD_STREAM : LD_ONCE;
     static constexpr int LD_FIRST = C::RELOAD == 2 ? LD_KEEP : LD_ROW;
+    static constexpr bool AHEAD = C::PATH == 0 && C::STAGES == 2;
+    // The second pass takes x (and residual) from where the first pass took them.
+    static constexpr bool REFETCH = C::RELOAD == 2 || (C::RELOAD == 1 && C::PATH == 1);
+    static constexpr bool SLOTS = C::RELOAD == 1 && C::PATH == 0;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
 
-    static constexpr int VECS = C::HIDDEN / VEC;                      // most vectors in a row
-    static constexpr int VECS_BLOCK = ceil_div(VECS, C::CLUSTER);     // of them in one block
+    static constexpr int VECS = C::HIDDEN / VEC;                  // most vectors in a row
+    static constexpr int VECS_BLOCK = ceil_div(VECS, C::CLUSTER); // of them in one block
     static constexpr int PER_THREAD = ceil_div(VECS_BLOCK, C::THREADS_PER_ROW);
+    // Vectors in registers at a time: all of them only if they wait there.
+    static constexpr int CHUNK =
+        C::RELOAD == 0 ? PER_THREAD : min_int(PER_THREAD, C::HAS_RESIDUAL ? 4 : 8);
     // Vectors that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
     static constexpr int LEAST =
@@ -86,9 +96,9 @@ template <class C> struct RmsnormLayout {
     static constexpr int TENSORS = C::HAS_RESIDUAL ? 2 : 1;
     static constexpr int STAGE_BYTES = C::ROWS_PER_BLOCK * TENSORS * SLICE_BYTES;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, VEC>);
-    static constexpr int SMEM_BYTES = C::PATH == 1     ? ROW_OFFSET + C::STAGES * STAGE_BYTES
-                                      : C::RELOAD == 1 ? ROW_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES
-                                                       : Sum::SCRATCH_BYTES;
+    static constexpr int SMEM_BYTES = C::PATH == 1 ? ROW_OFFSET + C::STAGES * STAGE_BYTES
+                                      : SLOTS ? ROW_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES
+                                              : Sum::SCRATCH_BYTES;
 
     static_assert(C::HIDDEN >= 1 && C::HIDDEN <= 65536, "hidden");
     static_assert(C::ALIGN >= ELEM && C::ALIGN >= (int)sizeof(W), "elements are aligned");
@@ -102,15 +112,18 @@ template <class C> struct RmsnormLayout {
     static_assert(C::CLUSTER >= 1 && C::CLUSTER <= 16, "cluster size");
     static_assert(C::CLUSTER == 1 || TF_ARCH == 0 || TF_ARCH >= 900, "clusters need sm_90");
     static_assert((C::CLUSTER - 1) * VECS_BLOCK < VECS, "every block of the cluster has work");
-    static_assert(PER_THREAD * VEC <= 128, "a thread's part of a row fits in registers");
-    static_assert(C::RELOAD >= 0 && C::RELOAD <= 2, "reload source");
+    static_assert(
+        C::RELOAD > 0 || PER_THREAD * C::VEC_BYTES <= 256, "a thread's part fits in registers");
+    static_assert(C::RELOAD >= 0 && C::RELOAD <= 2 - C::PATH, "reload source");
+    static_assert(C::WEIGHT_LOAD != 1 || C::RELOAD == 0, "early weights wait in registers");
     static_assert(C::WEIGHT_LOAD < 2 || C::BLOCKS_PER_SM > 0, "kept weights need several rows");
-    static_assert(C::PATH == 0 ? C::STAGES == 1 || (C::STAGES == 2 && C::BLOCKS_PER_SM > 0)
-                               : C::STAGES >= 2 && C::STAGES <= 8,
+    static_assert(C::PATH == 0
+                      ? C::STAGES == 1 || (C::STAGES == 2 && C::BLOCKS_PER_SM > 0 && C::RELOAD == 0)
+                      : C::STAGES >= 2 && C::STAGES <= 8,
         "stages");
-    static_assert(C::PATH == 0 || (C::BLOCKS_PER_SM > 0 && C::RELOAD == 0 && C::ALIGN == 16 &&
-                                      C::VEC_BYTES == 16 && C::HIDDEN % (VEC * C::CLUSTER) == 0 &&
-                                      C::THREADS_PER_ROW >= 32),
+    static_assert(
+        C::PATH == 0 || (C::BLOCKS_PER_SM > 0 && C::ALIGN == 16 && C::VEC_BYTES == 16 &&
+                            C::HIDDEN % (VEC * C::CLUSTER) == 0 && C::THREADS_PER_ROW >= 32),
         "bulk copies move whole 16-byte vectors for a persistent block");
     static_assert(C::PATH == 0 || TF_ARCH == 0 || TF_ARCH >= 900, "bulk copies need sm_90");
     static_assert(C::SMEM_BYTES == SMEM_BYTES, "the host's geometry agrees");
@@ -121,11 +134,11 @@ template <class C> struct RmsnormLayout {
 // and at most one edge element. Offsets count elements from the start of the row.
 struct RmsnormSpan {
     long long row;
-    bool live;    // the row exists
-    int start;    // of the first vector
-    int vecs;     // vector i is ours if i * THREADS_PER_ROW < vecs
-    int edge;     // the edge element, -1 for none
-    int shift;    // elements before the first vector of the row
+    bool live; // the row exists
+    int start; // of the first vector
+    int vecs;  // vector i is ours if i * THREADS_PER_ROW < vecs
+    int edge;  // the edge element, -1 for none
+    int shift; // elements before the first vector of the row
 };
 
 template <class C> TF_DEV int rmsnorm_shift(const void *row)
@@ -171,11 +184,17 @@ template <class C> TF_DEV constexpr int rmsnorm_step(int i)
     return i * C::THREADS_PER_ROW * RmsnormLayout<C>::VEC;
 }
 
-// One thread's elements of one tensor: U elements of type as stored.
-template <class C, class U> struct RmsnormPart {
-    Vec<U, RmsnormLayout<C>::VEC> v[RmsnormLayout<C>::PER_THREAD];
+// COUNT of one thread's vectors of one tensor, and its edge element.
+template <class C, class U, int COUNT> struct RmsnormPart {
+    Vec<U, RmsnormLayout<C>::VEC> v[COUNT];
     U edge;
 };
+
+template <class C> using RmsnormChunk = RmsnormPart<C, typename C::DTYPE, RmsnormLayout<C>::CHUNK>;
+template <class C>
+using RmsnormHeld = RmsnormPart<C, typename RmsnormLayout<C>::H, RmsnormLayout<C>::PER_THREAD>;
+template <class C>
+using RmsnormWeight = RmsnormPart<C, typename C::WEIGHT_DTYPE, RmsnormLayout<C>::PER_THREAD>;
 
 // Whether a row of another tensor may use the vectors of x's row.
 template <class C> TF_DEV bool rmsnorm_same_shift(const RmsnormSpan &s, const void *row)
@@ -183,9 +202,10 @@ template <class C> TF_DEV bool rmsnorm_same_shift(const RmsnormSpan &s, const vo
     return !RmsnormLayout<C>::SHIFTED || rmsnorm_shift<C>(row) == s.shift;
 }
 
+// Vectors [at, at + CHUNK) of this thread; the edge element comes with the first chunk.
 template <class C, int HINT>
 TF_DEV void rmsnorm_load(
-    RmsnormPart<C, typename C::DTYPE> &part, const RmsnormSpan &s, const void *base, long long stride)
+    RmsnormChunk<C> &part, const RmsnormSpan &s, int at, const void *base, long long stride)
 {
     using L = RmsnormLayout<C>;
     using T = typename C::DTYPE;
@@ -193,16 +213,18 @@ TF_DEV void rmsnorm_load(
     const T *from = row + s.start;
     const bool whole = rmsnorm_same_shift<C>(s, row);
     TF_UNROLL
-    for (int i = 0; i < L::PER_THREAD; i++) {
+    for (int i = 0; i < L::CHUNK; i++) {
         part.v[i] = vec_zero<T, L::VEC>();
-        if (!s.live || !rmsnorm_owns<C>(s, i))
+        if (!s.live || !rmsnorm_owns<C>(s, at + i))
             continue;
         if (whole)
-            part.v[i] = ld_vec<HINT, L::WIDTH, T, L::VEC>(from + rmsnorm_step<C>(i));
+            part.v[i] = ld_vec<HINT, L::WIDTH, T, L::VEC>(from + rmsnorm_step<C>(at + i));
         else
-            part.v[i] = ld_vec<LD_KEEP, L::ELEM, T, L::VEC>(from + rmsnorm_step<C>(i));
+            part.v[i] = ld_vec<LD_KEEP, L::ELEM, T, L::VEC>(from + rmsnorm_step<C>(at + i));
     }
     if constexpr (L::EDGES > 0) {
+        if (at > 0)
+            return;
         part.edge = from_f32<T>(0);
         if (s.live && s.edge >= 0)
             part.edge = ld_elem<LD_KEEP>(row + s.edge);
@@ -210,19 +232,19 @@ TF_DEV void rmsnorm_load(
 }
 
 template <class C>
-TF_DEV void rmsnorm_load_weight(RmsnormPart<C, typename C::WEIGHT_DTYPE> &part,
-    const RmsnormSpan &s, const rmsnorm_params &p)
+TF_DEV void rmsnorm_load_weight(
+    RmsnormWeight<C> &part, const RmsnormSpan &s, int at, int count, const rmsnorm_params &p)
 {
     using L = RmsnormLayout<C>;
     using W = typename C::WEIGHT_DTYPE;
     const W *weight = static_cast<const W *>(p.weight);
     TF_UNROLL
-    for (int i = 0; i < L::PER_THREAD; i++)
-        if (rmsnorm_owns<C>(s, i))
-            part.v[i] = ld_vec<LD_CONST, L::WEIGHT_WIDTH, W, L::VEC>(
-                weight + s.start + rmsnorm_step<C>(i));
+    for (int i = at; i < at + count; i++)
+        if (i < L::PER_THREAD && rmsnorm_owns<C>(s, i))
+            part.v[i] =
+                ld_vec<LD_CONST, L::WEIGHT_WIDTH, W, L::VEC>(weight + s.start + rmsnorm_step<C>(i));
     if constexpr (L::EDGES > 0)
-        if (s.edge >= 0)
+        if (at == 0 && s.edge >= 0)
             part.edge = ld_elem<LD_CONST>(weight + s.edge);
 }
 
@@ -254,20 +276,104 @@ TF_DEV void rmsnorm_store(const RmsnormOut<C> &out, const RmsnormSpan &s, int i,
         st_vec<ST_KEEP, L::ELEM, T, L::VEC>(to, v);
 }
 
-// x and residual as loaded, before any arithmetic.
+// A chunk of x and residual as loaded, before any arithmetic.
 template <class C> struct RmsnormRaw {
-    RmsnormPart<C, typename C::DTYPE> x, residual;
+    RmsnormChunk<C> x, residual;
 };
 
+// PATH 1: the group's leader copies its rows into the stages; all its threads read them back.
+template <class C> struct RmsnormBulk {
+    using L = RmsnormLayout<C>;
+    using T = typename C::DTYPE;
+
+    TF_DEV int group()
+    {
+        return thread_index() / C::THREADS_PER_ROW;
+    }
+
+    TF_DEV bool leader()
+    {
+        return thread_index() % C::THREADS_PER_ROW == 0;
+    }
+
+    TF_DEV Mbar *full(u32 stage)
+    {
+        return smem_at<Mbar>(L::MBAR_OFFSET) + stage * C::ROWS_PER_BLOCK + group();
+    }
+
+    TF_DEV u32 slice(u32 stage, int tensor)
+    {
+        return L::ROW_OFFSET + stage * L::STAGE_BYTES +
+               (group() * L::TENSORS + tensor) * L::SLICE_BYTES;
+    }
+
+    TF_DEV void init()
+    {
+        if (leader()) {
+            for (u32 stage = 0; stage < C::STAGES; stage++)
+                mbar_init(full(stage), 1);
+            mbar_init_fence();
+        }
+        block_sync();
+    }
+
+    TF_DEV void copy(u32 stage, int tensor, const void *base, long long stride, long long row)
+    {
+        int rank = 0;
+        if constexpr (C::CLUSTER > 1)
+            rank = cluster_rank();
+        const T *from = static_cast<const T *>(base) + row * stride + rank * L::VECS_BLOCK * L::VEC;
+        bulk_load(smem_at<u8>(slice(stage, tensor)), from, L::SLICE_BYTES, full(stage));
+    }
+
+    // Starts the copy of a row: the turn-th row of this group.
+    TF_DEV void request(u32 turn, const rmsnorm_params &p, long long row)
+    {
+        const u32 stage = turn % C::STAGES;
+        if (!leader() || row >= p.rows)
+            return;
+        mbar_arrive_expect(full(stage), L::TENSORS * L::SLICE_BYTES);
+        copy(stage, 0, p.x, p.x_stride, row);
+        if constexpr (C::HAS_RESIDUAL)
+            copy(stage, 1, p.residual, p.residual_stride, row);
+    }
+
+    TF_DEV void wait(u32 turn)
+    {
+        mbar_wait(full(turn % C::STAGES), turn / C::STAGES & 1);
+    }
+
+    TF_DEV void read(RmsnormChunk<C> &part, const RmsnormSpan &s, int at, u32 offset)
+    {
+        const auto *from = smem_at<Vec<T, L::VEC>>(offset) + thread_index() % C::THREADS_PER_ROW;
+        TF_UNROLL
+        for (int i = 0; i < L::CHUNK; i++) {
+            part.v[i] = vec_zero<T, L::VEC>();
+            if (s.live && rmsnorm_owns<C>(s, at + i))
+                part.v[i] = from[(at + i) * C::THREADS_PER_ROW];
+        }
+    }
+};
+
+// One chunk of the turn-th row, from global memory or from its stage.
 template <class C, int HINT>
-TF_DEV void rmsnorm_load_raw(RmsnormRaw<C> &raw, const RmsnormSpan &s, const rmsnorm_params &p)
+TF_DEV void rmsnorm_fetch(
+    RmsnormRaw<C> &raw, const RmsnormSpan &s, u32 turn, int at, const rmsnorm_params &p)
 {
-    rmsnorm_load<C, HINT>(raw.x, s, p.x, p.x_stride);
-    if constexpr (C::HAS_RESIDUAL)
-        rmsnorm_load<C, HINT>(raw.residual, s, p.residual, p.residual_stride);
+    using Bulk = RmsnormBulk<C>;
+    if constexpr (C::PATH == 1) {
+        const u32 stage = turn % C::STAGES;
+        Bulk::read(raw.x, s, at, Bulk::slice(stage, 0));
+        if constexpr (C::HAS_RESIDUAL)
+            Bulk::read(raw.residual, s, at, Bulk::slice(stage, 1));
+    } else {
+        rmsnorm_load<C, HINT>(raw.x, s, at, p.x, p.x_stride);
+        if constexpr (C::HAS_RESIDUAL)
+            rmsnorm_load<C, HINT>(raw.residual, s, at, p.residual, p.residual_stride);
+    }
 }
 
-// h of vector i in fp32, rounded first where the configuration says so.
+// h of one vector in fp32, rounded first where the configuration says so.
 template <class C>
 TF_DEV void rmsnorm_sum_vec(const RmsnormRaw<C> &raw, int i, float (&h)[RmsnormLayout<C>::VEC])
 {
@@ -294,13 +400,58 @@ template <class C> TF_DEV float rmsnorm_sum_edge(const RmsnormRaw<C> &raw)
     return C::RESIDUAL_ROUND ? to_f32(from_f32<T>(h)) : h;
 }
 
-// Where vector i waits for its sum in shared memory (RELOAD 1); only its own thread reads it.
+// Where vector i waits in shared memory (SLOTS); only its own thread reads it.
 template <class C>
 TF_DEV Vec<typename RmsnormLayout<C>::H, RmsnormLayout<C>::VEC> *rmsnorm_slot(int i)
 {
     using L = RmsnormLayout<C>;
     using V = Vec<typename L::H, L::VEC>;
     return smem_at<V>(L::ROW_OFFSET) + i * C::THREADS + thread_index();
+}
+
+// What the first pass knows of a row.
+template <class C> struct RmsnormRow {
+    RmsnormSpan span;
+    u32 turn; // of this group, from 0
+    float square[4];
+    RmsnormHeld<C> held;
+};
+
+// First pass over one chunk: h, its square sum, residual_out. With REFETCH residual_out is written
+// by the second pass instead: the residual, perhaps the same memory, is read again there.
+template <class C>
+TF_DEV void rmsnorm_first(
+    RmsnormRow<C> &row, const RmsnormRaw<C> &raw, int at, const rmsnorm_params &p)
+{
+    using L = RmsnormLayout<C>;
+    using T = typename C::DTYPE;
+    using H = typename L::H;
+    constexpr bool WRITE = C::HAS_RESIDUAL_OUT && !L::REFETCH;
+    const RmsnormSpan &s = row.span;
+    const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
+    TF_UNROLL
+    for (int i = 0; i < L::CHUNK && at + i < L::PER_THREAD; i++) {
+        float h[L::VEC];
+        rmsnorm_sum_vec<C>(raw, i, h);
+        TF_UNROLL
+        for (int j = 0; j < L::VEC; j++)
+            row.square[j % 4] += h[j] * h[j];
+        if constexpr (WRITE)
+            rmsnorm_store<C>(sum_out, s, at + i, vec_pack<T, L::VEC>(h));
+        if constexpr (C::RELOAD == 0)
+            row.held.v[i] = vec_pack<H, L::VEC>(h);
+        if constexpr (L::SLOTS)
+            *rmsnorm_slot<C>(at + i) = vec_pack<H, L::VEC>(h);
+    }
+    if constexpr (L::EDGES > 0) {
+        if (at > 0)
+            return;
+        const float h = rmsnorm_sum_edge<C>(raw);
+        row.square[0] += h * h;
+        row.held.edge = from_f32<H>(h);
+        if (C::HAS_RESIDUAL_OUT && s.live && s.edge >= 0)
+            st_elem(sum_out.row + s.edge, from_f32<T>(h));
+    }
 }
 
 template <class C> TF_DEV float rmsnorm_apply(float h, float r, float weight)
@@ -314,224 +465,115 @@ template <class C> TF_DEV float rmsnorm_apply(float h, float r, float weight)
     return n * weight;
 }
 
-// First pass: h, its square sum, residual_out. RELOAD 2 writes residual_out in the second pass
-// instead: the residual, perhaps the same memory, is read again there.
+// Second pass over one chunk: out = h * r * weight.
 template <class C>
-TF_DEV float rmsnorm_first(RmsnormPart<C, typename RmsnormLayout<C>::H> &held,
-    const RmsnormRaw<C> &raw, const RmsnormSpan &s, const rmsnorm_params &p)
+TF_DEV void rmsnorm_second(const RmsnormRow<C> &row, const RmsnormWeight<C> &weight, float r,
+    int at, const rmsnorm_params &p)
 {
     using L = RmsnormLayout<C>;
     using T = typename C::DTYPE;
-    constexpr bool WRITE = C::HAS_RESIDUAL_OUT && C::RELOAD != 2;
-    const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
-    float square[4] = {0, 0, 0, 0};
-    TF_UNROLL
-    for (int i = 0; i < L::PER_THREAD; i++) {
-        float h[L::VEC];
-        rmsnorm_sum_vec<C>(raw, i, h);
-        TF_UNROLL
-        for (int j = 0; j < L::VEC; j++)
-            square[j % 4] += h[j] * h[j];
-        if constexpr (WRITE)
-            rmsnorm_store<C>(sum_out, s, i, vec_pack<T, L::VEC>(h));
-        if constexpr (C::RELOAD == 0)
-            held.v[i] = vec_pack<typename L::H, L::VEC>(h);
-        if constexpr (C::RELOAD == 1)
-            *rmsnorm_slot<C>(i) = vec_pack<typename L::H, L::VEC>(h);
-    }
-    if constexpr (L::EDGES > 0) {
-        const float h = rmsnorm_sum_edge<C>(raw);
-        square[0] += h * h;
-        held.edge = from_f32<typename L::H>(h);
-        if constexpr (WRITE)
-            if (s.live && s.edge >= 0)
-                st_elem(sum_out.row + s.edge, from_f32<T>(h));
-    }
-    return (square[0] + square[1]) + (square[2] + square[3]);
-}
-
-// Second pass: out = h * r * weight.
-template <class C>
-TF_DEV void rmsnorm_second(const RmsnormPart<C, typename RmsnormLayout<C>::H> &held,
-    const RmsnormPart<C, typename C::WEIGHT_DTYPE> &weight, float r, const RmsnormSpan &s,
-    const rmsnorm_params &p)
-{
-    using L = RmsnormLayout<C>;
-    using T = typename C::DTYPE;
+    const RmsnormSpan &s = row.span;
     const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, p.out_stride);
     const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
     RmsnormRaw<C> raw;
-    if constexpr (C::RELOAD == 2)
-        rmsnorm_load_raw<C, L::LD_ROW>(raw, s, p);
+    if constexpr (L::REFETCH)
+        rmsnorm_fetch<C, L::LD_ROW>(raw, s, row.turn, at, p);
     TF_UNROLL
-    for (int i = 0; i < L::PER_THREAD; i++) {
+    for (int i = 0; i < L::CHUNK && at + i < L::PER_THREAD; i++) {
         float h[L::VEC], g[L::VEC], y[L::VEC];
         if constexpr (C::RELOAD == 0)
-            vec_unpack(held.v[i], h);
-        if constexpr (C::RELOAD == 1)
-            vec_unpack(*rmsnorm_slot<C>(i), h);
-        if constexpr (C::RELOAD == 2) {
+            vec_unpack(row.held.v[i], h);
+        if constexpr (L::SLOTS)
+            vec_unpack(*rmsnorm_slot<C>(at + i), h);
+        if constexpr (L::REFETCH) {
             rmsnorm_sum_vec<C>(raw, i, h);
             if constexpr (C::HAS_RESIDUAL_OUT)
-                rmsnorm_store<C>(sum_out, s, i, vec_pack<T, L::VEC>(h));
+                rmsnorm_store<C>(sum_out, s, at + i, vec_pack<T, L::VEC>(h));
         }
-        vec_unpack(weight.v[i], g);
+        vec_unpack(weight.v[at + i], g);
         TF_UNROLL
         for (int j = 0; j < L::VEC; j++)
             y[j] = rmsnorm_apply<C>(h[j], r, g[j]);
-        rmsnorm_store<C>(out, s, i, vec_pack<T, L::VEC>(y));
+        rmsnorm_store<C>(out, s, at + i, vec_pack<T, L::VEC>(y));
     }
-    if constexpr (L::EDGES > 0) {
-        if (!s.live || s.edge < 0)
-            return;
-        const float h = to_f32(held.edge);
-        st_elem(out.row + s.edge, from_f32<T>(rmsnorm_apply<C>(h, r, to_f32(weight.edge))));
-        if constexpr (C::HAS_RESIDUAL_OUT && C::RELOAD == 2)
-            st_elem(sum_out.row + s.edge, from_f32<T>(h));
-    }
+    if constexpr (L::EDGES > 0)
+        if (at == 0 && s.live && s.edge >= 0) {
+            const float y = rmsnorm_apply<C>(to_f32(row.held.edge), r, to_f32(weight.edge));
+            st_elem(out.row + s.edge, from_f32<T>(y));
+        }
 }
-
-// PATH 1: the group's leader copies its rows into the stages; all its threads read them back.
-template <class C> struct RmsnormBulk {
-    using L = RmsnormLayout<C>;
-    using T = typename C::DTYPE;
-
-    TF_DEV int group()
-    {
-        return thread_index() / C::THREADS_PER_ROW;
-    }
-
-    TF_DEV bool leader()
-    {
-        return thread_index() % C::THREADS_PER_ROW == 0;
-    }
-
-    TF_DEV Mbar *full(int stage)
-    {
-        return smem_at<Mbar>(L::MBAR_OFFSET) + stage * C::ROWS_PER_BLOCK + group();
-    }
-
-    TF_DEV u32 slice(int stage, int tensor)
-    {
-        return L::ROW_OFFSET + stage * L::STAGE_BYTES +
-               (group() * L::TENSORS + tensor) * L::SLICE_BYTES;
-    }
-
-    TF_DEV void init()
-    {
-        if (leader()) {
-            TF_UNROLL
-            for (int stage = 0; stage < C::STAGES; stage++)
-                mbar_init(full(stage), 1);
-            mbar_init_fence();
-        }
-        block_sync();
-    }
-
-    TF_DEV void copy(
-        int stage, int tensor, const void *base, long long stride, long long row)
-    {
-        int rank = 0;
-        if constexpr (C::CLUSTER > 1)
-            rank = cluster_rank();
-        const T *from = static_cast<const T *>(base) + row * stride + rank * L::VECS_BLOCK * L::VEC;
-        bulk_load(smem_at<u8>(slice(stage, tensor)), from, L::SLICE_BYTES, full(stage));
-    }
-
-    TF_DEV void request(int stage, const rmsnorm_params &p, long long row)
-    {
-        if (!leader() || row >= p.rows)
-            return;
-        mbar_arrive_expect(full(stage), L::TENSORS * L::SLICE_BYTES);
-        copy(stage, 0, p.x, p.x_stride, row);
-        if constexpr (C::HAS_RESIDUAL)
-            copy(stage, 1, p.residual, p.residual_stride, row);
-    }
-
-    TF_DEV void read(RmsnormPart<C, T> &part, const RmsnormSpan &s, u32 offset)
-    {
-        const auto *from = smem_at<Vec<T, L::VEC>>(offset) + thread_index() % C::THREADS_PER_ROW;
-        TF_UNROLL
-        for (int i = 0; i < L::PER_THREAD; i++) {
-            part.v[i] = vec_zero<T, L::VEC>();
-            if (s.live && rmsnorm_owns<C>(s, i))
-                part.v[i] = from[i * C::THREADS_PER_ROW];
-        }
-    }
-
-    // k: how many rows this group has taken from the stages before.
-    TF_DEV void take(RmsnormRaw<C> &raw, const RmsnormSpan &s, u32 k)
-    {
-        const int stage = (int)(k % C::STAGES);
-        if (s.live)
-            mbar_wait(full(stage), k / C::STAGES & 1);
-        read(raw.x, s, slice(stage, 0));
-        if constexpr (C::HAS_RESIDUAL)
-            read(raw.residual, s, slice(stage, 1));
-    }
-};
 
 template <class C> TF_DEV void rmsnorm(const rmsnorm_params &p)
 {
     using L = RmsnormLayout<C>;
     using Bulk = RmsnormBulk<C>;
-    constexpr bool LOOP = C::BLOCKS_PER_SM > 0, AHEAD = C::PATH == 0 && C::STAGES == 2;
+    // A stage is free after the sum of its own row (RELOAD 0), or of the row after it.
+    constexpr u32 LAG = C::RELOAD == 0 ? 0 : 1;
     if constexpr (C::CLUSTER > 1)
         cluster_arrive();
     const long long step = (long long)(block_count() / C::CLUSTER) * C::ROWS_PER_BLOCK;
     const int group = thread_index() / C::THREADS_PER_ROW;
-    long long row = (long long)(block_index() / C::CLUSTER) * C::ROWS_PER_BLOCK + group;
+    const long long first = (long long)(block_index() / C::CLUSTER) * C::ROWS_PER_BLOCK + group;
 
-    RmsnormSpan s = rmsnorm_span<C>(p, row), ahead = s;
+    RmsnormRow<C> row;
+    row.span = rmsnorm_span<C>(p, first);
+    RmsnormSpan ahead = row.span;
     RmsnormRaw<C> raw, next;
-    RmsnormPart<C, typename C::WEIGHT_DTYPE> weight;
-    int weight_shift = s.shift;
+    RmsnormWeight<C> weight;
+    int weight_shift = row.span.shift;
     if constexpr (C::PATH == 1) {
         Bulk::init();
-        for (int stage = 0; stage < C::STAGES; stage++)
-            Bulk::request(stage, p, row + stage * step);
-    } else {
-        rmsnorm_load_raw<C, L::LD_FIRST>(raw, s, p);
+        for (u32 turn = 0; turn < C::STAGES; turn++)
+            Bulk::request(turn, p, first + turn * step);
     }
+    if constexpr (L::AHEAD)
+        rmsnorm_fetch<C, L::LD_FIRST>(next, row.span, 0, 0, p);
     if constexpr (C::WEIGHT_LOAD == 2)
-        rmsnorm_load_weight<C>(weight, s, p);
+        rmsnorm_load_weight<C>(weight, row.span, 0, L::PER_THREAD, p);
 
     // All groups of a block take the same number of turns: the barrier in the sum is theirs.
-    for (u32 k = 0; row - group < p.rows; k++, row += step) {
+    for (row.turn = 0; row.span.row - group < p.rows; row.turn++) {
+        const RmsnormSpan &s = row.span;
+        TF_UNROLL
+        for (int i = 0; i < 4; i++)
+            row.square[i] = 0;
         if constexpr (C::PATH == 1)
-            Bulk::take(raw, s, k);
-        if constexpr (AHEAD) {
-            ahead = rmsnorm_span<C>(p, row + step);
-            rmsnorm_load_raw<C, L::LD_FIRST>(next, ahead, p);
+            if (s.live)
+                Bulk::wait(row.turn);
+        if constexpr (L::AHEAD) {
+            raw = next;
+            ahead = rmsnorm_span<C>(p, s.row + step);
+            rmsnorm_fetch<C, L::LD_FIRST>(next, ahead, 0, 0, p);
         }
-        if constexpr (C::WEIGHT_LOAD == 1)
-            rmsnorm_load_weight<C>(weight, s, p);
-
-        RmsnormPart<C, typename L::H> held;
-        const float square = rmsnorm_first<C>(held, raw, s, p);
-        const float sum = L::Sum::sum(square, smem_at<float>(0), k);
+        TF_UNROLL
+        for (int at = 0; at < L::PER_THREAD; at += L::CHUNK) {
+            if constexpr (!L::AHEAD)
+                rmsnorm_fetch<C, L::LD_FIRST>(raw, s, row.turn, at, p);
+            if constexpr (C::WEIGHT_LOAD == 1)
+                rmsnorm_load_weight<C>(weight, s, at, L::CHUNK, p);
+            rmsnorm_first<C>(row, raw, at, p);
+        }
+        const float square = (row.square[0] + row.square[1]) + (row.square[2] + row.square[3]);
+        const float sum = L::Sum::sum(square, smem_at<float>(0), row.turn);
         const float r = rsqrt_approx(sum * (1.0f / C::HIDDEN) + p.eps);
-        if constexpr (C::PATH == 1) // everyone has read the stage: the sum has a barrier
-            Bulk::request((int)(k % C::STAGES), p, row + C::STAGES * step);
+        if constexpr (C::PATH == 1)
+            if (LAG == 0 || row.turn > 0)
+                Bulk::request(row.turn - LAG, p, s.row + (C::STAGES - LAG) * step);
 
-        if constexpr (C::WEIGHT_LOAD == 0)
-            rmsnorm_load_weight<C>(weight, s, p);
         if constexpr (C::WEIGHT_LOAD == 2 && L::SHIFTED)
             if (s.shift != weight_shift) {
-                rmsnorm_load_weight<C>(weight, s, p);
+                rmsnorm_load_weight<C>(weight, s, 0, L::PER_THREAD, p);
                 weight_shift = s.shift;
             }
-        rmsnorm_second<C>(held, weight, r, s, p);
-        if constexpr (!LOOP)
-            break;
-        if constexpr (AHEAD) {
-            s = ahead;
-            raw = next;
-        } else {
-            s = rmsnorm_span<C>(p, row + step);
-            if constexpr (C::PATH == 0)
-                rmsnorm_load_raw<C, L::LD_FIRST>(raw, s, p);
+        TF_UNROLL
+        for (int at = 0; at < L::PER_THREAD; at += L::CHUNK) {
+            if constexpr (C::WEIGHT_LOAD == 0)
+                rmsnorm_load_weight<C>(weight, s, at, L::CHUNK, p);
+            rmsnorm_second<C>(row, weight, r, at, p);
         }
+        if constexpr (C::BLOCKS_PER_SM == 0)
+            break;
+        row.span = L::AHEAD ? ahead : rmsnorm_span<C>(p, s.row + step);
     }
 }
 
@@ -623,8 +665,8 @@ template <class C, class T> TF_DEV void rmsnorm_generic_dtype(const rmsnorm_para
 {
     constexpr int VEC = 16 / (int)sizeof(T);
     const u64 bases = (u64)p.x | (u64)p.out | (u64)p.residual | (u64)p.residual_out;
-    const u64 strides = (u64)(p.x_stride | p.out_stride | p.residual_stride |
-                              p.residual_out_stride | p.hidden);
+    const u64 strides =
+        (u64)(p.x_stride | p.out_stride | p.residual_stride | p.residual_out_stride | p.hidden);
     if (bases % 16 == 0 && strides % VEC == 0)
         rmsnorm_generic_rows<C, T, VEC>(p);
     else
