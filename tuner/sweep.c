@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "build.h"
 #include "tune.h"
 #include <math.h>
 #include <stdio.h>
@@ -276,25 +277,15 @@ static enum tfops_status feed_compilers(struct sweep *sweep)
     return status;
 }
 
-/*
- * Stores the binary. The default is stored under the key without an NVRTC version too: that is what
- * an engine looks for when there is no record. A cache that cannot be written costs nothing else.
- */
+/* The default is stored under the key for any NVRTC too: what an engine looks for when there is no
+ * record. A cache that cannot be written costs nothing else. */
 static void store(struct sweep *sweep, struct candidate *candidate)
 {
     struct tune *tune = sweep->tune;
-    struct build_job any = {0};
-    enum tfops_status status = overlay_put_binary(tune->access.overlay, &candidate->binary);
-    if (!status && candidate->is_default &&
-        !render_job(tune->env, &tune->problem, tune->access.device, &candidate->config,
-            RENDER_TUNED, 0, &any)) {
-        uint8_t key[HASH_BYTES];
-        memcpy(key, candidate->binary.build_key, sizeof key);
-        memcpy(candidate->binary.build_key, any.build_key, sizeof key);
-        status = overlay_put_binary(tune->access.overlay, &candidate->binary);
-        memcpy(candidate->binary.build_key, key, sizeof key);
-        build_job_release(tune->env, &any);
-    }
+    enum tfops_status status =
+        candidate->is_default
+            ? build_store(tune->engine, &tune->problem, &candidate->config, &candidate->binary)
+            : overlay_put_binary(tune->access.overlay, &candidate->binary);
     if (status && !tune->store_failed) {
         tune->store_failed = true;
         log_line(tune->env, TFOPS_LOG_WARN, "tune: binaries are not stored: %s", error_message());

@@ -43,7 +43,7 @@ struct tune {
     struct worker_pool *pool;
     struct gpu_client gpu;
     int64_t start_ms, progress_ms;
-    bool store_failed; /* said once */
+    bool store_failed, samples_failed; /* said once */
     double best_ns;    /* of the first look */
 
     /* Result of the race and the confirmation. */

@@ -92,7 +92,8 @@ struct tfops_tune_options {
  * Tunes one problem and writes the record. Blocks. TFOPS_E_CANCELLED after the cancel flag (a record
  * is still written when the default and another config were measured), TFOPS_E_BUSY, TFOPS_E_WORKER,
  * TFOPS_E_UNSUPPORTED, TFOPS_E_WRONG when even the default config fails verification.
- * options: NULL means all defaults.
+ * options: NULL means all defaults. ret_result: its size is set by the caller; written on failure too,
+ * with the counts of what was done.
  */
 enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_tune_options *options, struct tfops_tune_result *ret_result);
