@@ -60,7 +60,7 @@ template <class C> struct RmsnormLayout {
     static constexpr bool SHIFTED = C::VEC_BYTES > C::ALIGN;
     // Bytes that one access of a tensor of T, or of the weight, may have.
     static constexpr int WIDTH = C::VEC_BYTES;
-    static constexpr int WEIGHT_WIDTH = SHIFTED ? (int)sizeof(W) : C::ALIGN;
+    static constexpr int WEIGHT_WIDTH = SHIFTED ? (int)sizeof(W) : max_int(C::ALIGN, (int)sizeof(W));
     static constexpr int LD_ROW = C::LOAD_HINT ? LD_STREAM : LD_ONCE;
     static constexpr int LD_FIRST = C::RELOAD == 2 ? LD_KEEP : LD_ROW;
     static constexpr bool AHEAD = C::STAGES == 2;
@@ -87,7 +87,7 @@ template <class C> struct RmsnormLayout {
         C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : Sum::SCRATCH_BYTES;
 
     static_assert(C::HIDDEN >= 1 && C::HIDDEN <= 65536, "hidden");
-    static_assert(C::ALIGN >= ELEM && C::ALIGN >= (int)sizeof(W), "elements are aligned");
+    static_assert(C::ALIGN >= ELEM, "elements are aligned");
     static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 || C::VEC_BYTES == 2,
         "access width");
     static_assert(VEC >= 1 && VECS >= (SHIFTED ? 2 : 1), "a row has whole vectors");
@@ -106,7 +106,6 @@ template <class C> struct RmsnormLayout {
     static_assert(C::STAGES == 1 || (AHEAD && C::BLOCKS_PER_SM > 0 && C::RELOAD == 0),
         "a next row exists and waits in registers");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
-    static_assert(!C::HAS_RESIDUAL_OUT || C::HAS_RESIDUAL, "residual_out is the sum");
 };
 
 // The part of one row that a thread owns: vectors at start, start + THREADS_PER_ROW * VEC, ...
@@ -320,7 +319,7 @@ TF_DEV void rmsnorm_first(
     using L = RmsnormLayout<C>;
     using T = typename C::DTYPE;
     using H = typename L::H;
-    constexpr bool WRITE = C::HAS_RESIDUAL_OUT && C::RELOAD != 2;
+    constexpr bool WRITE = C::HAS_RESIDUAL && C::RELOAD != 2;
     const RmsnormSpan &s = row.span;
     const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
     TF_UNROLL
@@ -343,7 +342,7 @@ TF_DEV void rmsnorm_first(
         const float h = rmsnorm_sum_edge<C>(raw);
         row.square[0] += h * h;
         row.held.edge = from_f32<H>(h);
-        if (C::HAS_RESIDUAL_OUT && s.live && s.edge >= 0)
+        if (C::HAS_RESIDUAL && s.live && s.edge >= 0)
             st_elem(sum_out.row + s.edge, from_f32<T>(h));
     }
 }
@@ -381,7 +380,7 @@ TF_DEV void rmsnorm_second(const RmsnormRow<C> &row, const RmsnormWeight<C> &wei
             vec_unpack(*rmsnorm_slot<C>(at + i), h);
         if constexpr (C::RELOAD == 2) {
             rmsnorm_sum_vec<C>(raw, i, h);
-            if constexpr (C::HAS_RESIDUAL_OUT)
+            if constexpr (C::HAS_RESIDUAL)
                 rmsnorm_store<C>(sum_out, s, at + i, vec_pack<T, L::VEC>(h));
         }
         vec_unpack(weight.v[at + i], g);

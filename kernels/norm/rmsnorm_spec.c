@@ -100,7 +100,7 @@ static const struct tfops_tunable_spec TUNABLES[] = {
 };
 
 static const struct tfops_constant_spec RMSNORM_CONSTANTS[] = {
-    {"HAS_RESIDUAL", 0}, {"HAS_RESIDUAL_OUT", 0}, {"RESIDUAL_ROUND", 0}};
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
 static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
 
 /* ---- what follows from a config (RmsnormLayout) ---------------------------------------------- */
