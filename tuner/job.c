@@ -177,25 +177,49 @@ static void fill_candidate(struct tune *tune, uint32_t i, uint32_t config_index)
     tfops_config_format(tune->spec, &candidate->config, candidate->text, sizeof candidate->text);
 }
 
-/* Orders of strategies may be any; candidates stand in canonical order where ties are decided. */
+/* Candidates of the chosen configs stand in canonical order, where ties are decided; tune->order
+ * says when each is tried. `place` is scratch: the candidate of a config, plus 1. */
+static enum tfops_status fill_chosen(
+    struct tune *tune, const uint32_t *configs, uint32_t n, uint32_t *place)
+{
+    uint32_t at = 0;
+    enum tfops_status status = candidates_new(tune->env, n, &tune->candidates);
+    tune->order = status ? NULL : mem_new(tune->env, n, sizeof *tune->order);
+    if (!tune->order)
+        return TFOPS_E_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        place[configs[i]] = 1;
+    for (uint32_t i = 0; i < tune->space.n; i++) {
+        if (!place[i])
+            continue;
+        fill_candidate(tune, at, i);
+        place[i] = ++at;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        tune->order[i] = place[configs[i]] - 1;
+    return TFOPS_OK;
+}
+
+/* Strategies choose among ranks, from the default outwards. */
 static enum tfops_status fill_from_strategy(struct tune *tune)
 {
     const struct strategy_options options = {
         .n = tune->space.n, .max_configs = tune->options.max_configs, .seed = tune->options.seed};
-    uint32_t *order = mem_new(tune->env, tune->space.n, sizeof *order);
-    bool *chosen = mem_new(tune->env, tune->space.n, sizeof *chosen);
+    uint32_t *ranked = mem_new(tune->env, tune->space.n, sizeof *ranked);
+    uint32_t *chosen = mem_new(tune->env, tune->space.n, sizeof *chosen);
+    uint32_t *place = mem_new(tune->env, tune->space.n, sizeof *place);
     enum tfops_status status = TFOPS_E_MEMORY;
-    if (order && chosen) {
-        uint32_t n = tune->strategy->order(&options, order), at = 0;
-        status = candidates_new(tune->env, n, &tune->candidates);
-        for (uint32_t i = 0; !status && i < n; i++)
-            chosen[order[i]] = true;
-        for (uint32_t i = 0; !status && i < tune->space.n; i++)
-            if (chosen[i])
-                fill_candidate(tune, at++, i);
+    if (ranked && chosen && place)
+        status = space_rank(tune->env, tune->spec, &tune->space, ranked);
+    if (!status) {
+        uint32_t n = tune->strategy->order(&options, chosen);
+        for (uint32_t i = 0; i < n; i++)
+            chosen[i] = ranked[chosen[i]];
+        status = fill_chosen(tune, chosen, n, place);
     }
-    mem_free(tune->env, order);
+    mem_free(tune->env, ranked);
     mem_free(tune->env, chosen);
+    mem_free(tune->env, place);
     return status;
 }
 
@@ -213,6 +237,10 @@ static enum tfops_status fill_only(struct tune *tune)
     enum tfops_status status = candidates_new(tune->env, is_default ? 1 : 2, &tune->candidates);
     if (status)
         return status;
+    tune->order = mem_new(tune->env, 2, sizeof *tune->order);
+    if (!tune->order)
+        return TFOPS_E_MEMORY;
+    tune->order[1] = 1;
     fill_candidate(tune, 0, 0);
     if (is_default)
         return TFOPS_OK;
@@ -430,6 +458,7 @@ static void release(struct tune *tune)
 {
     worker_pool_close(tune->pool);
     candidates_release(tune->env, &tune->candidates);
+    mem_free(tune->env, tune->order);
     space_release(tune->env, &tune->space);
     sample_set_release(tune->env, &tune->winner_samples);
     sample_set_release(tune->env, &tune->default_samples);

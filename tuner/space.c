@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tfops/engine.h>
 
@@ -254,4 +255,47 @@ enum tfops_status space_build(const struct env *env, const struct tfops_problem 
     else
         *ret_space = space;
     return status;
+}
+
+/* ---- rank -------------------------------------------------------------------------------- */
+
+static int64_t position(const struct tfops_tunable_spec *tunable, int64_t value)
+{
+    size_t i = 0;
+    while (i < tunable->n_values && tunable->values[i] != value)
+        i++;
+    return (int64_t)i;
+}
+
+static uint64_t steps_between(
+    const struct tfops_spec *spec, const struct tfops_config *a, const struct tfops_config *b)
+{
+    uint64_t steps = 0;
+    for (size_t t = 0; t < spec->n_tunables; t++) {
+        int64_t away =
+            position(&spec->tunables[t], a->values[t]) - position(&spec->tunables[t], b->values[t]);
+        steps += (uint64_t)(away < 0 ? -away : away);
+    }
+    return steps;
+}
+
+static int by_value(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+enum tfops_status space_rank(const struct env *env, const struct tfops_spec *spec,
+    const struct space *space, uint32_t *ret_ranked)
+{
+    uint64_t *keys = mem_new(env, space->n, sizeof *keys); /* steps, then index */
+    if (!keys)
+        return TFOPS_E_MEMORY;
+    for (uint32_t i = 0; i < space->n; i++)
+        keys[i] = steps_between(spec, &space->configs[i], &space->configs[0]) << 32 | i;
+    qsort(keys, space->n, sizeof *keys, by_value);
+    for (uint32_t i = 0; i < space->n; i++)
+        ret_ranked[i] = (uint32_t)keys[i];
+    mem_free(env, keys);
+    return TFOPS_OK;
 }

@@ -253,7 +253,8 @@ static enum tfops_status retry_elsewhere(struct sweep *sweep)
         return TFOPS_OK;
     sweep->retry_ms = tune_now_ms() + ELSEWHERE_RETRY_MS;
     sweep->elsewhere = 0;
-    for (uint32_t i = 0; i < sweep->next; i++) {
+    for (uint32_t at = 0; at < sweep->next; at++) {
+        uint32_t i = sweep->tune->order[at];
         struct candidate *candidate = candidate_at(sweep, i);
         if (candidate->state != CANDIDATE_CLAIMED_ELSEWHERE)
             continue;
@@ -269,7 +270,7 @@ static enum tfops_status feed_compilers(struct sweep *sweep)
 {
     enum tfops_status status = retry_elsewhere(sweep);
     while (!status && sweep->next < sweep->tune->candidates.n && compile_room(sweep)) {
-        uint32_t index = sweep->next++;
+        uint32_t index = sweep->tune->order[sweep->next++];
         status = begin(sweep, index);
         if (candidate_at(sweep, index)->state == CANDIDATE_CLAIMED_ELSEWHERE)
             sweep->elsewhere++;

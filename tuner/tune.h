@@ -38,13 +38,14 @@ struct tune {
     char sku[DEVICE_SKU_BYTES], problem_text[KEY_TEXT_BYTES];
     const struct strategy *strategy;
     struct space space;
-    struct candidates candidates;
-    uint32_t default_index; /* in candidates: always 0 */
+    struct candidates candidates; /* in canonical order */
+    uint32_t *order;              /* their indices as the strategy wants them tried */
+    uint32_t default_index;       /* in candidates: always 0 */
     struct worker_pool *pool;
     struct gpu_client gpu;
     int64_t start_ms, progress_ms;
     bool store_failed, samples_failed; /* said once */
-    double best_ns;    /* of the first look */
+    double best_ns;                    /* of the first look */
 
     /* Result of the race and the confirmation. */
     uint32_t winner, runner_up; /* UINT32_MAX: none */

@@ -158,3 +158,21 @@ Test(space, is_the_default_alone_without_tunables)
     cr_assert_eq(space.n, 1);
     space_release(&ENV, &space);
 }
+
+Test(space, ranks_from_the_default_outwards)
+{
+    struct space space = build();
+    uint32_t ranked[64];
+    bool seen[64] = {false};
+    cr_assert_eq(space_rank(&ENV, &SPEC, &space, ranked), TFOPS_OK);
+    cr_assert_eq(ranked[0], 0);
+    for (uint32_t i = 0; i < space.n; i++) {
+        cr_assert_not(seen[ranked[i]]);
+        seen[ranked[i]] = true;
+    }
+    const int64_t *last = space.configs[ranked[space.n - 1]].values;
+    cr_assert(last[0] == 64 || last[0] == 256, "the farthest has THREADS=%ld", (long)last[0]);
+    cr_assert_eq(space.configs[ranked[1]].values[2] + space.configs[ranked[1]].values[1], 2 + 1 + 0,
+        "one step away");
+    space_release(&ENV, &space);
+}
