@@ -69,23 +69,29 @@ enum tfops_status gpu_client_send_warm(struct tune *tune)
     return status;
 }
 
+bool gpu_client_is_open(const struct tune *tune)
+{
+    return tune->gpu.sent && tune->gpu.life == worker_pool_life(tune->pool, tune->gpu.worker);
+}
+
 enum tfops_status gpu_client_send_open(struct tune *tune)
 {
     struct gpu_client *gpu = &tune->gpu;
     struct wire_writer writer;
-    if (gpu->sent)
+    if (gpu_client_is_open(tune))
         return TFOPS_OK;
     if (gpu->failed_opens >= MAX_FAILED_OPENS)
         return error_setf(TFOPS_E_WORKER, 0, "tune", tune->spec->name,
             "the GPU worker ended %u times while it opened its session", gpu->failed_opens);
     wire_writer_init(&writer, tune->env);
-    wire_begin(&writer, WIRE_OPEN, tune_tag(TAG_OPEN, 0));
+    wire_begin(&writer, WIRE_OPEN, tune_tag(TAG_OPEN, (gpu->generation + 1) & TAG_INDEX_MASK));
     put_open(&writer, &gpu->open);
     enum tfops_status status = send(tune, &writer, OPEN_TIMEOUT_MS);
     wire_writer_release(&writer);
     if (status)
         return status;
     gpu->sent = true;
+    gpu->life = worker_pool_life(tune->pool, gpu->worker);
     gpu->generation++;
     gpu->failed_opens++; /* until it is answered */
     return TFOPS_OK;
@@ -104,6 +110,8 @@ void gpu_client_reseed(struct tune *tune, uint64_t seed)
 
 enum tfops_status gpu_client_take_opened(struct tune *tune, const struct worker_event *event)
 {
+    if (tune_tag_index(event->tag) != (tune->gpu.generation & TAG_INDEX_MASK))
+        return TFOPS_OK; /* of a worker that is gone */
     if (event->kind != WORKER_ANSWER) {
         log_line(tune->env, TFOPS_LOG_WARN, "tune: the GPU worker ended while it opened: %s",
             event->text);
@@ -147,7 +155,7 @@ enum tfops_status gpu_client_send_add(
 void gpu_client_send_drop(struct tune *tune, struct candidate *candidate)
 {
     struct wire_writer writer;
-    if (!tune->gpu.sent || candidate->generation != tune->gpu.generation)
+    if (!gpu_client_is_open(tune) || candidate->generation != tune->gpu.generation)
         return;
     candidate->generation = 0;
     wire_writer_init(&writer, tune->env);
@@ -174,7 +182,7 @@ enum tfops_status gpu_client_take_added(
         candidate_judge(candidate, TFOPS_VERDICT_ERROR, "the worker ended: %s", event->text);
     else if (event->answer.status)
         judge_answer(candidate, &event->answer);
-    if (event->kind != WORKER_ANSWER || event->answer.last)
+    if (worker_is_gone(event))
         gpu_client_lost(tune);
     if (candidate->state == CANDIDATE_DONE)
         return TFOPS_OK;
@@ -210,12 +218,12 @@ static enum tfops_status await(struct tune *tune, uint32_t tag, struct worker_ev
             return error_set(TFOPS_E_CANCELLED, "tune", tune->spec->name, NULL, NULL);
         if (ret_event->kind == WORKER_NONE || ret_event->worker != tune->gpu.worker)
             continue;
-        if (tune_tag_kind(ret_event->tag) == TAG_OPEN && ret_event->kind != WORKER_LOST)
+        if (tune_tag_kind(ret_event->tag) == TAG_OPEN)
             status = gpu_client_take_opened(tune, ret_event);
+        else if (worker_is_gone(ret_event))
+            gpu_client_lost(tune);
         if (status)
             return status;
-        if (ret_event->kind != WORKER_ANSWER || ret_event->answer.last)
-            gpu_client_lost(tune);
         if (ret_event->tag == tag)
             return TFOPS_OK;
     }

@@ -114,7 +114,7 @@ static enum tfops_status load_runners(struct race *race)
     for (uint32_t i = 0; i < race->n; i++) {
         struct candidate *candidate = runner_at(race, i);
         if (!still_runs(race, i) ||
-            (tune->gpu.sent && candidate->generation == tune->gpu.generation))
+            (gpu_client_is_open(tune) && candidate->generation == tune->gpu.generation))
             continue;
         struct sample_set kept = candidate->samples;
         candidate->samples = (struct sample_set){0};
@@ -123,7 +123,8 @@ static enum tfops_status load_runners(struct race *race)
         candidate->samples = kept;
         if (status)
             return status;
-        if (!tune->gpu.sent) /* it took the worker with it: those before it are gone too */
+        if (!gpu_client_is_open(
+                tune)) /* it took the worker with it: those before it are gone too */
             return race->losses++ < MAX_LOSSES
                        ? load_runners(race)
                        : error_set(TFOPS_E_WORKER, "race", tune->spec->name,
@@ -371,7 +372,7 @@ static enum tfops_status measure_roof(struct race *race)
         .max_samples = ROUND_MAX_SAMPLES};
     struct candidate *winner = &tune->candidates.list[tune->winner];
     enum tfops_status status = TFOPS_OK;
-    if (!tune->gpu.sent || winner->generation != tune->gpu.generation)
+    if (!gpu_client_is_open(tune) || winner->generation != tune->gpu.generation)
         status = gpu_client_add(tune, tune->winner, false);
     if (status || winner->verdict != TFOPS_VERDICT_OK)
         return status;

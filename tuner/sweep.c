@@ -389,14 +389,13 @@ static enum tfops_status gpu_event(struct sweep *sweep, struct worker_event *eve
     if (tune_tag_kind(event->tag) == TAG_OPEN)
         return gpu_client_take_opened(tune, event);
     if (tune_tag_kind(event->tag) != TAG_ADD) {
-        if (event->kind != WORKER_ANSWER || event->answer.last)
+        if (worker_is_gone(event))
             gpu_client_lost(tune);
         return TFOPS_OK;
     }
     uint32_t index = tune_tag_index(event->tag);
     sweep->gpu_in_flight--;
     if (event->kind == WORKER_LOST) {
-        gpu_client_lost(tune);
         requeue_first(sweep, index);
         return TFOPS_OK;
     }

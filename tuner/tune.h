@@ -20,6 +20,7 @@ struct gpu_client {
     struct open_message open;
     bool has_binaries;   /* of open */
     bool sent;           /* OPEN was sent to the worker that now runs */
+    uint32_t life;       /* the process that got it: worker_pool_life() */
     uint32_t generation; /* counts OPENs: ids of another generation are void */
     uint32_t failed_opens;
     uint32_t in_flight; /* ADDs */
@@ -59,6 +60,7 @@ struct tune {
 
 /* Tags: which kind of request, about which candidate. */
 enum tune_tag { TAG_COMPILE = 1, TAG_WARM, TAG_OPEN, TAG_ADD, TAG_DROP, TAG_CALL };
+#define TAG_INDEX_MASK 0xffffffu
 static inline uint32_t tune_tag(enum tune_tag kind, uint32_t index)
 {
     return (uint32_t)kind << 24 | index;
@@ -69,7 +71,15 @@ static inline enum tune_tag tune_tag_kind(uint32_t tag)
 }
 static inline uint32_t tune_tag_index(uint32_t tag)
 {
-    return tag & 0xffffff;
+    return tag & TAG_INDEX_MASK;
+}
+
+/* What stood behind the request that ended a worker is LOST: it comes after that one's event and
+ * may come after the next worker was started. */
+static inline bool worker_is_gone(const struct worker_event *event)
+{
+    return event->kind == WORKER_DIED || event->kind == WORKER_HUNG ||
+           (event->kind == WORKER_ANSWER && event->answer.last);
 }
 
 int64_t tune_now_ms(void);
@@ -99,6 +109,8 @@ enum tfops_status gpu_client_send_open(struct tune *tune); /* nothing when it wa
 enum tfops_status gpu_client_send_add(
     struct tune *tune, uint32_t index, bool verify, const struct measure_options *measure);
 void gpu_client_send_drop(struct tune *tune, struct candidate *candidate);
+/* Whether the session that was opened last is still the worker's. */
+bool gpu_client_is_open(const struct tune *tune);
 /* Forgets the session of a worker that ended. */
 void gpu_client_lost(struct tune *tune);
 /* Closes the session so that the next request opens one with other inputs. */

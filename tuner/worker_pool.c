@@ -32,7 +32,7 @@ struct slot {
     size_t delivered; /* bytes of `in` that the last event points into */
     bool last;        /* the delivered answer said that the worker ends itself */
     int64_t deadline_ms;
-    uint32_t failed_starts;
+    uint32_t failed_starts, starts;
     char how[160]; /* how the last process ended */
 };
 
@@ -136,6 +136,12 @@ uint32_t worker_pool_pending(const struct worker_pool *pool, uint32_t worker)
 
 /* ---- the end of a worker ----------------------------------------------------------------- */
 
+uint32_t worker_pool_life(const struct worker_pool *pool, uint32_t worker)
+{
+    const struct slot *slot = &pool->slots[worker];
+    return slot->phase == PHASE_NONE || slot->last ? 0 : slot->starts;
+}
+
 static void enqueue(struct worker_pool *pool, struct slot *slot, enum worker_event_kind kind,
     uint32_t tag, const char *text)
 {
@@ -181,6 +187,17 @@ void worker_pool_retire(struct worker_pool *pool, uint32_t worker)
     end_slot(pool, slot, WORKER_LOST, 0, "not needed any more");
 }
 
+/* Lets go of what the last event pointed into. */
+static void settle(struct worker_pool *pool, struct slot *slot)
+{
+    if (!slot->delivered)
+        return;
+    wire_buffer_consume(&slot->in, slot->delivered);
+    slot->delivered = 0;
+    if (slot->last)
+        end_slot(pool, slot, WORKER_LOST, EXIT_PATIENCE_MS, "it ended itself after a fault");
+}
+
 /* ---- sending ----------------------------------------------------------------------------- */
 
 static enum tfops_status append(struct wire_buffer *out, const void *data, size_t bytes)
@@ -209,6 +226,7 @@ static enum tfops_status start(struct worker_pool *pool, struct slot *slot)
         slot->out.n = 0;
         return status;
     }
+    slot->starts++;
     slot->phase = PHASE_HELLO;
     slot->deadline_ms = now_ms() + pool->hello_timeout_ms;
     return TFOPS_OK;
@@ -247,6 +265,7 @@ enum tfops_status worker_pool_send(
         return error_set(TFOPS_E_INTERNAL, "worker pool", "frame", "a finished frame", NULL);
     if (worker_pool_pending(pool, worker) == WORKER_POOL_MAX_PENDING)
         return error_set(TFOPS_E_BUSY, "worker pool", "worker", "room in its queue", NULL);
+    settle(pool, slot); /* a worker that has announced its end must not get this one */
     enum tfops_status status = slot->phase == PHASE_NONE ? start(pool, slot) : TFOPS_OK;
     if (!status)
         status = append(&slot->out, frame->data, frame->n);
@@ -384,20 +403,6 @@ static void receive(struct worker_pool *pool, struct slot *slot)
 
 /* ---- waiting ----------------------------------------------------------------------------- */
 
-/* Lets go of what the last event pointed into. */
-static void settle(struct worker_pool *pool)
-{
-    for (uint32_t i = 0; i < pool->n; i++) {
-        struct slot *slot = &pool->slots[i];
-        if (!slot->delivered)
-            continue;
-        wire_buffer_consume(&slot->in, slot->delivered);
-        slot->delivered = 0;
-        if (slot->last)
-            end_slot(pool, slot, WORKER_LOST, EXIT_PATIENCE_MS, "it ended itself after a fault");
-    }
-}
-
 static bool dequeue(struct worker_pool *pool, struct worker_event *ret_event)
 {
     if (!pool->queue_n)
@@ -466,7 +471,8 @@ enum tfops_status worker_pool_wait(
     struct worker_pool *pool, uint32_t timeout_ms, struct worker_event *ret_event)
 {
     int64_t until_ms = now_ms() + (timeout_ms > INT32_MAX ? INT32_MAX : timeout_ms);
-    settle(pool);
+    for (uint32_t i = 0; i < pool->n; i++)
+        settle(pool, &pool->slots[i]);
     for (bool polled = false;; polled = true) {
         if (dequeue(pool, ret_event) || digest_any(pool, ret_event) || dequeue(pool, ret_event))
             return TFOPS_OK;

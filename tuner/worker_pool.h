@@ -34,6 +34,10 @@ uint32_t worker_pool_size(const struct worker_pool *pool);
 /* Requests of this worker without an event so far. */
 uint32_t worker_pool_pending(const struct worker_pool *pool, uint32_t worker);
 
+/* Which process of this worker runs: another number after each start, 0 when none does. What the
+ * parent told one process the next one does not know. */
+uint32_t worker_pool_life(const struct worker_pool *pool, uint32_t worker);
+
 /*
  * Queues a finished frame for a worker, starting it where it is not running. The watchdog of
  * timeout_ms runs from when the worker can begin with it. TFOPS_E_WORKER when it cannot be started,

@@ -361,3 +361,30 @@ Test(worker_pool, names_what_was_tried_when_there_is_no_worker)
     cr_assert_eq(worker_locate(NULL, path), TFOPS_E_WORKER);
     cr_assert(strstr(error_message(), "TFOPS_WORKER"), "%s", error_message());
 }
+
+Test(worker_pool, counts_the_lives_of_a_worker)
+{
+    struct worker_pool *pool = open_pool("die", 1, 0);
+    cr_assert_eq(worker_pool_life(pool, 0), 0);
+    send_one(pool, 0, 1, 5000);
+    cr_assert_eq(worker_pool_life(pool, 0), 1);
+    wait_event(pool);
+    cr_assert_eq(worker_pool_life(pool, 0), 0);
+    send_one(pool, 0, 2, 5000);
+    cr_assert_eq(worker_pool_life(pool, 0), 2);
+    worker_pool_close(pool);
+}
+
+/* The request must reach the next process, not the one that announced its end. */
+Test(worker_pool, sends_nothing_to_a_worker_that_announced_its_end)
+{
+    struct worker_pool *pool = open_pool("last", 1, 0);
+    send_one(pool, 0, 1, 5000);
+    cr_assert(wait_event(pool).answer.last);
+    setenv("TFOPS_FAKE_WORKER", "echo", 1);
+    send_one(pool, 0, 2, 5000);
+    struct worker_event event = wait_event(pool);
+    cr_assert_eq(event.kind, WORKER_ANSWER, "%s", event.text);
+    cr_assert_eq(event.answer.status, TFOPS_OK);
+    worker_pool_close(pool);
+}
