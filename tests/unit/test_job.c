@@ -15,12 +15,14 @@
 #include <tfops/tfops.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/tfops-job-XXXXXX";
-static char cache[128], worker[WORKER_PATH_BYTES];
+static char directory[256];
+static char cache[512], worker[WORKER_PATH_BYTES];
 
 static void set_up(void)
 {
     const char *build = getenv("TFOPS_BUILD");
+    const char *scratch = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%s/tfops-job-XXXXXX", scratch ? scratch : "/tmp");
     cr_assert(mkdtemp(directory));
     snprintf(cache, sizeof cache, "%s/cache.db", directory);
     snprintf(worker, sizeof worker, "%s/tfops-worker", build ? build : "build");
