@@ -2,7 +2,7 @@
  * libhot_path_shim.so, preloaded: counts allocations, locks, SQLite and file calls of one thread
  * between hot_path_begin() and hot_path_end(). Calls that libc makes inside itself are not seen, so
  * each public way in is listed here. Not for use under ASan or TSan, which interpose the same names.
- * tests/support/hot_path_check.c shows that every counter counts.
+ * tests/stress/hot_path_check.c shows that every counter counts.
  */
 #include "hot_path_shim.h"
 #include <dlfcn.h>

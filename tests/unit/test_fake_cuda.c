@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "docs/plugin/scale_bias.cu"
+#include "docs/examples/scale_bias_plugin.cu"
 
 /* The driver table, filled here so that the engine's own code stays out of these tests. */
 static struct driver cu;
@@ -36,7 +36,7 @@ static void *symbol(const char *name)
 
 static void load_fake(void)
 {
-    const char *build = getenv("TFOPS_BUILD_DIR");
+    const char *build = getenv("TFOPS_BUILD");
     char path[512];
     snprintf(path, sizeof path, "%s/fakes/libfake_cuda.so", build && *build ? build : "build");
     cu.library = dlopen(path, RTLD_NOW);

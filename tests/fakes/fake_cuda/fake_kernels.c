@@ -4,7 +4,7 @@
  * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
  * fields of the structs must be packed for every variant.
  */
-#include "docs/plugin/scale_bias.cu"
+#include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
 #include "kernels/norm/rmsnorm_params.h"
 #include "kernels/support/compare_params.h"

@@ -1,5 +1,5 @@
-/* What tests share (see support.h). */
-#include "support.h"
+/* What tests share (see test_support.h). */
+#include "test_support.h"
 #include "host_data.h"
 #include <dlfcn.h>
 #include <ftw.h>
@@ -20,7 +20,7 @@ static _Noreturn void give_up(const char *what, const char *subject)
 
 const char *support_build_dir(void)
 {
-    const char *dir = getenv("TFOPS_BUILD_DIR");
+    const char *dir = getenv("TFOPS_BUILD");
     return dir && *dir ? dir : "build";
 }
 

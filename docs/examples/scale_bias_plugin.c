@@ -2,17 +2,17 @@
  * scale_bias: an operator in a plug-in, complete: y = x * scale + bias, one factor and one summand
  * per column. docs/plugin.md walks through it. Build (from the root of the sources):
  *
- *   cc -std=c11 -O2 -fPIC -shared -Iinclude docs/plugin/scale_bias.c -o libscale_bias.so
+ *   cc -std=c11 -O2 -fPIC -shared -Iinclude docs/examples/scale_bias_plugin.c -o scale_bias_plugin.so
  *
  * It links nothing of tfops: the engine calls in here, never the other way round.
  */
-#include "scale_bias.cu" /* struct scale_bias_params */
+#include "scale_bias_plugin.cu" /* struct scale_bias_params */
 #include <string.h>
 #include <tfops/spec.h>
 
-_Static_assert(sizeof(struct scale_bias_params) == 64, "as in scale_bias.cu");
+_Static_assert(sizeof(struct scale_bias_params) == 64, "as in scale_bias_plugin.cu");
 
-/* The template's text: scale_bias.cu, found beside this file wherever that is compiled from. */
+/* The template's text: scale_bias_plugin.cu, found beside this file wherever that is compiled from. */
 __asm__(".pushsection .rodata\n"
         ".globl scale_bias_template\n"
         ".hidden scale_bias_template\n"
@@ -256,7 +256,7 @@ static const struct tfops_spec scale_bias = {
     .n_operands = sizeof operands / sizeof *operands,
     .tunables = tunables,
     .n_tunables = sizeof tunables / sizeof *tunables,
-    .template_path = "scale_bias.cu",
+    .template_path = "scale_bias_plugin.cu",
     .source = scale_bias_template,
     .body = "scale_bias",
     .generic_body = "scale_bias_generic",

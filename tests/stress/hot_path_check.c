@@ -1,8 +1,9 @@
 /*
  * Self-test of libhot_path_shim.so: does one of each thing between the marks and compares the counts.
- * Run with the shim preloaded; without it exits 77 (skipped), with a wrong count 1.
+ * Preloads the shim into itself; where it cannot exits 77 (skipped), with a wrong count 1.
  */
-#include "../fakes/hot_path_shim.h"
+#include "tests/fakes/hot_path_shim.h"
+#include "tests/support/test_support.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -62,11 +63,12 @@ static void *on_another_thread(void *unused)
     return unused;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     struct hot_path_counts counts;
-    if (!hot_path_begin || !hot_path_end) {
-        fprintf(stderr, "SKIP hot_path_check: libhot_path_shim.so is not preloaded\n");
+    (void)argc;
+    if (!support_preload("hot_path_shim", argv) || !hot_path_begin) {
+        printf("libhot_path_shim.so cannot be preloaded here\n");
         return 77;
     }
     hot_path_begin();

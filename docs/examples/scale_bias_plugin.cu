@@ -1,6 +1,6 @@
-// scale_bias.cu: y[r, c] = x[r, c] * scale[c] + bias[c]: the example of docs/plugin.md.
+// scale_bias_plugin.cu: y[r, c] = x[r, c] * scale[c] + bias[c]: the example of docs/plugin.md.
 //
-// scale_bias.c includes this file for the struct, so that both sides have one definition, and carries
+// scale_bias_plugin.c includes this file for the struct, so that both sides have one definition, and carries
 // its text as the spec's `source`. Above the #ifdef: plain C, built-in types, no include.
 struct scale_bias_params {
     const void *x;     /* [rows, hidden] */
@@ -22,7 +22,7 @@ struct scale_bias_params {
 #    include "device/thread.cuh"
 #    include "device/vec.cuh"
 
-static_assert(sizeof(scale_bias_params) == 64, "as in scale_bias.c");
+static_assert(sizeof(scale_bias_params) == 64, "as in scale_bias_plugin.c");
 
 template <class C> TF_DEV void scale_bias(const scale_bias_params &p)
 {

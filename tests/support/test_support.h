@@ -1,11 +1,11 @@
 /*
  * What tests share: where build outputs are, temporary directories, the fake driver, engines, tensors
- * made of tables. Compiled into test programs (support.c); links libtfops.
+ * made of tables. Compiled into test programs (test_support.c); links libtfops.
  *
  * Functions that "must" work print what failed and abort(): a test cannot go on without them.
  */
-#ifndef TFOPS_TESTS_SUPPORT_H
-#define TFOPS_TESTS_SUPPORT_H
+#ifndef TFOPS_TESTS_TEST_SUPPORT_H
+#define TFOPS_TESTS_TEST_SUPPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ enum { SUPPORT_PATH_BYTES = 512 };
 
 /* ---- files -------------------------------------------------------------------------------------- */
 
-/* $TFOPS_BUILD_DIR, else "build". */
+/* $TFOPS_BUILD, else "build". */
 const char *support_build_dir(void);
 /* "<build>/fakes/lib<name>.so", absolute where it exists. */
 void support_fake_path(const char *name, char ret_path[SUPPORT_PATH_BYTES]);
