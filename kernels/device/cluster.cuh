@@ -30,6 +30,6 @@ TF_DEV void cluster_store(float *p, int rank, float v)
     const u32 own = (u32)__cvta_generic_to_shared(p);
     asm volatile("{ .reg .b32 peer; mapa.shared::cluster.u32 peer, %0, %1;"
                  "  st.shared::cluster.f32 [peer], %2; }" ::"r"(own),
-        "r"(rank), "f"(v)
-        : "memory");
+                 "r"(rank), "f"(v)
+                 : "memory");
 }

@@ -13,7 +13,8 @@ enum {
 };
 enum { ST_KEEP, ST_STREAM };
 
-// Volatile: a re-read must not be merged with the first read (the row would then stay in registers).
+// Volatile: a re-read must not be merged with the first read (the row would then stay in
+// registers).
 #define TF_LOAD(hint, op)                                                                          \
     if constexpr (HINT == hint) {                                                                  \
         if constexpr (WORDS == 4)                                                                  \
@@ -50,8 +51,8 @@ template <int HINT> TF_DEV u16 ld_half(const void *p)
     if constexpr (HINT == hint) {                                                                  \
         if constexpr (WORDS == 4)                                                                  \
             asm volatile(op ".v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(w[0]), "r"(w[1]),      \
-                "r"(w[2]), "r"(w[3])                                                               \
-                : "memory");                                                                       \
+                         "r"(w[2]), "r"(w[3])                                                      \
+                         : "memory");                                                              \
         else if constexpr (WORDS == 2)                                                             \
             asm volatile(op ".v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");  \
         else                                                                                       \

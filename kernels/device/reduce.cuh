@@ -42,7 +42,8 @@ template <int COUNT> TF_DEV float shared_sum(const float *part)
 template <int THREADS, int GROUP, int CLUSTER> struct GroupSum {
     static_assert(GROUP <= 32 ? 32 % GROUP == 0 : GROUP % 32 == 0, "part of a warp or whole warps");
     static_assert(THREADS % GROUP == 0, "whole groups");
-    static_assert(CLUSTER == 1 || (GROUP == THREADS && GROUP >= 32), "a clustered block is a group");
+    static_assert(
+        CLUSTER == 1 || (GROUP == THREADS && GROUP >= 32), "a clustered block is a group");
     static constexpr int WARPS = ceil_div(GROUP, 32);
     static constexpr int PARTS = WARPS * CLUSTER;
     static constexpr int SET_FLOATS = ceil_div(THREADS / GROUP * PARTS, 4) * 4;

@@ -9,7 +9,7 @@ TF_DEV constexpr int vec_align(int bytes)
     return bytes >= 16 ? 16 : bytes >= 8 ? 8 : 4;
 }
 
-template <class T, int N> struct alignas(vec_align(N * (int)sizeof(T))) Vec {
+template <class T, int N> struct alignas(vec_align(N *(int)sizeof(T))) Vec {
     static_assert(N > 0 && (N & (N - 1)) == 0, "a power of two of elements");
     static constexpr int BYTES = N * (int)sizeof(T);
     static constexpr int WORDS = ceil_div(BYTES, 4);

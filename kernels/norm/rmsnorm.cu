@@ -13,30 +13,26 @@
 // t, t + THREADS_PER_ROW, ... of VEC_BYTES each and every element of the row is read and written
 // by one thread only: that is why out may be x, and residual_out may be residual.
 //
-// Tunables (constraints: the static_asserts of RmsnormLayout):
+// Tunables (constraints: the static_asserts of RmsnormLayout; times: docs/notes/rmsnorm.md):
 //   VEC_BYTES        bytes of one access. Above ALIGN: rows start anywhere, and each is covered by
 //                    aligned vectors plus single elements at both edges ("shifted" rows).
-//   THREADS_PER_ROW  more: less work and fewer registers a thread, a wider reduction.
+//   THREADS_PER_ROW  more: fewer registers a thread and a wider reduction. What counts is that the
+//                    blocks resident on an SM have 40 to 64 KB of loads in flight.
 //   ROWS_PER_BLOCK   groups in a block: fills blocks when rows are short.
-//   CLUSTER          blocks that share a row, sums exchanged through DSMEM: long rows, few rows.
-//   RELOAD           where the row waits for its sum: 0 registers; 1 shared memory (PATH 1: its
-//                    stage); 2 read from global memory again.
-//   PATH             0 loads to registers; 1 bulk copies through STAGES shared-memory stages.
-//   STAGES           rows in flight in a group: PATH 0: 1, or 2 (next row loaded before this one is
-//                    reduced); PATH 1: 2 to 8.
+//   CLUSTER          blocks that share a row, sums exchanged through DSMEM: long rows.
+//   RELOAD           where the row waits for its sum: 0 registers; 1 shared memory; 2 nowhere, it
+//                    is read again.
 //   BLOCKS_PER_SM    0: a block per ROWS_PER_BLOCK rows; k: k blocks an SM walk over all rows.
-//   WEIGHT_LOAD      0 after the reduction; 1 before it, under the row's own latency; 2 once a
+//   STAGES           1, or 2 (persistent blocks): the next row is loaded before this one is
+//   reduced. WEIGHT_LOAD      0 after the reduction; 1 before it, under the row's own latency; 2
+//   once a
 //                    block, kept in registers (shifted rows: read again when the shift changes).
 //   LOAD_HINT, STORE_HINT   0 no L1 allocation / default; 1 streaming (evict first).
 //
-// Shared memory: reduction scratch | mbarriers | stages [STAGES][group][x, residual] of a row slice
-// each (PATH 1), or one vector slot per thread and vector (RELOAD 1).
-// Synchronisation: one block (or cluster) barrier a row, inside GroupSum. Past it every thread has
-// taken its part of the row into registers (RELOAD 0) and is done with the previous row (RELOAD 1):
-// that stage is refilled then, and no second barrier is needed.
+// Shared memory: reduction scratch, then (RELOAD 1) one slot for each thread and vector.
+// Synchronisation: one block (or cluster) barrier a row, inside GroupSum.
 // Known weakness: shifted rows whose tensors differ in shift use single-element accesses for the
 // tensors that differ from x; shifted weights are read element by element.
-#include "device/bulk.cuh"
 #include "device/core.cuh"
 #include "device/mem.cuh"
 #include "device/num.cuh"
@@ -44,8 +40,6 @@
 #include "device/thread.cuh"
 #include "device/vec.cuh"
 #include "norm/rmsnorm_params.h"
-
-enum { RMSNORM_PLAIN, RMSNORM_ONE_PLUS, RMSNORM_ROUND_BEFORE };
 
 template <bool B, class T, class F> struct RmsnormPick {
     using type = T;
@@ -66,13 +60,10 @@ template <class C> struct RmsnormLayout {
     static constexpr bool SHIFTED = C::VEC_BYTES > C::ALIGN;
     // Bytes that one access of a tensor of T, or of the weight, may have.
     static constexpr int WIDTH = C::VEC_BYTES;
-    static constexpr int WEIGHT_WIDTH = SHIFTED ? (int)sizeof(W) : C::ALIGN;
+    static constexpr int WEIGHT_WIDTH = SHIFTED ? (int)sizeof(W) : max_int(C::ALIGN, (int)sizeof(W));
     static constexpr int LD_ROW = C::LOAD_HINT ? LD_STREAM : LD_ONCE;
     static constexpr int LD_FIRST = C::RELOAD == 2 ? LD_KEEP : LD_ROW;
-    static constexpr bool AHEAD = C::PATH == 0 && C::STAGES == 2;
-    // The second pass takes x (and residual) from where the first pass took them.
-    static constexpr bool REFETCH = C::RELOAD == 2 || (C::RELOAD == 1 && C::PATH == 1);
-    static constexpr bool SLOTS = C::RELOAD == 1 && C::PATH == 0;
+    static constexpr bool AHEAD = C::STAGES == 2;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
 
     static constexpr int VECS = C::HIDDEN / VEC;                  // most vectors in a row
@@ -80,7 +71,8 @@ template <class C> struct RmsnormLayout {
     static constexpr int PER_THREAD = ceil_div(VECS_BLOCK, C::THREADS_PER_ROW);
     // Vectors in registers at a time: all of them only if they wait there.
     static constexpr int CHUNK =
-        C::RELOAD == 0 ? PER_THREAD : min_int(PER_THREAD, C::HAS_RESIDUAL ? 4 : 8);
+        C::RELOAD == 0 ? PER_THREAD
+                       : min_int(PER_THREAD, C::HAS_RESIDUAL || C::RELOAD == 2 ? 4 : 8);
     // Vectors that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
     static constexpr int LEAST =
@@ -89,19 +81,13 @@ template <class C> struct RmsnormLayout {
     static constexpr int EDGES = SHIFTED ? 2 * (VEC - 1) : C::HIDDEN % VEC;
 
     using Sum = GroupSum<C::THREADS, C::THREADS_PER_ROW, C::CLUSTER>;
-    static constexpr int MBAR_OFFSET = Sum::SCRATCH_BYTES;
-    static constexpr int MBAR_BYTES = C::PATH == 1 ? C::STAGES * C::ROWS_PER_BLOCK * 8 : 0;
-    static constexpr int ROW_OFFSET = ceil_div(MBAR_OFFSET + MBAR_BYTES, 128) * 128;
-    static constexpr int SLICE_BYTES = VECS_BLOCK * C::VEC_BYTES;
-    static constexpr int TENSORS = C::HAS_RESIDUAL ? 2 : 1;
-    static constexpr int STAGE_BYTES = C::ROWS_PER_BLOCK * TENSORS * SLICE_BYTES;
+    static constexpr int SLOT_OFFSET = ceil_div(Sum::SCRATCH_BYTES, 128) * 128;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, VEC>);
-    static constexpr int SMEM_BYTES = C::PATH == 1 ? ROW_OFFSET + C::STAGES * STAGE_BYTES
-                                      : SLOTS ? ROW_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES
-                                              : Sum::SCRATCH_BYTES;
+    static constexpr int SMEM_BYTES =
+        C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : Sum::SCRATCH_BYTES;
 
     static_assert(C::HIDDEN >= 1 && C::HIDDEN <= 65536, "hidden");
-    static_assert(C::ALIGN >= ELEM && C::ALIGN >= (int)sizeof(W), "elements are aligned");
+    static_assert(C::ALIGN >= ELEM, "elements are aligned");
     static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 || C::VEC_BYTES == 2,
         "access width");
     static_assert(VEC >= 1 && VECS >= (SHIFTED ? 2 : 1), "a row has whole vectors");
@@ -114,20 +100,12 @@ template <class C> struct RmsnormLayout {
     static_assert((C::CLUSTER - 1) * VECS_BLOCK < VECS, "every block of the cluster has work");
     static_assert(
         C::RELOAD > 0 || PER_THREAD * C::VEC_BYTES <= 256, "a thread's part fits in registers");
-    static_assert(C::RELOAD >= 0 && C::RELOAD <= 2 - C::PATH, "reload source");
+    static_assert(C::RELOAD >= 0 && C::RELOAD <= 2, "reload source");
     static_assert(C::WEIGHT_LOAD != 1 || C::RELOAD == 0, "early weights wait in registers");
     static_assert(C::WEIGHT_LOAD < 2 || C::BLOCKS_PER_SM > 0, "kept weights need several rows");
-    static_assert(C::PATH == 0
-                      ? C::STAGES == 1 || (C::STAGES == 2 && C::BLOCKS_PER_SM > 0 && C::RELOAD == 0)
-                      : C::STAGES >= 2 && C::STAGES <= 8,
-        "stages");
-    static_assert(
-        C::PATH == 0 || (C::BLOCKS_PER_SM > 0 && C::ALIGN == 16 && C::VEC_BYTES == 16 &&
-                            C::HIDDEN % (VEC * C::CLUSTER) == 0 && C::THREADS_PER_ROW >= 32),
-        "bulk copies move whole 16-byte vectors for a persistent block");
-    static_assert(C::PATH == 0 || TF_ARCH == 0 || TF_ARCH >= 900, "bulk copies need sm_90");
-    static_assert(C::SMEM_BYTES == SMEM_BYTES, "the host's geometry agrees");
-    static_assert(!C::HAS_RESIDUAL_OUT || C::HAS_RESIDUAL, "residual_out is the sum");
+    static_assert(C::STAGES == 1 || (AHEAD && C::BLOCKS_PER_SM > 0 && C::RELOAD == 0),
+        "a next row exists and waits in registers");
+    static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
 };
 
 // The part of one row that a thread owns: vectors at start, start + THREADS_PER_ROW * VEC, ...
@@ -281,96 +259,12 @@ template <class C> struct RmsnormRaw {
     RmsnormChunk<C> x, residual;
 };
 
-// PATH 1: the group's leader copies its rows into the stages; all its threads read them back.
-template <class C> struct RmsnormBulk {
-    using L = RmsnormLayout<C>;
-    using T = typename C::DTYPE;
-
-    TF_DEV int group()
-    {
-        return thread_index() / C::THREADS_PER_ROW;
-    }
-
-    TF_DEV bool leader()
-    {
-        return thread_index() % C::THREADS_PER_ROW == 0;
-    }
-
-    TF_DEV Mbar *full(u32 stage)
-    {
-        return smem_at<Mbar>(L::MBAR_OFFSET) + stage * C::ROWS_PER_BLOCK + group();
-    }
-
-    TF_DEV u32 slice(u32 stage, int tensor)
-    {
-        return L::ROW_OFFSET + stage * L::STAGE_BYTES +
-               (group() * L::TENSORS + tensor) * L::SLICE_BYTES;
-    }
-
-    TF_DEV void init()
-    {
-        if (leader()) {
-            for (u32 stage = 0; stage < C::STAGES; stage++)
-                mbar_init(full(stage), 1);
-            mbar_init_fence();
-        }
-        block_sync();
-    }
-
-    TF_DEV void copy(u32 stage, int tensor, const void *base, long long stride, long long row)
-    {
-        int rank = 0;
-        if constexpr (C::CLUSTER > 1)
-            rank = cluster_rank();
-        const T *from = static_cast<const T *>(base) + row * stride + rank * L::VECS_BLOCK * L::VEC;
-        bulk_load(smem_at<u8>(slice(stage, tensor)), from, L::SLICE_BYTES, full(stage));
-    }
-
-    // Starts the copy of a row: the turn-th row of this group.
-    TF_DEV void request(u32 turn, const rmsnorm_params &p, long long row)
-    {
-        const u32 stage = turn % C::STAGES;
-        if (!leader() || row >= p.rows)
-            return;
-        mbar_arrive_expect(full(stage), L::TENSORS * L::SLICE_BYTES);
-        copy(stage, 0, p.x, p.x_stride, row);
-        if constexpr (C::HAS_RESIDUAL)
-            copy(stage, 1, p.residual, p.residual_stride, row);
-    }
-
-    TF_DEV void wait(u32 turn)
-    {
-        mbar_wait(full(turn % C::STAGES), turn / C::STAGES & 1);
-    }
-
-    TF_DEV void read(RmsnormChunk<C> &part, const RmsnormSpan &s, int at, u32 offset)
-    {
-        const auto *from = smem_at<Vec<T, L::VEC>>(offset) + thread_index() % C::THREADS_PER_ROW;
-        TF_UNROLL
-        for (int i = 0; i < L::CHUNK; i++) {
-            part.v[i] = vec_zero<T, L::VEC>();
-            if (s.live && rmsnorm_owns<C>(s, at + i))
-                part.v[i] = from[(at + i) * C::THREADS_PER_ROW];
-        }
-    }
-};
-
-// One chunk of the turn-th row, from global memory or from its stage.
 template <class C, int HINT>
-TF_DEV void rmsnorm_fetch(
-    RmsnormRaw<C> &raw, const RmsnormSpan &s, u32 turn, int at, const rmsnorm_params &p)
+TF_DEV void rmsnorm_fetch(RmsnormRaw<C> &raw, const RmsnormSpan &s, int at, const rmsnorm_params &p)
 {
-    using Bulk = RmsnormBulk<C>;
-    if constexpr (C::PATH == 1) {
-        const u32 stage = turn % C::STAGES;
-        Bulk::read(raw.x, s, at, Bulk::slice(stage, 0));
-        if constexpr (C::HAS_RESIDUAL)
-            Bulk::read(raw.residual, s, at, Bulk::slice(stage, 1));
-    } else {
-        rmsnorm_load<C, HINT>(raw.x, s, at, p.x, p.x_stride);
-        if constexpr (C::HAS_RESIDUAL)
-            rmsnorm_load<C, HINT>(raw.residual, s, at, p.residual, p.residual_stride);
-    }
+    rmsnorm_load<C, HINT>(raw.x, s, at, p.x, p.x_stride);
+    if constexpr (C::HAS_RESIDUAL)
+        rmsnorm_load<C, HINT>(raw.residual, s, at, p.residual, p.residual_stride);
 }
 
 // h of one vector in fp32, rounded first where the configuration says so.
@@ -400,24 +294,23 @@ template <class C> TF_DEV float rmsnorm_sum_edge(const RmsnormRaw<C> &raw)
     return C::RESIDUAL_ROUND ? to_f32(from_f32<T>(h)) : h;
 }
 
-// Where vector i waits in shared memory (SLOTS); only its own thread reads it.
+// Where vector i waits in shared memory (RELOAD 1); only its own thread reads it.
 template <class C>
 TF_DEV Vec<typename RmsnormLayout<C>::H, RmsnormLayout<C>::VEC> *rmsnorm_slot(int i)
 {
     using L = RmsnormLayout<C>;
     using V = Vec<typename L::H, L::VEC>;
-    return smem_at<V>(L::ROW_OFFSET) + i * C::THREADS + thread_index();
+    return smem_at<V>(L::SLOT_OFFSET) + i * C::THREADS + thread_index();
 }
 
 // What the first pass knows of a row.
 template <class C> struct RmsnormRow {
     RmsnormSpan span;
-    u32 turn; // of this group, from 0
     float square[4];
     RmsnormHeld<C> held;
 };
 
-// First pass over one chunk: h, its square sum, residual_out. With REFETCH residual_out is written
+// First pass over one chunk: h, its square sum, residual_out. With RELOAD 2 residual_out is written
 // by the second pass instead: the residual, perhaps the same memory, is read again there.
 template <class C>
 TF_DEV void rmsnorm_first(
@@ -426,7 +319,7 @@ TF_DEV void rmsnorm_first(
     using L = RmsnormLayout<C>;
     using T = typename C::DTYPE;
     using H = typename L::H;
-    constexpr bool WRITE = C::HAS_RESIDUAL_OUT && !L::REFETCH;
+    constexpr bool WRITE = C::HAS_RESIDUAL && C::RELOAD != 2;
     const RmsnormSpan &s = row.span;
     const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
     TF_UNROLL
@@ -440,7 +333,7 @@ TF_DEV void rmsnorm_first(
             rmsnorm_store<C>(sum_out, s, at + i, vec_pack<T, L::VEC>(h));
         if constexpr (C::RELOAD == 0)
             row.held.v[i] = vec_pack<H, L::VEC>(h);
-        if constexpr (L::SLOTS)
+        if constexpr (C::RELOAD == 1)
             *rmsnorm_slot<C>(at + i) = vec_pack<H, L::VEC>(h);
     }
     if constexpr (L::EDGES > 0) {
@@ -449,7 +342,7 @@ TF_DEV void rmsnorm_first(
         const float h = rmsnorm_sum_edge<C>(raw);
         row.square[0] += h * h;
         row.held.edge = from_f32<H>(h);
-        if (C::HAS_RESIDUAL_OUT && s.live && s.edge >= 0)
+        if (C::HAS_RESIDUAL && s.live && s.edge >= 0)
             st_elem(sum_out.row + s.edge, from_f32<T>(h));
     }
 }
@@ -476,18 +369,18 @@ TF_DEV void rmsnorm_second(const RmsnormRow<C> &row, const RmsnormWeight<C> &wei
     const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, p.out_stride);
     const RmsnormOut<C> sum_out = rmsnorm_out<C>(s, p.residual_out, p.residual_out_stride);
     RmsnormRaw<C> raw;
-    if constexpr (L::REFETCH)
-        rmsnorm_fetch<C, L::LD_ROW>(raw, s, row.turn, at, p);
+    if constexpr (C::RELOAD == 2)
+        rmsnorm_fetch<C, L::LD_ROW>(raw, s, at, p);
     TF_UNROLL
     for (int i = 0; i < L::CHUNK && at + i < L::PER_THREAD; i++) {
         float h[L::VEC], g[L::VEC], y[L::VEC];
         if constexpr (C::RELOAD == 0)
             vec_unpack(row.held.v[i], h);
-        if constexpr (L::SLOTS)
+        if constexpr (C::RELOAD == 1)
             vec_unpack(*rmsnorm_slot<C>(at + i), h);
-        if constexpr (L::REFETCH) {
+        if constexpr (C::RELOAD == 2) {
             rmsnorm_sum_vec<C>(raw, i, h);
-            if constexpr (C::HAS_RESIDUAL_OUT)
+            if constexpr (C::HAS_RESIDUAL)
                 rmsnorm_store<C>(sum_out, s, at + i, vec_pack<T, L::VEC>(h));
         }
         vec_unpack(weight.v[at + i], g);
@@ -506,59 +399,45 @@ TF_DEV void rmsnorm_second(const RmsnormRow<C> &row, const RmsnormWeight<C> &wei
 template <class C> TF_DEV void rmsnorm(const rmsnorm_params &p)
 {
     using L = RmsnormLayout<C>;
-    using Bulk = RmsnormBulk<C>;
-    // A stage is free after the sum of its own row (RELOAD 0), or of the row after it.
-    constexpr u32 LAG = C::RELOAD == 0 ? 0 : 1;
     if constexpr (C::CLUSTER > 1)
-        cluster_arrive();
+        cluster_arrive(); // the first sum waits for it
     const long long step = (long long)(block_count() / C::CLUSTER) * C::ROWS_PER_BLOCK;
     const int group = thread_index() / C::THREADS_PER_ROW;
-    const long long first = (long long)(block_index() / C::CLUSTER) * C::ROWS_PER_BLOCK + group;
 
     RmsnormRow<C> row;
-    row.span = rmsnorm_span<C>(p, first);
-    RmsnormSpan ahead = row.span;
+    row.span =
+        rmsnorm_span<C>(p, (long long)(block_index() / C::CLUSTER) * C::ROWS_PER_BLOCK + group);
+    const RmsnormSpan &s = row.span;
+    RmsnormSpan ahead = s;
     RmsnormRaw<C> raw, next;
     RmsnormWeight<C> weight;
-    int weight_shift = row.span.shift;
-    if constexpr (C::PATH == 1) {
-        Bulk::init();
-        for (u32 turn = 0; turn < C::STAGES; turn++)
-            Bulk::request(turn, p, first + turn * step);
-    }
+    int weight_shift = s.shift;
     if constexpr (L::AHEAD)
-        rmsnorm_fetch<C, L::LD_FIRST>(next, row.span, 0, 0, p);
+        rmsnorm_fetch<C, L::LD_FIRST>(next, s, 0, p);
     if constexpr (C::WEIGHT_LOAD == 2)
-        rmsnorm_load_weight<C>(weight, row.span, 0, L::PER_THREAD, p);
+        rmsnorm_load_weight<C>(weight, s, 0, L::PER_THREAD, p);
 
     // All groups of a block take the same number of turns: the barrier in the sum is theirs.
-    for (row.turn = 0; row.span.row - group < p.rows; row.turn++) {
-        const RmsnormSpan &s = row.span;
+    for (u32 turn = 0; s.row - group < p.rows; turn++) {
         TF_UNROLL
         for (int i = 0; i < 4; i++)
             row.square[i] = 0;
-        if constexpr (C::PATH == 1)
-            if (s.live)
-                Bulk::wait(row.turn);
         if constexpr (L::AHEAD) {
             raw = next;
             ahead = rmsnorm_span<C>(p, s.row + step);
-            rmsnorm_fetch<C, L::LD_FIRST>(next, ahead, 0, 0, p);
+            rmsnorm_fetch<C, L::LD_FIRST>(next, ahead, 0, p);
         }
         TF_UNROLL
         for (int at = 0; at < L::PER_THREAD; at += L::CHUNK) {
             if constexpr (!L::AHEAD)
-                rmsnorm_fetch<C, L::LD_FIRST>(raw, s, row.turn, at, p);
+                rmsnorm_fetch<C, L::LD_FIRST>(raw, s, at, p);
             if constexpr (C::WEIGHT_LOAD == 1)
                 rmsnorm_load_weight<C>(weight, s, at, L::CHUNK, p);
             rmsnorm_first<C>(row, raw, at, p);
         }
         const float square = (row.square[0] + row.square[1]) + (row.square[2] + row.square[3]);
-        const float sum = L::Sum::sum(square, smem_at<float>(0), row.turn);
+        const float sum = L::Sum::sum(square, smem_at<float>(0), turn);
         const float r = rsqrt_approx(sum * (1.0f / C::HIDDEN) + p.eps);
-        if constexpr (C::PATH == 1)
-            if (LAG == 0 || row.turn > 0)
-                Bulk::request(row.turn - LAG, p, s.row + (C::STAGES - LAG) * step);
 
         if constexpr (C::WEIGHT_LOAD == 2 && L::SHIFTED)
             if (s.shift != weight_shift) {
@@ -577,108 +456,4 @@ template <class C> TF_DEV void rmsnorm(const rmsnorm_params &p)
     }
 }
 
-// The generic variant: everything at run time, a block a row, the row read twice. One binary serves
-// every dtype, alignment and both operators. NULL residual: plain rmsnorm.
-
-// h of VEC elements from column `at`, rounded where the arguments say so.
-template <class T, int VEC>
-TF_DEV void rmsnorm_generic_h(const rmsnorm_params &p, long long row, int at, float (&h)[VEC])
-{
-    constexpr int WIDTH = VEC * (int)sizeof(T);
-    const T *x = static_cast<const T *>(p.x) + row * p.x_stride;
-    vec_unpack(ld_vec<LD_KEEP, WIDTH, T, VEC>(x + at), h);
-    if (!p.residual)
-        return;
-    const T *residual = static_cast<const T *>(p.residual) + row * p.residual_stride;
-    float q[VEC];
-    vec_unpack(ld_vec<LD_KEEP, WIDTH, T, VEC>(residual + at), q);
-    TF_UNROLL
-    for (int j = 0; j < VEC; j++) {
-        h[j] += q[j];
-        if (p.residual_round)
-            h[j] = to_f32(from_f32<T>(h[j]));
-    }
-}
-
-template <class W, int VEC>
-TF_DEV void rmsnorm_generic_weight_as(const rmsnorm_params &p, int at, float (&g)[VEC])
-{
-    const W *weight = static_cast<const W *>(p.weight) + at;
-    vec_unpack(ld_vec<LD_CONST, (int)sizeof(W), W, VEC>(weight), g);
-}
-
-template <int VEC>
-TF_DEV void rmsnorm_generic_weight(const rmsnorm_params &p, int at, float (&g)[VEC])
-{
-    if (p.weight_dtype == DTYPE_F32)
-        rmsnorm_generic_weight_as<float>(p, at, g);
-    else if (p.weight_dtype == DTYPE_F16)
-        rmsnorm_generic_weight_as<f16>(p, at, g);
-    else
-        rmsnorm_generic_weight_as<bf16>(p, at, g);
-}
-
-template <class T> TF_DEV float rmsnorm_generic_apply(int variant, float n, float weight)
-{
-    if (variant == RMSNORM_ROUND_BEFORE)
-        n = to_f32(from_f32<T>(n));
-    return n * (variant == RMSNORM_ONE_PLUS ? weight + 1.0f : weight);
-}
-
-template <class C, class T, int VEC> TF_DEV void rmsnorm_generic_rows(const rmsnorm_params &p)
-{
-    using Sum = GroupSum<C::THREADS, C::THREADS, 1>;
-    constexpr int WIDTH = VEC * (int)sizeof(T);
-    static_assert(C::SMEM_BYTES == Sum::SCRATCH_BYTES, "the host's geometry agrees");
-    u32 k = 0;
-    for (long long row = block_index(); row < p.rows; row += block_count(), k++) {
-        float square = 0;
-#pragma unroll 1
-        for (int at = thread_index() * VEC; at < p.hidden; at += C::THREADS * VEC) {
-            float h[VEC];
-            rmsnorm_generic_h<T, VEC>(p, row, at, h);
-            TF_UNROLL
-            for (int j = 0; j < VEC; j++)
-                square += h[j] * h[j];
-        }
-        const float sum = Sum::sum(square, smem_at<float>(0), k);
-        const float r = rsqrt_approx(sum / (float)p.hidden + p.eps);
-        T *out = static_cast<T *>(p.out) + row * p.out_stride;
-        T *sum_out = static_cast<T *>(p.residual_out) + row * p.residual_out_stride;
-#pragma unroll 1
-        for (int at = thread_index() * VEC; at < p.hidden; at += C::THREADS * VEC) {
-            float h[VEC];
-            rmsnorm_generic_h<T, VEC>(p, row, at, h);
-            if (p.residual && p.residual_out)
-                st_vec<ST_KEEP, WIDTH, T, VEC>(sum_out + at, vec_pack<T, VEC>(h));
-            float g[VEC];
-            rmsnorm_generic_weight<VEC>(p, at, g);
-            TF_UNROLL
-            for (int j = 0; j < VEC; j++)
-                h[j] = rmsnorm_generic_apply<T>(p.weight_variant, h[j] * r, g[j]);
-            st_vec<ST_KEEP, WIDTH, T, VEC>(out + at, vec_pack<T, VEC>(h));
-        }
-    }
-}
-
-template <class C, class T> TF_DEV void rmsnorm_generic_dtype(const rmsnorm_params &p)
-{
-    constexpr int VEC = 16 / (int)sizeof(T);
-    const u64 bases = (u64)p.x | (u64)p.out | (u64)p.residual | (u64)p.residual_out;
-    const u64 strides =
-        (u64)(p.x_stride | p.out_stride | p.residual_stride | p.residual_out_stride | p.hidden);
-    if (bases % 16 == 0 && strides % VEC == 0)
-        rmsnorm_generic_rows<C, T, VEC>(p);
-    else
-        rmsnorm_generic_rows<C, T, 1>(p);
-}
-
-template <class C> TF_DEV void rmsnorm_generic(const rmsnorm_params &p)
-{
-    if (p.dtype == DTYPE_F32)
-        rmsnorm_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        rmsnorm_generic_dtype<C, f16>(p);
-    else
-        rmsnorm_generic_dtype<C, bf16>(p);
-}
+#include "norm/rmsnorm_generic.cu"

@@ -7,6 +7,9 @@
 #ifndef TFOPS_RMSNORM_PARAMS_H
 #define TFOPS_RMSNORM_PARAMS_H
 
+/* weight_variant */
+enum { RMSNORM_PLAIN, RMSNORM_ONE_PLUS, RMSNORM_ROUND_BEFORE };
+
 struct rmsnorm_params {
     const void *x;        /* [rows, hidden] */
     const void *weight;   /* [hidden] */
@@ -23,7 +26,7 @@ struct rmsnorm_params {
     /* Read by the generic kernel only: the template has them as constants. */
     int dtype;          /* enum tfops_dtype of x, residual, out, residual_out */
     int weight_dtype;   /* enum tfops_dtype of weight */
-    int weight_variant; /* 0 plain, 1 one_plus, 2 round_before */
+    int weight_variant; /* RMSNORM_* */
     int residual_round; /* 1: norm of the sum rounded to dtype */
 };
 

@@ -95,8 +95,7 @@ TF_DEV void compare_at(CompareTally &t, const compare_params &p, long long row, 
         return;
     }
     const long long b = row * p.b_stride + col;
-    compare_pair(
-        t, p, compare_value(p.a, p.a_dtype, a), compare_value(p.b, p.b_dtype, b), at);
+    compare_pair(t, p, compare_value(p.a, p.a_dtype, a), compare_value(p.b, p.b_dtype, b), at);
 }
 
 TF_DEV void compare_add(compare_result *r, CompareTally t)

@@ -1,6 +1,7 @@
 // fill.cu: test and tuning data made on the device: element i is a function of (seed, i) alone.
 //
-// Uniform: [-1, 1) in steps of 2^-23. Normal: sum of four uniform 16-bit numbers, variance 1, within
+// Uniform: [-1, 1) in steps of 2^-23. Normal: sum of four uniform 16-bit numbers, variance 1,
+// within
 // +-3.47. Both times scale plus offset, rounded to dtype. Special values: +0, -0, the smallest
 // subnormal, +-1e4. Pattern: the bytes of a 32-bit word, repeated (poison, red zones).
 // A thread makes 16 bytes a turn; any grid is right. No shared memory, no synchronisation.

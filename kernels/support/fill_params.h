@@ -5,7 +5,7 @@
 enum { FILL_UNIFORM, FILL_NORMAL, FILL_PATTERN };
 
 struct fill_params {
-    void *data; /* aligned to its element; 16-byte alignment is faster */
+    void *data;           /* aligned to its element; 16-byte alignment is faster */
     unsigned long long n; /* elements */
     unsigned long long seed;
     unsigned long long special_every; /* every k-th element is a special value; 0: none */
