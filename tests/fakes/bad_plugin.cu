@@ -70,20 +70,30 @@ template <class C> BAD tfops_fake_unwritten(const bad_scale_params &p)
     bad_rows(p, p.rows - 1, C::THREADS);
 }
 
+TF_DEV int bad_next(const bad_scale_params &p, int at)
+{
+    return at + 1 < p.hidden ? at + 1 : 0;
+}
+
 // More live values than registers: the volatile loads cannot be repeated, the sum needs them all.
 template <class C> TF_DEV void bad_spill(const bad_scale_params &p)
 {
     constexpr int LIVE = 96;
     const volatile float *x = p.x;
     float v[LIVE], sum = 0;
+    int at = 0;
     TF_UNROLL
-    for (int i = 0; i < LIVE; i++)
-        sum += v[i] = x[(thread_index() + i) % p.hidden];
+    for (int i = 0; i < LIVE; i++) {
+        sum += v[i] = x[at];
+        at = bad_next(p, at);
+    }
     bad_rows(p, p.rows, C::THREADS);
-    if (sum == 12345.0f) {
-        TF_UNROLL
-        for (int i = 0; i < LIVE; i++)
-            p.y[(thread_index() + i) % p.hidden] = v[i] * sum;
+    if (sum != 12345.0f)
+        return;
+    TF_UNROLL
+    for (int i = 0; i < LIVE; i++) {
+        p.y[at] = v[i] * sum;
+        at = bad_next(p, at);
     }
 }
 
