@@ -141,7 +141,7 @@ int main(int argc, char **argv)
         return 1;
     }
     const bool right = run(engine);
-    printf("scale_bias on %s: %s\n", tfops_engine_device(engine)->name, right ? "right" : "WRONG");
+    printf("scale_bias on %s: %s\n", tfops_engine_device(engine)->name, right ? "right" : "FAILED");
     tfops_engine_close(engine);
     return right ? 0 : 1;
 }
