@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX };
+enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX, GENERIC_THREADS = 256 };
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -120,6 +120,13 @@ static bool is_add(const struct tfops_problem *problem)
     return problem->spec->n_operands == sizeof ADD_RMSNORM_OPERANDS / sizeof *ADD_RMSNORM_OPERANDS;
 }
 
+/* GroupSum::SCRATCH_BYTES of the template: two sets of one float a warp of the group. */
+static int64_t scratch_bytes(int64_t threads_per_row, int64_t rows_per_block, int64_t cluster)
+{
+    int64_t parts = ceil_div(threads_per_row, 32) * cluster;
+    return parts == 1 ? 0 : 2 * 4 * ceil_div(rows_per_block * parts, 4) * 4;
+}
+
 static struct layout lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -134,8 +141,7 @@ static struct layout lay_out(
     l.per_thread = ceil_div(l.vecs_block, v[THREADS_PER_ROW]);
     l.edges = !l.vec ? 0 : l.shifted ? 2 * (l.vec - 1) : hidden % l.vec;
     l.threads = v[THREADS_PER_ROW] * v[ROWS_PER_BLOCK];
-    int64_t parts = ceil_div(v[THREADS_PER_ROW], 32) * v[CLUSTER];
-    l.scratch_bytes = parts == 1 ? 0 : 2 * 4 * ceil_div(v[ROWS_PER_BLOCK] * parts, 4) * 4;
+    l.scratch_bytes = scratch_bytes(v[THREADS_PER_ROW], v[ROWS_PER_BLOCK], v[CLUSTER]);
     l.smem_bytes = l.scratch_bytes;
     if (v[RELOAD] == 1) {
         bool wide = is_add(problem) && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND];
@@ -249,9 +255,10 @@ static void geometry(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     int64_t rows = problem->dims[NORM_ROWS];
-    *ret_geometry = (struct tfops_geometry){.threads = 256, .min_blocks = 1, .cluster = 1};
+    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1, .cluster = 1};
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
     if (config->generic) {
+        ret_geometry->smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1);
         ret_geometry->grid[0] = (uint32_t)clamp(rows, 1, 8 * device->sms);
         return;
     }
