@@ -186,9 +186,10 @@ static int64_t registers(
     int64_t vec_registers = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
     int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec_registers;
     int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
+    /* The compiler starts the weight's loads, and those from shared memory, all at once. */
+    int64_t waiting = v[RELOAD] == 2 ? chunk : l->per_thread;
     int64_t need = 26 + chunk * vec_registers * (tensors - 1);
-    need += v[RELOAD] ? chunk * vec_registers : l->per_thread * held;
-    need += (v[RELOAD] && !v[WEIGHT_LOAD] ? chunk : l->per_thread) * weight;
+    need += waiting * (weight + (v[RELOAD] == 0 ? held : vec_registers));
     return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
 }
 
