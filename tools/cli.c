@@ -1,4 +1,5 @@
 /* What every tool shares (see cli.h). */
+#define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 #include "cli_json.h"
 #include "cli_text.h"

@@ -1,4 +1,5 @@
 /* Cancelling (see cli_cancel.h). A signal handler has nothing but a global to write to. */
+#define _POSIX_C_SOURCE 200809L
 #include "cli_cancel.h"
 #include <signal.h>
 #include <string.h>
