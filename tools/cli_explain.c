@@ -24,14 +24,6 @@ struct answer {
     bool exact; /* a record at this extent is among them */
 };
 
-static int64_t dynamic_extent(const struct tfops_problem *problem)
-{
-    for (size_t i = 0; i < problem->spec->n_dims; i++)
-        if (problem->spec->dims[i].flags & TFOPS_DIM_DYNAMIC)
-            return problem->dims[i];
-    return 0;
-}
-
 /* A record is about the problem when it holds the same static dimensions and dtypes. */
 static bool is_near(const struct answer *answer, const struct tfops_record *record)
 {
@@ -224,7 +216,7 @@ int cli_explain(
     for (size_t i = 0; i < problems.count && code == CLI_OK; i++) {
         struct answer answer = {.cli = cli,
             .problem = &problems.items[i],
-            .extent = dynamic_extent(&problems.items[i])};
+            .extent = cli_problem_extent(&problems.items[i])};
         if (i > 0 && !cli->json)
             putchar('\n');
         code = explain_one(&answer, engine, explain->files, explain->n_files);

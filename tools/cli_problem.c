@@ -276,3 +276,11 @@ void cli_problems_release(struct cli_problems *problems)
     free(problems->items);
     *problems = (struct cli_problems){0};
 }
+
+int64_t cli_problem_extent(const struct tfops_problem *problem)
+{
+    for (size_t i = 0; i < problem->spec->n_dims; i++)
+        if (problem->spec->dims[i].flags & TFOPS_DIM_DYNAMIC)
+            return problem->dims[i];
+    return 0;
+}

@@ -36,6 +36,9 @@ bool cli_problem_parse(const struct cli_operators *operators, const char *const 
     struct tfops_error *ret_error);
 void cli_problems_release(struct cli_problems *problems);
 
+/* The extent of the problem's dynamic dimension. */
+int64_t cli_problem_extent(const struct tfops_problem *problem);
+
 /* The operator of that name, or NULL with *ret_error saying what there is. */
 const struct tfops_spec *cli_operator_find(
     const struct cli_operators *operators, const char *name, struct tfops_error *ret_error);
