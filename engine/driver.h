@@ -39,6 +39,7 @@
     X(module_unload, "cuModuleUnload", (CUmodule module))                                          \
     X(module_get_function, "cuModuleGetFunction",                                                  \
         (CUfunction * function, CUmodule module, const char *name))                                \
+    X(func_load, "cuFuncLoad", (CUfunction function))                                              \
     X(func_get_attribute, "cuFuncGetAttribute",                                                    \
         (int *value, CUfunction_attribute attribute, CUfunction function))                         \
     X(func_set_attribute, "cuFuncSetAttribute",                                                    \

@@ -9,6 +9,7 @@
 #include "base/env.h"
 #include "base/hash.h"
 #include "base/strbuf.h"
+#include <tfops/engine.h>
 #include <tfops/spec.h>
 
 /* Everything a compiler needs, on any machine, and everything that names the result. */
@@ -27,11 +28,25 @@ struct build_job {
 
 enum render_body { RENDER_TUNED = 0, RENDER_DEVICE_REFERENCE };
 
-/* `nvrtc_version` enters the build key; pass the version that will compile (0: unknown). */
+/*
+ * `nvrtc_version` enters the build key. 0: any; what the engine looks up, so that a host without
+ * NVRTC, or with a newer one, uses what is there. The tuner asks for its own version.
+ */
 enum tfops_status render_job(const struct env *env, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config, enum render_body body,
     int nvrtc_version, struct build_job *ret_job);
 void build_job_release(const struct env *env, struct build_job *job);
+
+/* The files a source includes, transitively, in order of first appearance: what NVRTC is given and
+ * what the build key covers. An include that is not under the kernel root is left to NVRTC to report. */
+struct render_includes {
+    const char **paths, **texts; /* parallel; paths are owned here, texts where owned[i] says so */
+    char **owned;
+    size_t n, capacity;
+};
+enum tfops_status render_collect(const struct env *env, const char *source,
+    const char *header_path, const char *header_source, struct render_includes *ret_includes);
+void render_includes_release(const struct env *env, struct render_includes *includes);
 
 /* The text of a file under the kernel root: TFOPS_KERNEL_DIR where set, else the embedded one; NULL
  * when there is none. *ret_owned is the text to mem_free when it was read from the directory. */

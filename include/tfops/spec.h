@@ -35,6 +35,7 @@ extern "C" {
 #define TFOPS_MAX_OPERANDS 16 /* tensors */
 #define TFOPS_MAX_OPERAND_RANK 4
 #define TFOPS_MAX_TUNABLES 24
+#define TFOPS_MAX_CONSTANTS 16
 #define TFOPS_MAX_TENSOR_MAPS 8
 #define TFOPS_MAX_PARAM_BYTES 4096
 
@@ -177,6 +178,12 @@ struct tfops_operand_spec {
     const char *help;
 };
 
+/* A constant of this operator, so that one template can serve several. */
+struct tfops_constant_spec {
+    const char *name; /* upper case; emitted as an int constant of Cfg */
+    int32_t value;
+};
+
 struct tfops_tunable_spec {
     const char *name; /* upper case: the same spelling in Cfg, --config and the cache */
     const int64_t *values;
@@ -205,6 +212,8 @@ struct tfops_spec {
     size_t n_operands;
     const struct tfops_tunable_spec *tunables;
     size_t n_tunables;
+    const struct tfops_constant_spec *constants;
+    size_t n_constants;
 
     /* Where the template stands under the kernel root, e.g. "norm/rmsnorm.cu". `source` is its text
      * for a plug-in, NULL for built-in ones (embedded, TFOPS_KERNEL_DIR overrides). */

@@ -1,0 +1,74 @@
+/* One kernel launch (see launcher.h). */
+#include "launcher.h"
+#include <string.h>
+
+static CUresult encode_maps(const struct driver *driver, const struct tfops_spec *spec,
+    const struct tfops_launch_args *args, unsigned char *params)
+{
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    size_t n = spec->tensor_maps(spec->user, args, maps);
+    CUresult result = CUDA_SUCCESS;
+    for (size_t i = 0; !result && i < n; i++) {
+        const struct tfops_tensor_map *map = &maps[i];
+        cuuint64_t dims[5], strides[4];
+        memcpy(dims, map->dims, sizeof dims);
+        memcpy(strides, map->strides_bytes, sizeof strides);
+        result = driver->tensor_map_encode_tiled(
+            (CUtensorMap *)(void *)(params + map->param_offset),
+            (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
+            dims, strides, map->box, map->element_strides,
+            (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
+            (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
+    }
+    return result;
+}
+
+/* Clusters and programmatic dependent launch need the extended call. */
+static CUresult launch_extended(const struct launcher *launcher, const struct driver *driver,
+    const struct tfops_geometry *geometry, CUstream stream, void **params)
+{
+    CUlaunchAttribute attributes[2];
+    CUlaunchConfig config = {.gridDimX = geometry->grid[0],
+        .gridDimY = geometry->grid[1],
+        .gridDimZ = geometry->grid[2],
+        .blockDimX = geometry->threads,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .sharedMemBytes = geometry->smem_bytes,
+        .hStream = stream,
+        .attrs = attributes};
+    if (geometry->cluster > 1) {
+        CUlaunchAttribute *attribute = &attributes[config.numAttrs++];
+        attribute->id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+        attribute->value.clusterDim.x = geometry->cluster;
+        attribute->value.clusterDim.y = 1;
+        attribute->value.clusterDim.z = 1;
+    }
+    if (geometry->pdl) {
+        CUlaunchAttribute *attribute = &attributes[config.numAttrs++];
+        attribute->id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+        attribute->value.programmaticStreamSerializationAllowed = 1;
+    }
+    return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
+}
+
+CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
+    const struct tfops_launch_args *args, CUstream stream)
+{
+    const struct tfops_spec *spec = launcher->spec;
+    _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
+    void *params[] = {pack};
+    struct tfops_geometry geometry;
+    spec->geometry(
+        spec->user, args->problem, launcher->device, &launcher->config, &geometry);
+    spec->pack(spec->user, args, pack);
+    if (spec->tensor_maps) {
+        CUresult result = encode_maps(driver, spec, args, pack);
+        if (result)
+            return result;
+    }
+    if (geometry.cluster > 1 || geometry.pdl)
+        return launch_extended(launcher, driver, &geometry, stream, params);
+    return driver->launch_kernel(launcher->function, geometry.grid[0], geometry.grid[1],
+        geometry.grid[2], geometry.threads, 1, 1, geometry.smem_bytes, stream, params, NULL);
+}

@@ -1,0 +1,446 @@
+/* Requests (see request.h): the right path first, then what says why a request is refused. */
+#include "request.h"
+#include "base/error.h"
+#include "problem.h"
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <tfops/tensor.h>
+
+#define NOINLINE __attribute__((noinline, cold))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+static NOINLINE enum tfops_status refuse_null(const char *what)
+{
+    return error_set(TFOPS_E_ARGUMENT, "request", what, "not NULL", "NULL");
+}
+
+static void print_shape(const struct tfops_tensor *tensor, char *text, size_t bytes)
+{
+    size_t length = (size_t)snprintf(text, bytes, "[");
+    int rank = tensor->rank < 0 ? 0 : tensor->rank > TFOPS_MAX_RANK ? TFOPS_MAX_RANK : tensor->rank;
+    for (int i = 0; i < rank && length < bytes; i++)
+        length += (size_t)snprintf(text + length, bytes - length, "%s%lld", i ? ", " : "",
+            (long long)tensor->shape[i]);
+    if (length < bytes)
+        snprintf(text + length, bytes - length, "]");
+}
+
+static NOINLINE enum tfops_status refuse_shape(const struct tfops_problem *problem,
+    const struct tfops_operand_spec *operand, const struct tfops_tensor *tensor, uint32_t bound)
+{
+    char expected[160], actual[160];
+    size_t length = (size_t)snprintf(
+        expected, sizeof expected, "[%s", operand->flags & TFOPS_OPERAND_ROWS ? "…" : "");
+    for (int d = 0; d < operand->rank && length < sizeof expected; d++) {
+        int dim = operand->dims[d];
+        const char *name = problem->spec->dims[dim].name;
+        bool rows = d == 0 && operand->flags & TFOPS_OPERAND_ROWS;
+        length += (size_t)snprintf(expected + length, sizeof expected - length,
+            bound >> dim & 1 ? "%s%s=%lld" : "%s%s", d ? ", " : rows ? " → " : "", name,
+            (long long)problem->dims[dim]);
+    }
+    if (length < sizeof expected)
+        snprintf(expected + length, sizeof expected - length, "]");
+    print_shape(tensor, actual, sizeof actual);
+    return error_set(TFOPS_E_SHAPE, "request", operand->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_extent(
+    const struct tfops_operand_spec *operand, const struct tfops_dim_spec *dim, int64_t extent)
+{
+    char expected[96], actual[32];
+    snprintf(expected, sizeof expected, "%s from %lld to %lld", dim->name, (long long)dim->min,
+        (long long)dim->max);
+    snprintf(actual, sizeof actual, "%lld", (long long)extent);
+    return error_set(TFOPS_E_RANGE, "request", operand->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_stride(
+    const struct tfops_operand_spec *operand, const char *expected, int64_t stride)
+{
+    char actual[32];
+    snprintf(actual, sizeof actual, "%lld", (long long)stride);
+    return error_set(TFOPS_E_SHAPE, "request", operand->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_dtype(const struct tfops_problem *problem,
+    const struct tfops_operand_spec *operand, enum tfops_dtype dtype)
+{
+    const struct tfops_dtype_spec *parameter = &problem->spec->dtypes[operand->dtype];
+    uint8_t bound = problem->dtypes[operand->dtype];
+    char expected[96];
+    size_t length = (size_t)snprintf(expected, sizeof expected, "%s: ", parameter->name);
+    for (int i = 1; i < TFOPS_DTYPE_COUNT && length < sizeof expected; i++)
+        if (bound ? i == bound : parameter->allowed >> i & 1)
+            length += (size_t)snprintf(expected + length, sizeof expected - length, "%s ",
+                tfops_dtype_name((enum tfops_dtype)i));
+    return error_set(
+        TFOPS_E_DTYPE, "request", operand->name, expected, tfops_dtype_name(dtype));
+}
+
+static NOINLINE enum tfops_status refuse_address(
+    const struct tfops_operand_spec *operand, const void *data, size_t bytes)
+{
+    char expected[64], actual[32];
+    if (!data)
+        return error_set(
+            TFOPS_E_ARGUMENT, "request", operand->name, "an address of its data", "NULL");
+    snprintf(expected, sizeof expected, "a multiple of %zu bytes", bytes);
+    snprintf(actual, sizeof actual, "%p", data);
+    return error_set(TFOPS_E_ALIGNMENT, "request", operand->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_operand(
+    const struct tfops_operand_spec *operand, bool given)
+{
+    return error_set(TFOPS_E_ARGUMENT, "request", operand->name,
+        given ? "no such operand" : "a tensor", given ? "a tensor" : "NULL");
+}
+
+static NOINLINE enum tfops_status refuse_args(
+    const struct tfops_spec *spec, const struct tfops_args *args)
+{
+    if (!spec || !args)
+        return refuse_null(spec ? "args" : "spec");
+    return error_setf(TFOPS_E_ARGUMENT, 0, "request", "args",
+        "expected size %zu, known flags and at most %zu scalars, got size %zu, flags %#x, %u scalars",
+        sizeof *args, spec->n_scalars, args->size, args->flags, args->n_scalars);
+}
+
+static NOINLINE enum tfops_status refuse_option(
+    const struct tfops_option_spec *option, unsigned value)
+{
+    char expected[64], actual[16];
+    snprintf(expected, sizeof expected, "an index below %zu", option->n_values);
+    snprintf(actual, sizeof actual, "%u", value);
+    return error_set(TFOPS_E_RANGE, "request", option->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_scalar(
+    const struct tfops_scalar_spec *scalar, double value)
+{
+    char expected[64], actual[32];
+    snprintf(expected, sizeof expected, "from %g to %g", scalar->min, scalar->max);
+    snprintf(actual, sizeof actual, "%g", value);
+    return error_set(TFOPS_E_RANGE, "request", scalar->name, expected, actual);
+}
+
+/* ---- one operand ---------------------------------------------------------------------------- */
+
+struct binding {
+    const struct tfops_spec *spec;
+    struct request *request;
+    uint32_t bound;  /* dimensions that have their extent */
+    uint64_t misfit; /* addresses and strides in bytes, or-ed: the low bits tell the alignment */
+};
+
+/* Takes an extent for a dimension, or compares with the one it has. */
+static inline enum tfops_status bind_extent(struct binding *binding,
+    const struct tfops_operand_spec *operand, const struct tfops_tensor *tensor, int dim,
+    int64_t extent)
+{
+    struct tfops_problem *problem = &binding->request->problem;
+    if (binding->bound >> dim & 1) {
+        if (UNLIKELY(problem->dims[dim] != extent))
+            return refuse_shape(problem, operand, tensor, binding->bound);
+        return TFOPS_OK;
+    }
+    const struct tfops_dim_spec *spec = &binding->spec->dims[dim];
+    if (UNLIKELY(extent < spec->min || extent > spec->max))
+        return refuse_extent(operand, spec, extent);
+    problem->dims[dim] = extent;
+    binding->bound |= 1u << dim;
+    return TFOPS_OK;
+}
+
+/* Leading extents as one dimension: their product and the stride between its elements. */
+static inline enum tfops_status collapse(const struct tfops_operand_spec *operand,
+    const struct tfops_tensor *tensor, int n, int64_t *ret_extent, int64_t *ret_stride)
+{
+    int64_t extent = 1, stride = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        int64_t shape = tensor->shape[i];
+        if (shape == 1)
+            continue;
+        if (UNLIKELY(shape < 0))
+            return refuse_stride(operand, "extents of 0 or more", shape);
+        if (extent == 1)
+            stride = tensor->strides[i];
+        else if (UNLIKELY(tensor->strides[i] != stride * extent && shape && extent))
+            return refuse_stride(
+                operand, "leading extents with one common stride", tensor->strides[i]);
+        if (UNLIKELY(__builtin_mul_overflow(extent, shape, &extent)))
+            return refuse_stride(operand, "a number of rows below 2^63", shape);
+    }
+    *ret_extent = extent;
+    *ret_stride = stride;
+    return TFOPS_OK;
+}
+
+static inline enum tfops_status bind_dims(struct binding *binding,
+    const struct tfops_operand_spec *operand, const struct tfops_tensor *tensor,
+    struct tfops_view *view)
+{
+    int extra = tensor->rank - operand->rank;
+    bool rows = operand->flags & TFOPS_OPERAND_ROWS;
+    if (UNLIKELY(tensor->rank > TFOPS_MAX_RANK || tensor->rank < 0 ||
+                 (rows ? extra < -1 : extra != 0)))
+        return refuse_shape(
+            &binding->request->problem, operand, tensor, binding->bound);
+    enum tfops_status status = TFOPS_OK;
+    for (int d = 0; d < operand->rank; d++) {
+        int64_t extent = 1, stride = 0;
+        if (rows && d == 0) {
+            status = collapse(operand, tensor, extra + 1, &extent, &stride);
+            if (UNLIKELY(status))
+                return status;
+        } else {
+            extent = tensor->shape[d + extra];
+            stride = tensor->strides[d + extra];
+        }
+        status = bind_extent(binding, operand, tensor, operand->dims[d], extent);
+        if (UNLIKELY(status))
+            return status;
+        view->strides[d] = extent == 1 ? -1 : stride; /* an extent of 1 has no stride of its own */
+    }
+    return TFOPS_OK;
+}
+
+/* Strides an extent of 1 leaves open become the contiguous ones, so that keys do not depend on it. */
+static inline enum tfops_status close_strides(struct binding *binding,
+    const struct tfops_operand_spec *operand, struct tfops_view *view, size_t elem_bytes)
+{
+    const int64_t *dims = binding->request->problem.dims;
+    int64_t natural = 1, reach = 0, step;
+    for (int d = operand->rank - 1; d >= 0; d--) {
+        int64_t extent = dims[operand->dims[d]];
+        if (view->strides[d] < 0) {
+            if (UNLIKELY(extent != 1))
+                return refuse_stride(operand, "strides of 0 or more", view->strides[d]);
+            view->strides[d] = natural;
+        }
+        int64_t stride = view->strides[d];
+        if (d == operand->rank - 1) {
+            if (UNLIKELY(stride != 1))
+                return refuse_stride(operand, "a last stride of 1", stride);
+        } else {
+            binding->misfit |= (uint64_t)stride * elem_bytes;
+            if (UNLIKELY(operand->access != TFOPS_IN && extent > 1 && stride < natural))
+                return refuse_stride(operand, "rows that do not overlap", stride);
+        }
+        if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
+                     __builtin_add_overflow(reach, step, &reach) ||
+                     __builtin_mul_overflow(natural, extent, &natural)))
+            return refuse_stride(operand, "a size below 2^63 elements", stride);
+    }
+    if (UNLIKELY(reach > INT64_MAX / (int64_t)elem_bytes - 1))
+        return refuse_stride(operand, "a size below 2^63 bytes", reach);
+    return TFOPS_OK;
+}
+
+static inline enum tfops_status bind_dtype(struct binding *binding,
+    const struct tfops_operand_spec *operand, enum tfops_dtype dtype)
+{
+    struct tfops_problem *problem = &binding->request->problem;
+    uint8_t *bound = &problem->dtypes[operand->dtype];
+    if (*bound ? UNLIKELY(*bound != dtype)
+               : UNLIKELY((unsigned)dtype >= TFOPS_DTYPE_COUNT ||
+                          !(binding->spec->dtypes[operand->dtype].allowed >> dtype & 1)))
+        return refuse_dtype(problem, operand, dtype);
+    *bound = (uint8_t)dtype;
+    return TFOPS_OK;
+}
+
+static inline enum tfops_status bind_operand(
+    struct binding *binding, size_t i, const struct tfops_tensor *tensor)
+{
+    const struct tfops_operand_spec *operand = &binding->spec->operands[i];
+    struct tfops_view *view = &binding->request->operands[i];
+    view->data = NULL;
+    if (!tensor) {
+        if (UNLIKELY(!(operand->flags & TFOPS_OPERAND_OPTIONAL)))
+            return refuse_operand(operand, false);
+        return TFOPS_OK;
+    }
+    enum tfops_status status = bind_dtype(binding, operand, tensor->dtype);
+    if (UNLIKELY(status))
+        return status;
+    size_t elem_bytes = tfops_dtype_bytes(tensor->dtype);
+    status = bind_dims(binding, operand, tensor, view);
+    if (!status)
+        status = close_strides(binding, operand, view, elem_bytes);
+    if (UNLIKELY(status))
+        return status;
+    uintptr_t address = (uintptr_t)tensor->data;
+    binding->misfit |= address;
+    if (UNLIKELY(address & (elem_bytes - 1)))
+        return refuse_address(operand, tensor->data, elem_bytes);
+    view->data = tensor->data;
+    binding->request->problem.present |= 1u << i;
+    return TFOPS_OK;
+}
+
+/* ---- overlap -------------------------------------------------------------------------------- */
+
+/* The bytes an operand spans, its gaps included. */
+static inline void span(const struct request *request, size_t i, uintptr_t *begin, uintptr_t *end)
+{
+    const struct tfops_operand_spec *operand = &request->problem.spec->operands[i];
+    const struct tfops_view *view = &request->operands[i];
+    int64_t reach = 1;
+    for (int d = 0; d < operand->rank; d++)
+        reach += (request->problem.dims[operand->dims[d]] - 1) * view->strides[d];
+    *begin = (uintptr_t)view->data;
+    *end = *begin + (uintptr_t)reach * problem_operand_bytes(&request->problem, i);
+}
+
+/* Rows of one wide buffer: same row stride, columns side by side. */
+static bool interleaved(const struct request *request, size_t a, size_t b)
+{
+    const struct tfops_operand_spec *const spec = request->problem.spec->operands;
+    const struct tfops_view *va = &request->operands[a], *vb = &request->operands[b];
+    if (spec[a].rank != 2 || spec[b].rank != 2)
+        return false;
+    int64_t ea = (int64_t)problem_operand_bytes(&request->problem, a);
+    int64_t eb = (int64_t)problem_operand_bytes(&request->problem, b);
+    int64_t pitch = va->strides[0] * ea;
+    if (!pitch || pitch != vb->strides[0] * eb)
+        return false;
+    int64_t shift = (int64_t)((uintptr_t)vb->data - (uintptr_t)va->data) % pitch;
+    shift += shift < 0 ? pitch : 0;
+    return shift >= request->problem.dims[spec[a].dims[1]] * ea &&
+           shift + request->problem.dims[spec[b].dims[1]] * eb <= pitch;
+}
+
+static NOINLINE enum tfops_status resolve_overlap(
+    const struct request *request, size_t written, size_t other)
+{
+    const struct tfops_operand_spec *spec = request->problem.spec->operands;
+    const struct tfops_view *a = &request->operands[written], *b = &request->operands[other];
+    bool may = spec[written].may_alias >> other & 1 || spec[other].may_alias >> written & 1;
+    bool same = a->data == b->data && spec[written].rank == spec[other].rank;
+    for (int d = 0; same && d < spec[written].rank; d++)
+        same = a->strides[d] == b->strides[d];
+    if ((may && same) || interleaved(request, written, other))
+        return TFOPS_OK;
+    char expected[128];
+    snprintf(expected, sizeof expected,
+        may ? "memory of its own, or exactly that of %s" : "no overlap with %s", spec[other].name);
+    return error_set(
+        TFOPS_E_OVERLAP, "request", spec[written].name, expected, "overlapping ranges");
+}
+
+static inline enum tfops_status check_overlap(const struct request *request)
+{
+    const struct tfops_spec *spec = request->problem.spec;
+    uintptr_t begin[TFOPS_MAX_OPERANDS], end[TFOPS_MAX_OPERANDS];
+    for (size_t i = 0; i < spec->n_operands; i++) {
+        begin[i] = end[i] = 0;
+        if (request->operands[i].data)
+            span(request, i, &begin[i], &end[i]);
+    }
+    for (size_t i = 0; i < spec->n_operands; i++) {
+        if (spec->operands[i].access == TFOPS_IN)
+            continue;
+        for (size_t k = 0; k < spec->n_operands; k++)
+            if (k != i && (spec->operands[k].access == TFOPS_IN || k < i) && begin[i] < end[k] &&
+                begin[k] < end[i]) {
+                enum tfops_status status = resolve_overlap(request, i, k);
+                if (UNLIKELY(status))
+                    return status;
+            }
+    }
+    return TFOPS_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static inline enum tfops_status bind_numbers(
+    const struct tfops_spec *spec, const struct tfops_args *args, struct request *request)
+{
+    for (size_t i = 0; i < spec->n_options; i++) {
+        if (UNLIKELY(args->options[i] >= spec->options[i].n_values))
+            return refuse_option(&spec->options[i], args->options[i]);
+        request->problem.options[i] = args->options[i];
+    }
+    request->scalars = args->scalars;
+    if (args->n_scalars < spec->n_scalars) {
+        for (size_t i = 0; i < spec->n_scalars; i++)
+            request->defaults[i] =
+                i < args->n_scalars ? args->scalars[i] : spec->scalars[i].default_value;
+        request->scalars = request->defaults;
+    }
+    for (size_t i = 0; i < spec->n_scalars; i++)
+        if (UNLIKELY(!(request->scalars[i] >= spec->scalars[i].min &&
+                       request->scalars[i] <= spec->scalars[i].max)))
+            return refuse_scalar(&spec->scalars[i], request->scalars[i]);
+    return TFOPS_OK;
+}
+
+/* No row at all needs no memory: a NULL address is right then. */
+static enum tfops_status check_addresses(const struct request *request)
+{
+    const struct tfops_spec *spec = request->problem.spec;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (spec->dims[i].flags & TFOPS_DIM_DYNAMIC && !request->problem.dims[i])
+            return TFOPS_OK;
+    for (size_t i = 0; i < spec->n_operands; i++)
+        if (UNLIKELY(!request->operands[i].data && request->problem.present >> i & 1))
+            return refuse_address(&spec->operands[i], NULL, 1);
+    return TFOPS_OK;
+}
+
+enum tfops_status request_bind(
+    const struct tfops_spec *spec, const struct tfops_args *args, struct request *ret_request)
+{
+    if (UNLIKELY(!spec || !args || args->size != sizeof *args ||
+                 args->flags & ~TFOPS_BATCH_INVARIANT || args->n_scalars > spec->n_scalars))
+        return refuse_args(spec, args);
+    struct binding binding = {spec, ret_request, 0, 16};
+    ret_request->problem = (struct tfops_problem){
+        .size = sizeof ret_request->problem, .spec = spec, .flags = args->flags};
+    enum tfops_status status = bind_numbers(spec, args, ret_request);
+    for (size_t i = 0; !status && i < spec->n_operands; i++)
+        status = bind_operand(&binding, i, args->operands[i]);
+    if (UNLIKELY(status))
+        return status;
+    for (size_t i = spec->n_operands; i < TFOPS_MAX_OPERANDS; i++)
+        if (UNLIKELY(args->operands[i] != NULL))
+            return error_set(TFOPS_E_ARGUMENT, "request", "operands",
+                "no tensor beyond the operator's operands", "a tensor");
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        if (!ret_request->problem.dtypes[i])
+            ret_request->problem.dtypes[i] = ret_request->problem.dtypes[0];
+    ret_request->problem.align = 1u << __builtin_ctzll(binding.misfit);
+    status = check_addresses(ret_request);
+    if (!status)
+        status = check_overlap(ret_request);
+    return status;
+}
+
+enum tfops_status request_accepts(const struct tfops_problem *problem)
+{
+    char reason[TFOPS_REASON_BYTES] = "";
+    const struct tfops_spec *spec = problem->spec;
+    if (!spec->accepts || spec->accepts(spec->user, problem, reason))
+        return TFOPS_OK;
+    return error_setf(TFOPS_E_SHAPE, 0, "request", spec->name, "%s", reason);
+}
+
+enum tfops_status tfops_problem_from_args(const struct tfops_spec *spec,
+    const struct tfops_args *args, struct tfops_problem *ret_problem)
+{
+    struct request request;
+    if (!ret_problem)
+        return refuse_null("ret_problem");
+    enum tfops_status status = request_bind(spec, args, &request);
+    if (!status)
+        status = request_accepts(&request.problem);
+    if (!status)
+        *ret_problem = request.problem;
+    return status;
+}

@@ -1,0 +1,27 @@
+/*
+ * Requests: the arguments of a launch, validated and brought into the shape of the operator's spec.
+ * First stage of the launch flow; runs on every launch, so the right path is short and allocates
+ * nothing, and everything about errors is out of line.
+ */
+#ifndef TFOPS_ENGINE_REQUEST_H
+#define TFOPS_ENGINE_REQUEST_H
+
+#include <tfops/plan.h>
+#include <tfops/spec.h>
+
+/* A validated launch: what key, plan and launcher work on. */
+struct request {
+    struct tfops_problem problem; /* dims hold the dynamic extent */
+    struct tfops_view operands[TFOPS_MAX_OPERANDS];
+    double defaults[TFOPS_MAX_SCALARS];
+    const double *scalars; /* the caller's, or defaults */
+};
+
+/* Fills *ret_request; its unused views are left alone. `scalars` may point into `args`. */
+enum tfops_status request_bind(
+    const struct tfops_spec *spec, const struct tfops_args *args, struct request *ret_request);
+
+/* The spec's own rule, on a checked problem. */
+enum tfops_status request_accepts(const struct tfops_problem *problem);
+
+#endif

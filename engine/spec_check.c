@@ -1,0 +1,269 @@
+/* Checking and copying specs (see spec_check.h). */
+#include "spec_check.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include <ctype.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <tfops/tensor.h>
+
+static enum tfops_status bad(const struct tfops_spec *spec, const char *field, const char *rule)
+{
+    char subject[128];
+    snprintf(subject, sizeof subject, "%s.%s", spec->name ? spec->name : "?", field);
+    return error_set(TFOPS_E_ABI, "spec", subject, rule, NULL);
+}
+
+/* A name that can stand in C, on a command line and in a key: letters, digits, underscores. */
+static bool is_name(const char *name, bool upper)
+{
+    if (!name || !*name || isdigit((unsigned char)*name) || strlen(name) > 40)
+        return false;
+    for (; *name; name++) {
+        unsigned char c = (unsigned char)*name;
+        bool letter = upper ? (c >= 'A' && c <= 'Z') : (c >= 'a' && c <= 'z');
+        if (!letter && !(c >= '0' && c <= '9') && c != '_')
+            return false;
+    }
+    return true;
+}
+
+static enum tfops_status check_counts(const struct tfops_spec *spec)
+{
+    const struct {
+        const char *field;
+        const void *table;
+        size_t n, least, most;
+    } TABLES[] = {
+        {"dims", spec->dims, spec->n_dims, 1, TFOPS_MAX_DIMS},
+        {"dtypes", spec->dtypes, spec->n_dtypes, 1, TFOPS_MAX_DTYPES},
+        {"options", spec->options, spec->n_options, 0, TFOPS_MAX_OPTIONS},
+        {"scalars", spec->scalars, spec->n_scalars, 0, TFOPS_MAX_SCALARS},
+        {"operands", spec->operands, spec->n_operands, 1, TFOPS_MAX_OPERANDS},
+        {"tunables", spec->tunables, spec->n_tunables, 0, TFOPS_MAX_TUNABLES},
+        {"constants", spec->constants, spec->n_constants, 0, TFOPS_MAX_CONSTANTS},
+    };
+    for (size_t i = 0; i < sizeof TABLES / sizeof TABLES[0]; i++) {
+        if (TABLES[i].n < TABLES[i].least || TABLES[i].n > TABLES[i].most)
+            return bad(spec, TABLES[i].field, "a number of entries within the ABI's limits");
+        if (TABLES[i].n && !TABLES[i].table)
+            return bad(spec, TABLES[i].field, "a table");
+    }
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_dims(const struct tfops_spec *spec)
+{
+    size_t n_dynamic = 0;
+    for (size_t i = 0; i < spec->n_dims; i++) {
+        const struct tfops_dim_spec *dim = &spec->dims[i];
+        n_dynamic += (dim->flags & TFOPS_DIM_DYNAMIC) != 0;
+        if (!is_name(dim->name, false) || dim->min < 0 || dim->max < dim->min)
+            return bad(spec, "dims", "lower-case names and 0 ≤ min ≤ max");
+    }
+    if (n_dynamic != 1 || spec->n_dims - n_dynamic > TFOPS_MAX_STATIC)
+        return bad(spec, "dims", "exactly one dynamic and at most 6 static dimensions");
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_choices(const struct tfops_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        if (!is_name(spec->dtypes[i].name, false) || !spec->dtypes[i].allowed ||
+            spec->dtypes[i].allowed & 1u)
+            return bad(spec, "dtypes", "lower-case names and at least one allowed dtype");
+    if (strcmp(spec->dtypes[0].name, "dtype"))
+        return bad(spec, "dtypes[0].name", "dtype");
+    for (size_t i = 0; i < spec->n_options; i++) {
+        const struct tfops_option_spec *option = &spec->options[i];
+        if (!is_name(option->name, false) || !option->n_values || option->n_values > 15 ||
+            !option->values)
+            return bad(spec, "options", "lower-case names and 1 to 15 values");
+    }
+    for (size_t i = 0; i < spec->n_scalars; i++)
+        if (!is_name(spec->scalars[i].name, false))
+            return bad(spec, "scalars", "lower-case names");
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_operands(const struct tfops_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_operands; i++) {
+        const struct tfops_operand_spec *operand = &spec->operands[i];
+        if (!is_name(operand->name, false))
+            return bad(spec, "operands", "lower-case names");
+        if (operand->dtype < 0 || (size_t)operand->dtype >= spec->n_dtypes)
+            return bad(spec, "operands.dtype", "an index of dtypes");
+        if (operand->rank < 1 || operand->rank > TFOPS_MAX_OPERAND_RANK)
+            return bad(spec, "operands.rank", "1 to 4");
+        for (int d = 0; d < operand->rank; d++)
+            if (operand->dims[d] < 0 || (size_t)operand->dims[d] >= spec->n_dims)
+                return bad(spec, "operands.dims", "indices of dims");
+    }
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_tunables(const struct tfops_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_tunables; i++) {
+        const struct tfops_tunable_spec *tunable = &spec->tunables[i];
+        if (!is_name(tunable->name, true) || !tunable->n_values || !tunable->values)
+            return bad(spec, "tunables", "upper-case names and at least one value");
+    }
+    for (size_t i = 0; i < spec->n_constants; i++)
+        if (!is_name(spec->constants[i].name, true))
+            return bad(spec, "constants", "upper-case names");
+    if (spec->n_tunables && (!spec->constraint || !spec->default_config))
+        return bad(spec, "constraint", "constraint and default_config beside tunables");
+    return TFOPS_OK;
+}
+
+/* Names that share the NAME=VALUE space of a problem must differ. */
+static enum tfops_status check_unique(const struct tfops_spec *spec)
+{
+    const char *names[64] = {"align", "batch_invariant"};
+    size_t n = 2;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        names[n++] = spec->dims[i].name;
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        names[n++] = spec->dtypes[i].name;
+    for (size_t i = 0; i < spec->n_options; i++)
+        names[n++] = spec->options[i].name;
+    for (size_t i = 0; i < spec->n_operands; i++)
+        names[n++] = spec->operands[i].name;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(names[i], names[k]))
+                return bad(spec, names[i], "a name used once");
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_callbacks(const struct tfops_spec *spec)
+{
+    const struct {
+        const char *field;
+        bool given;
+    } REQUIRED[] = {
+        {"template_path", spec->template_path != NULL},
+        {"body", spec->body != NULL},
+        {"params_type", spec->params_type != NULL},
+        {"geometry", spec->geometry != NULL},
+        {"pack", spec->pack != NULL},
+        {"cost", spec->cost != NULL},
+        {"tolerance", spec->tolerance != NULL},
+        {"reference", spec->reference != NULL},
+    };
+    for (size_t i = 0; i < sizeof REQUIRED / sizeof REQUIRED[0]; i++)
+        if (!REQUIRED[i].given)
+            return bad(spec, REQUIRED[i].field, "not NULL");
+    if (!spec->param_bytes || spec->param_bytes > TFOPS_MAX_PARAM_BYTES)
+        return bad(spec, "param_bytes", "1 to 4096");
+    return TFOPS_OK;
+}
+
+enum tfops_status spec_check(const struct tfops_spec *spec)
+{
+    if (!spec)
+        return error_set(TFOPS_E_ARGUMENT, "spec", "spec", "a spec", "NULL");
+    if (spec->size != sizeof *spec || spec->abi != TFOPS_SPEC_ABI)
+        return error_setf(TFOPS_E_ABI, 0, "spec", "abi",
+            "expected ABI %d of %zu bytes, got ABI %u of %zu bytes", TFOPS_SPEC_ABI, sizeof *spec,
+            spec->size >= sizeof *spec ? spec->abi : 0, spec->size);
+    if (!is_name(spec->name, false))
+        return bad(spec, "name", "lower-case letters, digits and underscores");
+    enum tfops_status (*const CHECKS[])(const struct tfops_spec *) = {check_counts, check_dims,
+        check_choices, check_operands, check_tunables, check_unique, check_callbacks};
+    enum tfops_status status = TFOPS_OK;
+    for (size_t i = 0; !status && i < sizeof CHECKS / sizeof CHECKS[0]; i++)
+        status = CHECKS[i](spec);
+    return status;
+}
+
+/*
+ * A copy is one arena: sizes are counted in a first pass with base == NULL, filled in a second.
+ */
+struct arena {
+    char *base;
+    size_t used;
+};
+
+static void *put(struct arena *arena, const void *data, size_t bytes)
+{
+    size_t at = (arena->used + 15) & ~(size_t)15;
+    arena->used = at + bytes;
+    if (!arena->base)
+        return NULL;
+    if (bytes)
+        memcpy(arena->base + at, data, bytes);
+    return arena->base + at;
+}
+
+static const char *put_text(struct arena *arena, const char *text)
+{
+    return text ? put(arena, text, strlen(text) + 1) : NULL;
+}
+
+/* Copies a table, then the strings its rows name, so that rows can be rewritten in place. */
+#define PUT_TABLE(type, field, rewrite)                                                            \
+    do {                                                                                           \
+        type *rows = put(arena, from->field, from->n_##field * sizeof(type));                      \
+        for (size_t i = 0; i < from->n_##field; i++) {                                             \
+            type row = from->field[i];                                                             \
+            rewrite if (rows) rows[i] = row;                                                       \
+        }                                                                                          \
+        to->field = rows;                                                                          \
+    } while (0)
+
+static void copy_into(struct arena *arena, const struct tfops_spec *from, struct tfops_spec *to)
+{
+    *to = *from;
+    PUT_TABLE(struct tfops_dim_spec, dims, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help););
+    PUT_TABLE(struct tfops_dtype_spec, dtypes, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help););
+    PUT_TABLE(struct tfops_option_spec, options, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help);
+              const char **values = put(arena, row.values, row.n_values * sizeof *values);
+              for (size_t k = 0; k < row.n_values; k++) {
+                  const char *value = put_text(arena, row.values[k]);
+                  if (values)
+                      values[k] = value;
+              } row.values = values;);
+    PUT_TABLE(struct tfops_scalar_spec, scalars, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help););
+    PUT_TABLE(struct tfops_operand_spec, operands, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help););
+    PUT_TABLE(struct tfops_tunable_spec, tunables, row.name = put_text(arena, row.name);
+              row.help = put_text(arena, row.help);
+              row.values = put(arena, row.values, row.n_values * sizeof *row.values););
+    PUT_TABLE(
+        struct tfops_constant_spec, constants, row.name = put_text(arena, row.name););
+    const char **TEXTS[] = {&to->name, &to->summary, &to->formula, &to->template_path, &to->source,
+        &to->body, &to->generic_body, &to->params_type, &to->device_reference_body};
+    for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++)
+        *TEXTS[i] = put_text(arena, *TEXTS[i]);
+}
+
+enum tfops_status spec_copy(
+    const struct env *env, const struct tfops_spec *spec, struct tfops_spec **ret_copy)
+{
+    struct tfops_spec copy;
+    struct arena arena = {0};
+    put(&arena, NULL, 0);
+    copy_into(&arena, spec, &copy);
+    size_t head = (sizeof copy + 15) & ~(size_t)15;
+    char *memory = mem_new(env, 1, head + arena.used);
+    if (!memory)
+        return TFOPS_E_MEMORY;
+    arena = (struct arena){.base = memory + head};
+    copy_into(&arena, spec, &copy);
+    memcpy(memory, &copy, sizeof copy);
+    *ret_copy = (struct tfops_spec *)(void *)memory;
+    return TFOPS_OK;
+}
+
+void spec_free(const struct env *env, struct tfops_spec *spec)
+{
+    mem_free(env, spec);
+}
