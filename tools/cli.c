@@ -43,11 +43,24 @@ int cli_fail(const struct cli *cli, int exit_code, const struct tfops_error *err
     return exit_code;
 }
 
+static void clean(char *text, size_t bytes)
+{
+    char copy[sizeof((struct tfops_error *)0)->message];
+    cli_text_copy(copy, bytes < sizeof copy ? bytes : sizeof copy, text);
+    memcpy(text, copy, strlen(copy) + 1);
+}
+
+/* The library quotes what it was given: its text is cleaned as the command line's own is. */
 void cli_last_error(enum tfops_status status, struct tfops_error *ret_error)
 {
     *ret_error = (struct tfops_error){.size = sizeof *ret_error};
-    if (tfops_error_last(ret_error) == TFOPS_OK && ret_error->status == status)
+    if (tfops_error_last(ret_error) == TFOPS_OK && ret_error->status == status) {
+        clean(ret_error->subject, sizeof ret_error->subject);
+        clean(ret_error->expected, sizeof ret_error->expected);
+        clean(ret_error->actual, sizeof ret_error->actual);
+        clean(ret_error->message, sizeof ret_error->message);
         return;
+    }
     cli_error(ret_error, status, "", NULL, NULL, "%s", tfops_status_text(status));
 }
 

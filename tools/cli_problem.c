@@ -177,7 +177,8 @@ static bool count_product(struct parse *parse, size_t *ret_count)
         if (__builtin_mul_overflow(count, parse->axes[i].count, &count) ||
             count > CLI_MAX_PROBLEMS) {
             cli_error(parse->error, TFOPS_E_RANGE, parse->axes[i].name, "at most 100000 problems",
-                "", "the lists make more than %d problems", CLI_MAX_PROBLEMS);
+                "", "%s: the lists make more than %d problems", parse->axes[i].name,
+                CLI_MAX_PROBLEMS);
             return false;
         }
     }

@@ -13,16 +13,37 @@ static bool continues(char byte)
     return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
+/* Bytes of the well-formed UTF-8 character at `text`; 0 when there is none (overlong forms and
+ * surrogates included: a JSON reader would refuse them). */
+static size_t character(const char *text)
+{
+    unsigned char lead = (unsigned char)text[0], next = (unsigned char)text[1];
+    size_t bytes = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (lead > 0xf4 || (lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
+        (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f))
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if (!continues(text[i]))
+            return 0; /* also at the terminator: nothing behind it is read */
+    return bytes;
+}
+
 void cli_text_copy(char *ret_text, size_t bytes, const char *text)
 {
     size_t n = 0;
-    for (; text && text[n] && n + 1 < bytes; n++) {
-        unsigned char byte = (unsigned char)text[n];
-        ret_text[n] = (char)(byte < 0x20 || byte == 0x7f ? '?' : byte);
+    while (text && *text) {
+        size_t width = character(text);
+        bool clean = width > 1 || (width == 1 && (unsigned char)*text >= 0x20 && *text != 0x7f);
+        size_t take = clean ? width : 1;
+        if (n + take >= bytes)
+            break;
+        if (clean)
+            memcpy(ret_text + n, text, take);
+        else
+            ret_text[n] = '?';
+        n += take;
+        text += take;
     }
-    if (text && text[n])
-        while (n > 0 && continues(text[n]))
-            n--;
     ret_text[n] = 0;
 }
 

@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Copies, cut at `bytes` between characters, control characters replaced by '?'. NULL as "". */
+/* Copies, cut at `bytes` between characters, control characters and
+ * malformed UTF-8 replaced by '?'. NULL as "". */
 void cli_text_copy(char *ret_text, size_t bytes, const char *text);
 /* Appends "a", ", b" …; silently cut. */
 void cli_text_list(char *text, size_t bytes, const char *item);

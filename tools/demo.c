@@ -358,7 +358,7 @@ static int first_result(const struct demo *demo, struct tfops_engine *engine,
     struct tfops_plan *plan = NULL;
     struct data data = {0};
     double ms = 0;
-    int code = make_problem(demo, engine, demo->gpu ? ROWS : CHECKED_ROWS, model, &problem);
+    int code = make_problem(demo, engine, ROWS, model, &problem);
     if (code != CLI_OK)
         return code;
     double began = cli_seconds();
