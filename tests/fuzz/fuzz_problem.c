@@ -3,7 +3,7 @@
  * by newlines; a first word starting with '-' is the value of --dtype. What is refused must carry a
  * clean one-line message, what is taken must survive the library's own check.
  */
-#include "cli_problem.h"
+#include "tools/cli_problem.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

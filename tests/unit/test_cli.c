@@ -1,8 +1,8 @@
 /* The command line's problem parser, option parser and text helpers (tools/cli_*.c). */
-#include "cli_options.h"
-#include "cli_problem.h"
-#include "cli_progress.h"
-#include "cli_text.h"
+#include "tools/cli_options.h"
+#include "tools/cli_problem.h"
+#include "tools/cli_progress.h"
+#include "tools/cli_text.h"
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
 #include <stdio.h>
