@@ -13,28 +13,29 @@ int key_dynamic_dim(const struct tfops_spec *spec)
     return -1;
 }
 
-void key_make(uint16_t op, const struct tfops_problem *problem, struct key *ret_key)
+void key_make(const struct tfops_problem *problem, struct key *ret_key)
 {
     const struct tfops_spec *spec = problem->spec;
     const uint8_t *option = problem->options, *dtype = problem->dtypes;
     uint64_t *words = ret_key->words;
-    words[0] = op | (uint64_t)problem->present << 16 | (uint64_t)problem->align << 32 |
+    words[0] = (uintptr_t)spec;
+    words[2] = problem->present | (uint64_t)problem->align << 32 |
                (uint64_t)problem->flags << 48 | (uint64_t)option[0] << 56;
     words[1] = dtype[0] | (uint64_t)dtype[1] << 8 | (uint64_t)dtype[2] << 16 |
                (uint64_t)dtype[3] << 24 | (uint64_t)option[1] << 32 | (uint64_t)option[2] << 40 |
                (uint64_t)option[3] << 48 | (uint64_t)(option[4] << 4 | option[5]) << 56;
-    size_t n = 2;
+    size_t n = 3;
     for (size_t i = 0; i < spec->n_dims; i++)
         if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
             words[n++] = (uint64_t)problem->dims[i];
-    while (n < 8)
+    while (n < KEY_WORDS)
         words[n++] = 0;
 }
 
 uint64_t key_hash(const struct key *key)
 {
     uint64_t hash = 0;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < KEY_WORDS; i++)
         hash = hash_mix(hash, key->words[i]);
     return hash;
 }
@@ -42,7 +43,7 @@ uint64_t key_hash(const struct key *key)
 bool key_equal(const struct key *a, const struct key *b)
 {
     uint64_t difference = 0;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < KEY_WORDS; i++)
         difference |= a->words[i] ^ b->words[i];
     return !difference;
 }

@@ -10,14 +10,15 @@
 #include <stdint.h>
 #include <tfops/spec.h>
 
-/* Everything a plan is specific to but the dynamic extent; eight words, compared whole. */
+/* Everything a plan is specific to but the dynamic extent; nine words, compared whole. */
+enum { KEY_WORDS = 9 };
 struct key {
-    uint64_t words[8];
+    uint64_t words[KEY_WORDS];
 };
 _Static_assert(TFOPS_MAX_STATIC == 6, "struct key holds six static dimensions");
 
-/* `op` is the operator's index in its engine. */
-void key_make(uint16_t op, const struct tfops_problem *problem, struct key *ret_key);
+/* The spec's address names the operator: an engine's specs stay where they are. */
+void key_make(const struct tfops_problem *problem, struct key *ret_key);
 uint64_t key_hash(const struct key *key);
 bool key_equal(const struct key *a, const struct key *b);
 

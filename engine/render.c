@@ -260,7 +260,7 @@ static bool is_params(const char *path)
     return length > suffix && !strcmp(path + length - suffix, "_params.h");
 }
 
-static enum tfops_status digest(const struct env *env, const struct tfops_spec *spec,
+enum tfops_status render_digest(const struct env *env, const char *params_type, uint32_t version,
     int nvrtc_version, struct build_job *job)
 {
     struct render_includes includes;
@@ -276,9 +276,9 @@ static enum tfops_status digest(const struct env *env, const struct tfops_spec *
     hash_add_u64(&build, (uint64_t)nvrtc_version);
     hash_init(&abi);
     hash_add_string(&abi, "tfops entry 1");
-    hash_add_string(&abi, spec->params_type);
-    hash_add_u64(&abi, spec->param_bytes);
-    hash_add_u64(&abi, spec->version);
+    hash_add_string(&abi, params_type);
+    hash_add_u64(&abi, job->param_bytes);
+    hash_add_u64(&abi, version);
     for (size_t i = 0; i < includes.n; i++) {
         hash_add_string(&build, includes.paths[i]);
         hash_add_string(&build, includes.texts[i]);
@@ -325,7 +325,7 @@ enum tfops_status render_job(const struct env *env, const struct tfops_problem *
     job.source = strbuf_take(&source);
     enum tfops_status status = TFOPS_E_MEMORY;
     if (job.config && job.source)
-        status = digest(env, spec, nvrtc_version, &job);
+        status = render_digest(env, spec->params_type, spec->version, nvrtc_version, &job);
     if (status)
         build_job_release(env, &job);
     else

@@ -35,6 +35,9 @@ enum render_body { RENDER_TUNED = 0, RENDER_DEVICE_REFERENCE };
 enum tfops_status render_job(const struct env *env, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config, enum render_body body,
     int nvrtc_version, struct build_job *ret_job);
+/* Fills build_key and abi of a job whose source, entry, arch and param_bytes stand. */
+enum tfops_status render_digest(const struct env *env, const char *params_type, uint32_t version,
+    int nvrtc_version, struct build_job *job);
 void build_job_release(const struct env *env, struct build_job *job);
 
 /* The files a source includes, transitively, in order of first appearance: what NVRTC is given and

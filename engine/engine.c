@@ -1,0 +1,484 @@
+/*
+ * The engine: opening, closing, preparing, counting. Puts the stages together; the stages themselves
+ * are in their own files.
+ */
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "device.h"
+#include "embedded.h"
+#include "engine_state.h"
+#include "generic.h"
+#include "plan_state.h"
+#include "request.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <tfops/tfops.h>
+
+unsigned engine_fork_generation;
+
+static void raise_generation(void)
+{
+    engine_fork_generation++;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, raise_generation);
+}
+
+enum tfops_status engine_usable(const struct tfops_engine *engine)
+{
+    if (!engine)
+        return error_set(TFOPS_E_ARGUMENT, "engine", "engine", "not NULL", "NULL");
+    if (engine->generation != engine_fork_generation)
+        return error_set(TFOPS_E_FORKED, "engine", engine->device.name,
+            "the process that opened the engine", "a child of fork()");
+    return TFOPS_OK;
+}
+
+const char *tfops_version(void)
+{
+#define TEXT(x) #x
+#define VERSION(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
+    return VERSION(TFOPS_VERSION_MAJOR, TFOPS_VERSION_MINOR, TFOPS_VERSION_PATCH);
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Known fields as given, newer ones zero. */
+static enum tfops_status read_options(
+    const struct tfops_engine_options *given, struct tfops_engine_options *ret_options)
+{
+    struct tfops_engine_options options = {.size = sizeof options};
+    const unsigned char *bytes = (const unsigned char *)given;
+    if (given && given->size < offsetof(struct tfops_engine_options, cache_path))
+        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.size",
+            "expected sizeof(struct tfops_engine_options) = %zu, got %zu", sizeof options,
+            given->size);
+    for (size_t i = sizeof options; given && i < given->size; i++)
+        if (bytes[i])
+            return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options",
+                "byte %zu belongs to a newer version and is not zero", i);
+    if (given)
+        memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
+    const uint32_t known = TFOPS_ENGINE_UNLOAD_AT_CLOSE | TFOPS_ENGINE_READ_ONLY;
+    if (options.flags & ~known)
+        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.flags",
+            "unknown bits %#x", options.flags & ~known);
+    if ((unsigned)options.miss_policy > TFOPS_MISS_STRICT)
+        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.miss_policy",
+            "expected generic, compile or strict, got %d", (int)options.miss_policy);
+    if (!options.alloc != !options.free)
+        return error_set(TFOPS_E_ARGUMENT, "engine", "options.alloc",
+            "alloc and free, or neither", "one of them");
+    *ret_options = options;
+    return TFOPS_OK;
+}
+
+static enum tfops_status open_cuda(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    enum tfops_status status = driver_open(options->driver_path, &engine->driver);
+    if (!status)
+        status = device_query(&engine->driver, engine->ordinal, &engine->device);
+    if (status)
+        return status;
+    CUresult result = engine->driver.device_get(&engine->handle, engine->ordinal);
+    if (!result)
+        result = engine->driver.primary_ctx_retain(&engine->context, engine->handle);
+    return driver_error(
+        &engine->driver, result, "cuDevicePrimaryCtxRetain", engine->device.name);
+}
+
+/* "cuda:N", "cpu", "arch:NAME". */
+static enum tfops_status open_named(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    const char *name = options->device;
+    char *end = NULL;
+    if (!strcmp(name, "cpu")) {
+        engine->kind = ENGINE_CPU;
+        device_cpu(&engine->device);
+        return TFOPS_OK;
+    }
+    if (!strncmp(name, "arch:", 5)) {
+        engine->kind = ENGINE_ARCH;
+        return device_nominal(name + 5, &engine->device);
+    }
+    if (strncmp(name, "cuda:", 5) || name[5] < '0' || name[5] > '9')
+        return error_set(
+            TFOPS_E_UNKNOWN, "engine", "options.device", "cuda:N, cpu or arch:NAME", name);
+    long ordinal = strtol(name + 5, &end, 10);
+    if (*end || ordinal > 1 << 20)
+        return error_set(TFOPS_E_UNKNOWN, "engine", "options.device", "cuda:N", name);
+    engine->kind = ENGINE_CUDA;
+    engine->ordinal = (int)ordinal;
+    return open_cuda(engine, options);
+}
+
+static enum tfops_status open_device(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    enum tfops_status status;
+    if (options->device) {
+        status = open_named(engine, options);
+    } else {
+        engine->kind = ENGINE_CUDA;
+        status = open_cuda(engine, options);
+        if (status == TFOPS_E_DRIVER && !engine->context) {
+            log_line(&engine->env, TFOPS_LOG_INFO, "engine: no GPU, taking the cpu device: %s",
+                error_message());
+            engine->kind = ENGINE_CPU;
+            device_cpu(&engine->device);
+            status = TFOPS_OK;
+        }
+    }
+    if (!status)
+        device_sku(&engine->device, engine->sku);
+    return status;
+}
+
+static enum tfops_status open_caches(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    struct overlay_options overlay = {
+        .user_path = options->cache_path,
+        .shipped_paths = options->shipped_paths,
+        .n_shipped = options->n_shipped,
+        .read_only = (engine->flags & TFOPS_ENGINE_READ_ONLY) != 0,
+        .builtin = builtin_binaries,
+        .n_builtin = builtin_binaries_count,
+    };
+    return overlay_open(&engine->env, &overlay, &engine->overlay);
+}
+
+static enum tfops_status open_operators(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    enum tfops_status status = operators_init(&engine->operators);
+    for (size_t i = 0; !status && i < options->n_plugins; i++)
+        status = operators_load(&engine->env, &engine->operators, options->plugin_paths[i]);
+    return status;
+}
+
+static enum tfops_status copy_path(const struct env *env, const char *path, char **ret_copy)
+{
+    *ret_copy = path ? mem_strdup(env, path) : NULL;
+    return path && !*ret_copy ? TFOPS_E_MEMORY : TFOPS_OK;
+}
+
+static enum tfops_status open_parts(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    enum tfops_status status = copy_path(&engine->env, options->nvrtc_path, &engine->nvrtc_path);
+    if (!status)
+        status = copy_path(&engine->env, options->worker_path, &engine->worker_path);
+    if (!status)
+        status = open_operators(engine, options);
+    if (!status)
+        status = open_device(engine, options);
+    if (!status)
+        status = open_caches(engine, options);
+    return status;
+}
+
+enum tfops_status tfops_engine_open(
+    const struct tfops_engine_options *options, struct tfops_engine **ret_engine)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct tfops_engine_options known = {0};
+    uint64_t start = now_ns();
+    if (!ret_engine)
+        return error_set(TFOPS_E_ARGUMENT, "engine", "ret_engine", "not NULL", "NULL");
+    enum tfops_status status = read_options(options, &known);
+    if (status)
+        return status;
+    if (engine_fork_generation)
+        return error_set(TFOPS_E_FORKED, "engine", "open",
+            "a process whose parent used no tfops engine", "a child of fork()");
+    pthread_once(&once, watch_forks);
+    struct env env = {known.alloc, known.free, known.alloc_user, known.log, known.log_user};
+    struct tfops_engine *engine = mem_new(&env, 1, sizeof *engine);
+    if (!engine)
+        return TFOPS_E_MEMORY;
+    engine->env = env;
+    engine->flags = known.flags;
+    engine->miss_policy = known.miss_policy;
+    engine->generation = engine_fork_generation;
+    pthread_mutex_init(&engine->lock, NULL);
+    pthread_mutex_init(&engine->compile_lock, NULL);
+    plan_table_init(&engine->plans);
+    status = open_parts(engine, &known);
+    if (status) {
+        tfops_engine_close(engine);
+        return status;
+    }
+    generic_load_all(engine);
+    engine->open_ns = now_ns() - start;
+    *ret_engine = engine;
+    return TFOPS_OK;
+}
+
+/* ---- closing -------------------------------------------------------------------------------- */
+
+static void close_modules(struct tfops_engine *engine)
+{
+    struct driver_scope scope;
+    bool unload = engine->flags & TFOPS_ENGINE_UNLOAD_AT_CLOSE && engine->modules &&
+                  !driver_enter(&engine->driver, engine->context, &scope);
+    for (struct loaded *loaded = engine->modules, *next; loaded; loaded = next) {
+        next = loaded->next;
+        if (unload)
+            engine->driver.module_unload(loaded->handle);
+        mem_free(&engine->env, loaded);
+    }
+    if (unload)
+        driver_leave(&engine->driver, &scope);
+}
+
+void tfops_engine_close(struct tfops_engine *engine)
+{
+    struct tfops_error saved;
+    if (!engine || engine->generation != engine_fork_generation)
+        return; /* a child of fork() owns none of this */
+    error_save(&saved);
+    plan_table_release(&engine->env, &engine->plans);
+    close_modules(engine);
+    operators_release(&engine->env, &engine->operators);
+    overlay_close(engine->overlay);
+    if (engine->context)
+        engine->driver.primary_ctx_release(engine->handle);
+    nvml_close(&engine->nvml);
+    nvrtc_close(&engine->nvrtc);
+    driver_close(&engine->driver);
+    mem_free(&engine->env, engine->nvrtc_path);
+    mem_free(&engine->env, engine->worker_path);
+    pthread_mutex_destroy(&engine->lock);
+    pthread_mutex_destroy(&engine->compile_lock);
+    struct env env = engine->env;
+    mem_free(&env, engine);
+    error_restore(&saved);
+}
+
+/* ---- parts opened at first use -------------------------------------------------------------- */
+
+enum tfops_status engine_nvrtc(struct tfops_engine *engine, const struct nvrtc **ret_nvrtc)
+{
+    pthread_mutex_lock(&engine->lock);
+    if (!engine->nvrtc_tried) {
+        int major = engine->driver.version / 1000;
+        engine->nvrtc_status = nvrtc_open(engine->nvrtc_path, major, &engine->nvrtc);
+        engine->nvrtc_tried = true;
+    } else if (engine->nvrtc_status) {
+        error_set(engine->nvrtc_status, "nvrtc", "libnvrtc", "an NVRTC to compile with", "none");
+    }
+    enum tfops_status status = engine->nvrtc_status;
+    pthread_mutex_unlock(&engine->lock);
+    if (!status)
+        *ret_nvrtc = &engine->nvrtc;
+    return status;
+}
+
+const struct nvml *engine_nvml(struct tfops_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    if (!engine->nvml_tried && engine->kind == ENGINE_CUDA) {
+        engine->nvml_tried = true;
+        if (nvml_open(&engine->nvml))
+            log_line(&engine->env, TFOPS_LOG_INFO, "engine: clocks unknown: %s", error_message());
+    }
+    const struct nvml *nvml = engine->nvml.library ? &engine->nvml : NULL;
+    pthread_mutex_unlock(&engine->lock);
+    return nvml;
+}
+
+/* ---- operators ------------------------------------------------------------------------------ */
+
+const struct tfops_device *tfops_engine_device(const struct tfops_engine *engine)
+{
+    return engine ? &engine->device : NULL;
+}
+
+enum tfops_status tfops_engine_register(struct tfops_engine *engine, const struct tfops_spec *spec)
+{
+    enum tfops_status status = engine_usable(engine);
+    if (status)
+        return status;
+    pthread_mutex_lock(&engine->lock);
+    status = operators_add(&engine->env, &engine->operators, spec);
+    pthread_mutex_unlock(&engine->lock);
+    if (!status)
+        generic_load_all(engine);
+    return status;
+}
+
+const struct tfops_spec *tfops_engine_operator(const struct tfops_engine *engine, const char *name)
+{
+    return engine ? operators_find(&engine->operators, name) : NULL;
+}
+
+size_t tfops_engine_operator_count(const struct tfops_engine *engine)
+{
+    return engine ? engine->operators.n : 0;
+}
+
+const struct tfops_spec *tfops_engine_operator_at(const struct tfops_engine *engine, size_t i)
+{
+    return engine && i < engine->operators.n ? engine->operators.entries[i].spec : NULL;
+}
+
+/* ---- preparing ------------------------------------------------------------------------------ */
+
+enum tfops_status engine_publish(
+    struct tfops_engine *engine, struct tfops_plan *plan, struct tfops_plan **ret_plan)
+{
+    enum tfops_status status = TFOPS_OK;
+    pthread_mutex_lock(&engine->lock);
+    const struct tfops_plan *first = plan_table_find(&engine->plans, &plan->key);
+    struct tfops_plan *kept = plan;
+    if (first && (!first->cold || plan->cold)) {
+        kept = (struct tfops_plan *)(uintptr_t)first;
+        tfops_plan_release(plan);
+    } else {
+        status = plan_table_put(&engine->env, &engine->plans, plan);
+        if (status)
+            tfops_plan_release(plan);
+    }
+    if (!status)
+        *ret_plan = kept;
+    pthread_mutex_unlock(&engine->lock);
+    return status;
+}
+
+static enum tfops_status check_prepare(struct tfops_engine *engine,
+    const struct tfops_problem *problem, struct tfops_problem *ret_problem)
+{
+    enum tfops_status status = engine_usable(engine);
+    if (status)
+        return status;
+    if (!problem || problem->size != sizeof *problem)
+        return error_set(TFOPS_E_ARGUMENT, "prepare", "problem", "made by tfops_problem_init()",
+            "NULL or another size");
+    if (operators_index(&engine->operators, problem->spec) < 0)
+        return error_set(TFOPS_E_UNKNOWN, "prepare", "problem.spec",
+            "a spec of this engine (tfops_engine_operator)", "another");
+    *ret_problem = *problem;
+    return tfops_problem_check(ret_problem);
+}
+
+enum tfops_status tfops_prepare(struct tfops_engine *engine, const struct tfops_problem *problem,
+    struct tfops_plan **ret_plan)
+{
+    struct tfops_problem checked;
+    struct tfops_plan *plan;
+    struct key key;
+    if (!ret_plan)
+        return error_set(TFOPS_E_ARGUMENT, "prepare", "ret_plan", "not NULL", "NULL");
+    enum tfops_status status = check_prepare(engine, problem, &checked);
+    if (status)
+        return status;
+    key_make(&checked, &key);
+    const struct tfops_plan *found = plan_table_find(&engine->plans, &key);
+    if (found && !found->cold) {
+        *ret_plan = tfops_plan_retain((struct tfops_plan *)(uintptr_t)found);
+        return TFOPS_OK;
+    }
+    status = plan_resolve(engine, &checked, &key, false, &plan);
+    if (!status)
+        status = engine_publish(engine, plan, &plan);
+    if (!status)
+        *ret_plan = tfops_plan_retain(plan);
+    return status;
+}
+
+enum tfops_status tfops_engine_warm(
+    struct tfops_engine *engine, const struct tfops_problem *problems, size_t n_problems)
+{
+    enum tfops_status first = engine_usable(engine);
+    struct tfops_error error;
+    if (first)
+        return first;
+    if (n_problems && !problems)
+        return error_set(TFOPS_E_ARGUMENT, "warm", "problems", "not NULL", "NULL");
+    for (size_t i = 0; i < n_problems; i++) {
+        struct tfops_plan *plan;
+        enum tfops_status status = tfops_prepare(engine, &problems[i], &plan);
+        if (!status) {
+            tfops_plan_release(plan);
+        } else if (!first) {
+            first = status;
+            error_save(&error);
+        }
+    }
+    if (first)
+        error_restore(&error);
+    return first;
+}
+
+/* ---- what it tells -------------------------------------------------------------------------- */
+
+enum tfops_status tfops_engine_stats(
+    const struct tfops_engine *engine, struct tfops_engine_stats *ret_stats)
+{
+    enum tfops_status status = engine_usable(engine);
+    if (status)
+        return status;
+    if (!ret_stats || ret_stats->size != sizeof *ret_stats)
+        return error_set(TFOPS_E_ARGUMENT, "stats", "ret_stats.size",
+            "sizeof(struct tfops_engine_stats)", "NULL or another size");
+    const struct counters *counters = &engine->counters;
+#define READ(field) .field = atomic_load_explicit(&counters->field, memory_order_relaxed)
+    *ret_stats = (struct tfops_engine_stats){.size = sizeof *ret_stats,
+        READ(hits),
+        READ(misses_unseen),
+        READ(misses_record),
+        READ(misses_binary),
+        READ(misses_capture),
+        READ(generic_plans),
+        READ(compiles),
+        READ(compile_failures),
+        READ(module_loads),
+        READ(device_bytes),
+        .cache_bad_rows = overlay_bad_rows(engine->overlay),
+        .plans = engine->plans.n,
+        .open_ns = engine->open_ns};
+#undef READ
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_engine_fingerprint(const struct tfops_engine *engine, uint8_t ret_digest[32])
+{
+    struct record_list records = {0};
+    struct hash hash;
+    enum tfops_status status = engine_usable(engine);
+    if (status)
+        return status;
+    if (!ret_digest)
+        return error_set(TFOPS_E_ARGUMENT, "fingerprint", "ret_digest", "not NULL", "NULL");
+    status = overlay_all_records(engine->overlay, engine->sku, &records);
+    hash_init(&hash);
+    hash_add_string(&hash, engine->sku);
+    for (size_t i = 0; !status && i < records.n; i++) {
+        const struct tfops_record *row = &records.records[i].row;
+        hash_add_string(&hash, row->op);
+        hash_add_u64(&hash, row->spec_version);
+        hash_add_string(&hash, row->problem);
+        hash_add_u64(&hash, (uint64_t)row->extent);
+        hash_add_string(&hash, row->config);
+        hash_add(&hash, row->binary_sha256, sizeof row->binary_sha256);
+    }
+    record_list_release(&engine->env, &records);
+    if (!status)
+        hash_final(&hash, ret_digest);
+    return status;
+}

@@ -1,0 +1,248 @@
+/*
+ * Launches: the last stage for callers. A launch that hits validates, hashes, probes, fills the
+ * parameters and enqueues; it takes no lock, allocates nothing, opens nothing. What a miss does is
+ * out of line, below.
+ */
+#include "base/error.h"
+#include "base/log.h"
+#include "engine_state.h"
+#include "plan_state.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NOINLINE __attribute__((noinline, cold))
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* ---- refusals ------------------------------------------------------------------------------- */
+
+static NOINLINE enum tfops_status refuse_workspace(const struct tfops_args *args, size_t needed)
+{
+    char expected[64], actual[64];
+    snprintf(expected, sizeof expected, "%zu bytes, 256-byte aligned", needed);
+    snprintf(actual, sizeof actual, "%zu bytes at %p", args->workspace_bytes, args->workspace);
+    return error_set(TFOPS_E_ARGUMENT, "launch", "workspace", expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_key(
+    const struct tfops_plan *plan, const struct tfops_problem *problem)
+{
+    char expected[KEY_TEXT_BYTES], actual[KEY_TEXT_BYTES];
+    key_text(&plan->problem, expected);
+    key_text(problem, actual);
+    return error_set(TFOPS_E_ARGUMENT, "launch", plan->problem.spec->name, expected, actual);
+}
+
+static NOINLINE enum tfops_status refuse_foreign_stream(const struct tfops_plan *plan)
+{
+    return error_set(TFOPS_E_CONTEXT, "launch", plan->problem.spec->name,
+        "a stream of the device's primary context", "a stream of another context");
+}
+
+/* ---- enqueueing ----------------------------------------------------------------------------- */
+
+/*
+ * A launch is tried as the thread stands; only when the driver refuses is the context looked at. The
+ * right path so costs no context query.
+ */
+static NOINLINE enum tfops_status recover(const struct tfops_plan *plan,
+    const struct plan_variant *variant, const struct tfops_launch_args *args, CUstream stream,
+    CUresult refused)
+{
+    const struct driver *driver = &plan->engine->driver;
+    CUcontext current = NULL, owner = NULL;
+    struct driver_scope scope;
+    bool wrong_context = refused == CUDA_ERROR_INVALID_CONTEXT ||
+                         refused == CUDA_ERROR_INVALID_HANDLE ||
+                         refused == CUDA_ERROR_CONTEXT_IS_DESTROYED;
+    if (!variant->launcher.function)
+        return error_set(TFOPS_E_DRIVER, "launch", plan->engine->device.arch, "a GPU",
+            "an engine that only compiles");
+    if (wrong_context && stream && !driver->stream_get_ctx(stream, &owner) &&
+        owner != plan->engine->context)
+        return refuse_foreign_stream(plan);
+    if (!wrong_context || driver->ctx_get_current(&current) || current == plan->engine->context)
+        return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
+    enum tfops_status status = driver_enter(driver, plan->engine->context, &scope);
+    if (status)
+        return status;
+    refused = launcher_launch(&variant->launcher, driver, args, stream);
+    driver_leave(driver, &scope);
+    return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
+}
+
+static enum tfops_status compute_reference(const struct tfops_plan *plan,
+    const struct tfops_launch_args *args, struct CUstream_st *stream)
+{
+    const struct tfops_spec *spec = plan->problem.spec;
+    if (stream)
+        return error_set(TFOPS_E_CONTEXT, "launch", spec->name, "no stream on the cpu device",
+            "a stream");
+    return spec->reference(spec->user, args);
+}
+
+static inline enum tfops_status enqueue(const struct tfops_plan *plan,
+    const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
+{
+    const struct tfops_spec *spec = plan->problem.spec;
+    int64_t extent = request->problem.dims[plan->dynamic_dim];
+    if (UNLIKELY(extent == 0))
+        return TFOPS_OK;
+    const struct plan_variant *variant = plan_choose(plan, extent);
+    struct tfops_launch_args launch = {.problem = &request->problem,
+        .config = &variant->launcher.config,
+        .operands = request->operands,
+        .scalars = request->scalars,
+        .workspace = args->workspace,
+        .workspace_bytes = args->workspace_bytes};
+    if (UNLIKELY(variant->source == PLAN_REFERENCE))
+        return compute_reference(plan, &launch, stream);
+    if (spec->workspace) {
+        size_t needed = spec->workspace(
+            spec->user, &request->problem, &plan->engine->device, &variant->launcher.config);
+        if (UNLIKELY(needed && (needed > args->workspace_bytes || !args->workspace ||
+                                   (uintptr_t)args->workspace & 255)))
+            return refuse_workspace(args, needed);
+    }
+    CUresult result = CUDA_ERROR_INVALID_HANDLE;
+    if (variant->launcher.function)
+        result = launcher_launch(&variant->launcher, &plan->engine->driver, &launch, stream);
+    if (UNLIKELY(result))
+        return recover(plan, variant, &launch, stream, result);
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_plan_launch(
+    const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
+{
+    struct request request;
+    struct key key;
+    if (UNLIKELY(!plan))
+        return error_set(TFOPS_E_ARGUMENT, "launch", "plan", "not NULL", "NULL");
+    if (UNLIKELY(plan->engine->generation != engine_fork_generation))
+        return engine_usable(plan->engine);
+    enum tfops_status status = request_bind(plan->problem.spec, args, &request);
+    if (UNLIKELY(status))
+        return status;
+    key_make(&request.problem, &key);
+    if (UNLIKELY(!key_equal(&key, &plan->key)))
+        return refuse_key(plan, &request.problem);
+    return enqueue(plan, &request, args, stream);
+}
+
+/* ---- look-up -------------------------------------------------------------------------------- */
+
+static bool capturing(const struct tfops_engine *engine, struct CUstream_st *stream)
+{
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return engine->kind == ENGINE_CUDA &&
+           !engine->driver.stream_is_capturing(stream, &status) &&
+           status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
+/* A key nothing was prepared for: what happens is the engine's miss policy. */
+static NOINLINE enum tfops_status resolve_miss(struct tfops_engine *engine,
+    const struct tfops_problem *problem, const struct key *key, struct CUstream_st *stream,
+    const struct tfops_plan **ret_plan)
+{
+    struct tfops_plan *plan;
+    char text[640];
+    bool in_capture = capturing(engine, stream);
+    bool generic = engine->miss_policy == TFOPS_MISS_GENERIC && engine->kind != ENGINE_CPU;
+    tfops_problem_format(problem, text, sizeof text);
+    ENGINE_COUNT(engine, misses_unseen);
+    enum tfops_status status = request_accepts(problem);
+    if (status)
+        return status;
+    if (operators_index(&engine->operators, problem->spec) < 0)
+        return error_set(TFOPS_E_UNKNOWN, "launch", problem->spec->name,
+            "a spec from tfops_engine_operator() of this engine", "another");
+    if ((in_capture && !generic) || (engine->miss_policy == TFOPS_MISS_STRICT &&
+                                        engine->kind != ENGINE_CPU)) {
+        if (in_capture)
+            ENGINE_COUNT(engine, misses_capture);
+        return error_set(TFOPS_E_COLD, "launch", text, "a prepared key",
+            in_capture ? "a miss under stream capture" : "a miss under the strict policy");
+    }
+    status = plan_resolve(engine, problem, key, generic, &plan);
+    if (status)
+        return status;
+    if (generic)
+        log_line(&engine->env, TFOPS_LOG_INFO, "launch: %s is cold, served by the generic variant",
+            text);
+    status = engine_publish(engine, plan, &plan);
+    *ret_plan = plan;
+    return status;
+}
+
+enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_spec *spec,
+    const struct tfops_args *args, struct CUstream_st *stream)
+{
+    struct request request;
+    struct key key;
+    if (UNLIKELY(!engine || engine->generation != engine_fork_generation))
+        return engine_usable(engine);
+    enum tfops_status status = request_bind(spec, args, &request);
+    if (UNLIKELY(status))
+        return status;
+    key_make(&request.problem, &key);
+    const struct tfops_plan *plan = plan_table_find(&engine->plans, &key);
+    if (UNLIKELY(!plan)) {
+        status = resolve_miss(engine, &request.problem, &key, stream, &plan);
+        if (status)
+            return status;
+    } else {
+        ENGINE_COUNT(engine, hits);
+    }
+    return enqueue(plan, &request, args, stream);
+}
+
+/* ---- what a plan tells ---------------------------------------------------------------------- */
+
+static const char *source_name(const struct plan_variant *variant, int64_t extent)
+{
+    static const char *const NAMES[] = {[PLAN_RECORD] = "record",
+        [PLAN_NEAREST] = "nearest",
+        [PLAN_DEFAULT] = "default",
+        [PLAN_GENERIC] = "generic",
+        [PLAN_REFERENCE] = "reference"};
+    bool nearest = variant->source == PLAN_RECORD && variant->measured != extent;
+    return NAMES[nearest ? PLAN_NEAREST : variant->source];
+}
+
+size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent)
+{
+    if (!plan || extent <= 0 || !plan->problem.spec->workspace)
+        return 0;
+    const struct plan_variant *variant = plan_choose(plan, extent);
+    struct tfops_problem problem = plan->problem;
+    problem.dims[plan->dynamic_dim] = extent;
+    return problem.spec->workspace(
+        problem.spec->user, &problem, &plan->engine->device, &variant->launcher.config);
+}
+
+enum tfops_status tfops_plan_describe(
+    const struct tfops_plan *plan, int64_t extent, struct tfops_plan_info *ret_info)
+{
+    if (!plan || !ret_info || ret_info->size != sizeof *ret_info || extent < 1)
+        return error_set(TFOPS_E_ARGUMENT, "plan", "describe",
+            "a plan, an extent of 1 or more and a sized struct", "something else");
+    const struct plan_variant *variant = plan_choose(plan, extent);
+    struct tfops_problem problem = plan->problem;
+    struct tfops_geometry geometry = {0};
+    problem.dims[plan->dynamic_dim] = extent;
+    if (variant->source != PLAN_REFERENCE)
+        problem.spec->geometry(problem.spec->user, &problem, &plan->engine->device,
+            &variant->launcher.config, &geometry);
+    *ret_info = (struct tfops_plan_info){.size = sizeof *ret_info,
+        .source = source_name(variant, extent),
+        .config = variant->config,
+        .extent = variant->measured,
+        .registers = variant->registers,
+        .smem_bytes = geometry.smem_bytes,
+        .threads = geometry.threads,
+        .cluster = geometry.cluster};
+    memcpy(ret_info->grid, geometry.grid, sizeof ret_info->grid);
+    memcpy(ret_info->binary_sha256, variant->sha256, sizeof variant->sha256);
+    return TFOPS_OK;
+}

@@ -1,0 +1,35 @@
+// cluster.cuh: thread-block clusters and distributed shared memory (sm_90 and later).
+//
+// Shared memory of a peer may be touched only after every block of the cluster has started, and a
+// block must not exit while a peer may still write to it: both are ordered by the cluster barrier.
+#pragma once
+#include "device/core.cuh"
+
+// PTX ISA 10 special registers: %cluster_ctarank
+TF_DEV int cluster_rank()
+{
+    u32 r;
+    asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
+    return (int)r;
+}
+
+// PTX ISA 9.7.13.4 barrier.cluster; release and acquire order shared memory of all blocks.
+TF_DEV void cluster_arrive()
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
+
+TF_DEV void cluster_wait()
+{
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+// Writes *p of block `rank` (the same offset in its shared memory). PTX ISA 9.7.8.23 mapa.
+TF_DEV void cluster_store(float *p, int rank, float v)
+{
+    const u32 own = (u32)__cvta_generic_to_shared(p);
+    asm volatile("{ .reg .b32 peer; mapa.shared::cluster.u32 peer, %0, %1;"
+                 "  st.shared::cluster.f32 [peer], %2; }" ::"r"(own),
+                 "r"(rank), "f"(v)
+                 : "memory");
+}

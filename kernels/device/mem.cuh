@@ -1,0 +1,139 @@
+// mem.cuh: global memory accesses of 2, 4, 8, 16 and 32 bytes, with cache hints.
+//
+// The address must be a multiple of the access width; the host has checked that (alignment class).
+// PTX ISA 9.7.8.8 ld, 9.7.8.9 ld.global.nc, 9.7.8.11 st; 8.2.2 vector alignment.
+#pragma once
+#include "device/vec.cuh"
+
+enum {
+    LD_KEEP,   // default caching: the same thread reads it again soon
+    LD_ONCE,   // not allocated in L1
+    LD_STREAM, // evict-first in L1 and L2
+    LD_CONST,  // read-only for the whole kernel, by every block: non-coherent path, kept in L1
+};
+enum { ST_KEEP, ST_STREAM };
+
+// Volatile: a re-read must not be merged with the first read (the row would then stay in
+// registers).
+#define TF_LOAD(hint, op)                                                                          \
+    if constexpr (HINT == hint) {                                                                  \
+        if constexpr (WORDS == 4)                                                                  \
+            asm volatile(op ".v4.u32 {%0, %1, %2, %3}, [%4];"                                      \
+                         : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])                          \
+                         : "l"(p));                                                                \
+        else if constexpr (WORDS == 2)                                                             \
+            asm volatile(op ".v2.u32 {%0, %1}, [%2];" : "=r"(w[0]), "=r"(w[1]) : "l"(p));          \
+        else                                                                                       \
+            asm volatile(op ".u32 %0, [%1];" : "=r"(w[0]) : "l"(p));                               \
+    }
+
+template <int HINT, int WORDS> TF_DEV void ld_words(const void *p, u32 *w)
+{
+    static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+    TF_LOAD(LD_KEEP, "ld.global")
+    TF_LOAD(LD_ONCE, "ld.global.L1::no_allocate")
+    TF_LOAD(LD_STREAM, "ld.global.cs")
+    TF_LOAD(LD_CONST, "ld.global.nc")
+}
+#undef TF_LOAD
+
+template <int HINT> TF_DEV u16 ld_half(const void *p)
+{
+    u16 h;
+    if constexpr (HINT == LD_CONST)
+        asm volatile("ld.global.nc.u16 %0, [%1];" : "=h"(h) : "l"(p));
+    else
+        asm volatile("ld.global.u16 %0, [%1];" : "=h"(h) : "l"(p));
+    return h;
+}
+
+#define TF_STORE(hint, op)                                                                         \
+    if constexpr (HINT == hint) {                                                                  \
+        if constexpr (WORDS == 4)                                                                  \
+            asm volatile(op ".v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(w[0]), "r"(w[1]),      \
+                         "r"(w[2]), "r"(w[3])                                                      \
+                         : "memory");                                                              \
+        else if constexpr (WORDS == 2)                                                             \
+            asm volatile(op ".v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");  \
+        else                                                                                       \
+            asm volatile(op ".u32 [%0], %1;" ::"l"(p), "r"(w[0]) : "memory");                      \
+    }
+
+template <int HINT, int WORDS> TF_DEV void st_words(void *p, const u32 *w)
+{
+    static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+    TF_STORE(ST_KEEP, "st.global")
+    TF_STORE(ST_STREAM, "st.global.cs")
+}
+#undef TF_STORE
+
+TF_DEV void st_half(void *p, u16 h)
+{
+    asm volatile("st.global.u16 [%0], %1;" ::"l"(p), "h"(h) : "memory");
+}
+
+TF_DEV void st_byte(void *p, u32 b)
+{
+    asm volatile("st.global.u8 [%0], %1;" ::"l"(p), "r"(b) : "memory");
+}
+
+TF_DEV u32 ld_byte(const void *p)
+{
+    u32 b;
+    asm volatile("ld.global.u8 %0, [%1];" : "=r"(b) : "l"(p));
+    return b;
+}
+
+template <int HINT> TF_DEV float ld_elem(const float *p)
+{
+    u32 w;
+    ld_words<HINT, 1>(p, &w);
+    return f32_from_bits(w);
+}
+
+template <int HINT, class T> TF_DEV T ld_elem(const T *p)
+{
+    return T{ld_half<HINT>(p)};
+}
+
+TF_DEV void st_elem(float *p, float v)
+{
+    const u32 w = f32_bits(v);
+    st_words<ST_KEEP, 1>(p, &w);
+}
+
+template <class T> TF_DEV void st_elem(T *p, T v)
+{
+    st_half(p, v.bits);
+}
+
+// N elements by accesses of at most WIDTH bytes (the alignment of p).
+template <int HINT, int WIDTH, class T, int N> TF_DEV Vec<T, N> ld_vec(const T *p)
+{
+    using V = Vec<T, N>;
+    constexpr int STEP = min_int(min_int(WIDTH, 16), V::BYTES);
+    V v = vec_zero<T, N>();
+    TF_UNROLL
+    for (int at = 0; at < V::BYTES; at += STEP) {
+        const char *q = reinterpret_cast<const char *>(p) + at;
+        if constexpr (STEP == 2)
+            v.w[at / 4] |= (u32)ld_half<HINT>(q) << (at % 4 * 8);
+        else
+            ld_words<HINT, STEP / 4>(q, v.w + at / 4);
+    }
+    return v;
+}
+
+template <int HINT, int WIDTH, class T, int N> TF_DEV void st_vec(T *p, const Vec<T, N> &v)
+{
+    using V = Vec<T, N>;
+    constexpr int STEP = min_int(min_int(WIDTH, 16), V::BYTES);
+    TF_UNROLL
+    for (int at = 0; at < V::BYTES; at += STEP) {
+        char *q = reinterpret_cast<char *>(p) + at;
+        if constexpr (STEP == 2)
+            st_half(q, (u16)(v.w[at / 4] >> (at % 4 * 8)));
+        else
+            st_words<HINT, STEP / 4>(q, v.w + at / 4);
+    }
+}

@@ -1,0 +1,26 @@
+/* The norm family's specs, and the positions of their operands, scalars and options. */
+#ifndef TFOPS_KERNELS_NORM_SPECS_H
+#define TFOPS_KERNELS_NORM_SPECS_H
+
+#include <tfops/spec.h>
+
+extern const struct tfops_spec rmsnorm_spec, add_rmsnorm_spec;
+
+enum { NORM_ROWS, NORM_HIDDEN };
+enum { NORM_DTYPE, NORM_WEIGHT_DTYPE };
+enum { NORM_WEIGHT_VARIANT, ADD_RMSNORM_RESIDUAL_ROUND };
+enum { NORM_EPS };
+enum { RMSNORM_X, RMSNORM_WEIGHT, RMSNORM_OUT };
+enum {
+    ADD_RMSNORM_X,
+    ADD_RMSNORM_RESIDUAL,
+    ADD_RMSNORM_WEIGHT,
+    ADD_RMSNORM_OUT,
+    ADD_RMSNORM_RESIDUAL_OUT,
+};
+
+/* The reference of both (rmsnorm_ref.c): fp64 sums on host memory. */
+enum tfops_status rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status add_rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
+
+#endif

@@ -1,0 +1,400 @@
+/*
+ * The specs of rmsnorm and add_rmsnorm: two operators, one template (norm/rmsnorm.cu), one table of
+ * tunables. The arithmetic about a config here is the host's side of RmsnormLayout in the template,
+ * which asserts that the two agree.
+ */
+#include "norm_specs.h"
+#include "rmsnorm_params.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX, GENERIC_THREADS = 256 };
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+#define FLOATS (1u << TFOPS_F32 | 1u << TFOPS_F16 | 1u << TFOPS_BF16)
+
+static const struct tfops_dim_spec DIMS[] = {
+    [NORM_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, MAX_ROWS, "rows, e.g. tokens"},
+    [NORM_HIDDEN] = {"hidden", 0, 1, MAX_HIDDEN, "elements of a row"},
+};
+
+static const struct tfops_dtype_spec DTYPES[] = {
+    [NORM_DTYPE] = {"dtype", FLOATS, "of x, residual and out"},
+    [NORM_WEIGHT_DTYPE] = {"weight_dtype", FLOATS, "of weight; that of x by default"},
+};
+
+static const char *const WEIGHT_VARIANTS[] = {"plain", "one_plus", "round_before"};
+static const char *const RESIDUAL_ROUNDS[] = {"no", "yes"};
+
+static const struct tfops_option_spec OPTIONS[] = {
+    [NORM_WEIGHT_VARIANT] = {"weight_variant", WEIGHT_VARIANTS, 3,
+        "x·r·w; x·r·(1 + w), Gemma; round(x·r)·w, HF Llama"},
+    [ADD_RMSNORM_RESIDUAL_ROUND] = {"residual_round", RESIDUAL_ROUNDS, 2,
+        "whether the norm is of the sum as rounded to dtype"},
+};
+
+static const struct tfops_scalar_spec SCALARS[] = {
+    [NORM_EPS] = {"eps", 1e-6, 0, 1e30, "added to the mean square"},
+};
+
+static const struct tfops_operand_spec RMSNORM_OPERANDS[] = {
+    [RMSNORM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2, {NORM_ROWS, NORM_HIDDEN},
+        1u << RMSNORM_OUT, "input rows"},
+    [RMSNORM_WEIGHT] = {"weight", TFOPS_IN, 0, NORM_WEIGHT_DTYPE, 1, {NORM_HIDDEN}, 0, "gamma"},
+    [RMSNORM_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2,
+        {NORM_ROWS, NORM_HIDDEN}, 1u << RMSNORM_X, "normalised rows; may be x"},
+};
+
+static const struct tfops_operand_spec ADD_RMSNORM_OPERANDS[] = {
+    [ADD_RMSNORM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2, {NORM_ROWS, NORM_HIDDEN},
+        1u << ADD_RMSNORM_OUT, "input rows"},
+    [ADD_RMSNORM_RESIDUAL] = {"residual", TFOPS_INOUT, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2,
+        {NORM_ROWS, NORM_HIDDEN}, 1u << ADD_RMSNORM_RESIDUAL_OUT,
+        "added to x; takes the sum when residual_out is absent"},
+    [ADD_RMSNORM_WEIGHT] = {"weight", TFOPS_IN, 0, NORM_WEIGHT_DTYPE, 1, {NORM_HIDDEN}, 0, "gamma"},
+    [ADD_RMSNORM_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2,
+        {NORM_ROWS, NORM_HIDDEN}, 1u << ADD_RMSNORM_X, "normalised sum; may be x"},
+    [ADD_RMSNORM_RESIDUAL_OUT] = {"residual_out", TFOPS_OUT,
+        TFOPS_OPERAND_ROWS | TFOPS_OPERAND_OPTIONAL, NORM_DTYPE, 2, {NORM_ROWS, NORM_HIDDEN},
+        1u << ADD_RMSNORM_RESIDUAL, "takes the sum instead of residual"},
+};
+
+enum {
+    VEC_BYTES,
+    THREADS_PER_ROW,
+    ROWS_PER_BLOCK,
+    CLUSTER,
+    RELOAD,
+    BLOCKS_PER_SM,
+    STAGES,
+    WEIGHT_LOAD,
+    LOAD_HINT,
+    STORE_HINT,
+};
+
+static const int64_t VEC_BYTES_VALUES[] = {2, 4, 8, 16};
+static const int64_t THREADS_VALUES[] = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
+static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16, 32};
+static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
+static const int64_t THREE_VALUES[] = {0, 1, 2};
+static const int64_t BLOCKS_VALUES[] = {0, 1, 2, 4, 8};
+static const int64_t STAGES_VALUES[] = {1, 2};
+
+#define VALUES(array) array, sizeof array / sizeof array[0]
+
+static const struct tfops_tunable_spec TUNABLES[] = {
+    [VEC_BYTES] = {"VEC_BYTES", VALUES(VEC_BYTES_VALUES), "bytes of one access"},
+    [THREADS_PER_ROW] = {"THREADS_PER_ROW", VALUES(THREADS_VALUES), "threads that share a row"},
+    [ROWS_PER_BLOCK] = {"ROWS_PER_BLOCK", VALUES(ROWS_VALUES), "rows a block works on at a time"},
+    [CLUSTER] = {"CLUSTER", VALUES(CLUSTER_VALUES), "blocks that share a row"},
+    [RELOAD] = {"RELOAD", VALUES(THREE_VALUES),
+        "where a row waits for its sum: 0 registers, 1 shared memory, 2 read again"},
+    [BLOCKS_PER_SM] = {"BLOCKS_PER_SM", VALUES(BLOCKS_VALUES),
+        "0: a block per row group; k: k blocks an SM walk over all rows"},
+    [STAGES] = {"STAGES", VALUES(STAGES_VALUES), "2: the next row is loaded before this one is done"},
+    [WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
+        "0 after the sum, 1 before it, 2 once a block"},
+    [LOAD_HINT] = {"LOAD_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
+    [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
+};
+
+static const struct tfops_constant_spec RMSNORM_CONSTANTS[] = {
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
+static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
+
+/* ---- what follows from a config (RmsnormLayout) ---------------------------------------------- */
+
+struct layout {
+    int64_t elem, vec, shifted, vecs, vecs_block, per_thread, edges, threads;
+    int64_t scratch_bytes, smem_bytes;
+};
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static bool is_add(const struct tfops_problem *problem)
+{
+    return problem->spec->n_operands == sizeof ADD_RMSNORM_OPERANDS / sizeof *ADD_RMSNORM_OPERANDS;
+}
+
+/* GroupSum::SCRATCH_BYTES of the template: two sets of one float a warp of the group. */
+static int64_t scratch_bytes(int64_t threads_per_row, int64_t rows_per_block, int64_t cluster)
+{
+    int64_t parts = ceil_div(threads_per_row, 32) * cluster;
+    return parts == 1 ? 0 : 2 * 4 * ceil_div(rows_per_block * parts, 4) * 4;
+}
+
+static struct layout lay_out(
+    const struct tfops_problem *problem, const struct tfops_config *config)
+{
+    const int64_t *v = config->values;
+    int64_t hidden = problem->dims[NORM_HIDDEN];
+    struct layout l;
+    l.elem = (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_DTYPE]);
+    l.vec = v[VEC_BYTES] / l.elem;
+    l.shifted = v[VEC_BYTES] > problem->align;
+    l.vecs = l.vec ? hidden / l.vec : 0;
+    l.vecs_block = ceil_div(l.vecs, v[CLUSTER]);
+    l.per_thread = ceil_div(l.vecs_block, v[THREADS_PER_ROW]);
+    l.edges = !l.vec ? 0 : l.shifted ? 2 * (l.vec - 1) : hidden % l.vec;
+    l.threads = v[THREADS_PER_ROW] * v[ROWS_PER_BLOCK];
+    l.scratch_bytes = scratch_bytes(v[THREADS_PER_ROW], v[ROWS_PER_BLOCK], v[CLUSTER]);
+    l.smem_bytes = l.scratch_bytes;
+    if (v[RELOAD] == 1) {
+        bool wide = is_add(problem) && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND];
+        int64_t slot_bytes = wide ? l.vec * 4 : v[VEC_BYTES];
+        l.smem_bytes = ceil_div(l.scratch_bytes, 128) * 128 + l.per_thread * l.threads * slot_bytes;
+    }
+    return l;
+}
+
+static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
+{
+    snprintf(reason, TFOPS_REASON_BYTES, "%s", text);
+    return false;
+}
+
+/* Loads of a row that one thread holds at a time, in bytes: what registers must take. */
+enum { MOST_REGISTER_BYTES = 256 };
+
+static bool constraint(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES])
+{
+    (void)user;
+    const int64_t *v = config->values;
+    struct layout l = lay_out(problem, config);
+    if (l.vec < 1 || l.vecs < (l.shifted ? 2 : 1))
+        return refuse(reason, "a row has fewer elements than VEC_BYTES holds");
+    if (l.edges > v[THREADS_PER_ROW])
+        return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
+    if (l.threads > 1024 || l.threads % 32)
+        return refuse(reason, "THREADS_PER_ROW · ROWS_PER_BLOCK is not whole warps up to 1024");
+    if (v[THREADS_PER_ROW] > 32 ? v[THREADS_PER_ROW] % 32 : 32 % v[THREADS_PER_ROW])
+        return refuse(reason, "THREADS_PER_ROW is neither part of a warp nor whole warps");
+    if (v[CLUSTER] > device->max_cluster)
+        return refuse(reason, "CLUSTER is more than the device has");
+    if (v[CLUSTER] > 1 && (v[ROWS_PER_BLOCK] > 1 || v[THREADS_PER_ROW] < 32))
+        return refuse(reason, "a cluster shares one row among whole warps");
+    if ((v[CLUSTER] - 1) * l.vecs_block >= l.vecs)
+        return refuse(reason, "CLUSTER leaves a block without work");
+    if (!v[RELOAD] && l.per_thread * v[VEC_BYTES] > MOST_REGISTER_BYTES)
+        return refuse(reason, "a thread's part of the row does not fit in registers");
+    if (v[WEIGHT_LOAD] == 1 && v[RELOAD])
+        return refuse(reason, "an early weight waits in registers, beside the row");
+    if (v[WEIGHT_LOAD] == 2 && !v[BLOCKS_PER_SM])
+        return refuse(reason, "a kept weight needs a block that walks over rows");
+    if (v[STAGES] == 2 && (!v[BLOCKS_PER_SM] || v[RELOAD]))
+        return refuse(reason, "a second stage needs a walking block and rows in registers");
+    if (v[BLOCKS_PER_SM] * l.threads > device->max_threads_per_sm)
+        return refuse(reason, "BLOCKS_PER_SM blocks have more threads than an SM");
+    if (l.smem_bytes > device->smem_per_block_bytes)
+        return refuse(reason, "more shared memory than a block has");
+    return true;
+}
+
+/* ---- the default ---------------------------------------------------------------------------- */
+
+static int64_t clamp(int64_t value, int64_t least, int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The least value of a table that is at least `wish`, else its greatest. */
+static int64_t at_least(const int64_t *values, size_t n, int64_t wish)
+{
+    for (size_t i = 0; i < n; i++)
+        if (values[i] >= wish)
+            return values[i];
+    return values[n - 1];
+}
+
+/* The widest access that leaves enough vectors in a row. */
+static int64_t choose_vec_bytes(const struct tfops_problem *problem, int64_t elem)
+{
+    int64_t bytes = 16;
+    while (bytes > elem && (bytes > problem->align ? problem->dims[NORM_HIDDEN] * elem < 8 * bytes
+                                                   : problem->dims[NORM_HIDDEN] * elem < bytes))
+        bytes /= 2;
+    return bytes;
+}
+
+static void default_config(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *ret_config)
+{
+    char reason[TFOPS_REASON_BYTES];
+    (void)user;
+    int64_t *v = ret_config->values;
+    int64_t elem = (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_DTYPE]);
+    memset(ret_config, 0, sizeof *ret_config);
+    v[VEC_BYTES] = choose_vec_bytes(problem, elem);
+    int64_t vecs = clamp(problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES], 1, MAX_HIDDEN);
+    bool few_rows = problem->dims[NORM_ROWS] <= device->sms;
+    v[THREADS_PER_ROW] = at_least(VALUES(THREADS_VALUES), ceil_div(vecs, few_rows ? 1 : 3));
+    v[ROWS_PER_BLOCK] = at_least(VALUES(ROWS_VALUES), ceil_div(128, v[THREADS_PER_ROW]));
+    v[CLUSTER] = v[STAGES] = 1;
+    v[WEIGHT_LOAD] = 1;
+    v[LOAD_HINT] = v[STORE_HINT] = !few_rows;
+    struct layout l = lay_out(problem, ret_config);
+    if (l.per_thread * v[VEC_BYTES] > 128) {
+        v[RELOAD] = 1;
+        v[WEIGHT_LOAD] = 0;
+    }
+    if (!constraint(user, problem, device, ret_config, reason))
+        v[RELOAD] = 2; /* longer than shared memory */
+}
+
+/* ---- launching ------------------------------------------------------------------------------ */
+
+static void geometry(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    struct tfops_geometry *ret_geometry)
+{
+    (void)user;
+    int64_t rows = problem->dims[NORM_ROWS];
+    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1, .cluster = 1};
+    ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
+    if (config->generic) {
+        ret_geometry->smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1);
+        ret_geometry->grid[0] = (uint32_t)clamp(rows, 1, 8 * device->sms);
+        return;
+    }
+    const int64_t *v = config->values;
+    struct layout l = lay_out(problem, config);
+    int64_t groups = clamp(ceil_div(rows, v[ROWS_PER_BLOCK]), 1, INT32_MAX / v[CLUSTER]);
+    if (v[BLOCKS_PER_SM])
+        groups = clamp(groups, 1, clamp(v[BLOCKS_PER_SM] * device->sms / v[CLUSTER], 1, MAX_ROWS));
+    ret_geometry->threads = (uint32_t)l.threads;
+    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 8);
+    ret_geometry->cluster = (uint32_t)v[CLUSTER];
+    ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
+    ret_geometry->grid[0] = (uint32_t)(groups * v[CLUSTER]);
+}
+
+static void pack_common(const struct tfops_launch_args *launch, struct rmsnorm_params *params)
+{
+    const struct tfops_problem *problem = launch->problem;
+    params->rows = problem->dims[NORM_ROWS];
+    params->hidden = (int)problem->dims[NORM_HIDDEN];
+    params->eps = (float)launch->scalars[NORM_EPS];
+    params->dtype = problem->dtypes[NORM_DTYPE];
+    params->weight_dtype = problem->dtypes[NORM_WEIGHT_DTYPE];
+    params->weight_variant = problem->options[NORM_WEIGHT_VARIANT];
+}
+
+static void pack_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    struct rmsnorm_params *params = ret_params;
+    const struct tfops_view *operands = launch->operands;
+    pack_common(launch, params);
+    params->x = operands[RMSNORM_X].data;
+    params->weight = operands[RMSNORM_WEIGHT].data;
+    params->out = operands[RMSNORM_OUT].data;
+    params->x_stride = operands[RMSNORM_X].strides[0];
+    params->out_stride = operands[RMSNORM_OUT].strides[0];
+    params->residual = params->residual_out = NULL;
+    params->residual_stride = params->residual_out_stride = 0;
+    params->residual_round = 0;
+}
+
+static void pack_add_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    struct rmsnorm_params *params = ret_params;
+    const struct tfops_view *operands = launch->operands;
+    const struct tfops_view *residual = &operands[ADD_RMSNORM_RESIDUAL];
+    const struct tfops_view *sum = operands[ADD_RMSNORM_RESIDUAL_OUT].data
+        ? &operands[ADD_RMSNORM_RESIDUAL_OUT]
+        : residual;
+    pack_common(launch, params);
+    params->x = operands[ADD_RMSNORM_X].data;
+    params->weight = operands[ADD_RMSNORM_WEIGHT].data;
+    params->residual = residual->data;
+    params->out = operands[ADD_RMSNORM_OUT].data;
+    params->residual_out = sum->data;
+    params->x_stride = operands[ADD_RMSNORM_X].strides[0];
+    params->residual_stride = residual->strides[0];
+    params->out_stride = operands[ADD_RMSNORM_OUT].strides[0];
+    params->residual_out_stride = sum->strides[0];
+    params->residual_round = launch->problem->options[ADD_RMSNORM_RESIDUAL_ROUND];
+}
+
+/* ---- cost and tolerance --------------------------------------------------------------------- */
+
+static uint64_t row_bytes(const struct tfops_problem *problem)
+{
+    return (uint64_t)problem->dims[NORM_ROWS] * (uint64_t)problem->dims[NORM_HIDDEN] *
+           tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_DTYPE]);
+}
+
+static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
+{
+    (void)user;
+    uint64_t rows = row_bytes(problem), tensors = is_add(problem) ? 2 : 1;
+    uint64_t weight = (uint64_t)problem->dims[NORM_HIDDEN] *
+                      tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    uint64_t elems = (uint64_t)problem->dims[NORM_ROWS] * (uint64_t)problem->dims[NORM_HIDDEN];
+    *ret_cost = (struct tfops_cost){.bytes_read = tensors * rows + weight,
+        .bytes_written = tensors * rows,
+        .flops = (3 + tensors) * elems};
+}
+
+/*
+ * The result is rounded once to dtype (round_before: twice); fp32 sums of up to 65536 squares add
+ * less than 1e-5. The relative bound is that of rounding over a whole tensor, with room of 2.
+ */
+static void tolerance(
+    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+{
+    (void)user;
+    static const struct tfops_tolerance BOUND[TFOPS_DTYPE_COUNT] = {
+        [TFOPS_F32] = {2e-6, 1e-6, 2e-5},
+        [TFOPS_F16] = {6e-4, 1e-3, 2e-3},
+        [TFOPS_BF16] = {5e-3, 8e-3, 1.6e-2},
+    };
+    *ret_tolerance = BOUND[problem->dtypes[NORM_DTYPE]];
+    if (problem->options[NORM_WEIGHT_VARIANT] == 2)
+        ret_tolerance->relative *= 2;
+}
+
+/* ---- the specs ------------------------------------------------------------------------------ */
+
+#define TABLE(field, array) .field = array, .n_##field = sizeof array / sizeof array[0]
+
+#define COMMON                                                                                     \
+    .size = sizeof(struct tfops_spec), .abi = TFOPS_SPEC_ABI, .version = 1, TABLE(dims, DIMS),     \
+    TABLE(dtypes, DTYPES), TABLE(scalars, SCALARS), TABLE(tunables, TUNABLES),                     \
+    .template_path = "norm/rmsnorm.cu", .body = "rmsnorm", .generic_body = "rmsnorm_generic",      \
+    .params_type = "rmsnorm_params", .param_bytes = sizeof(struct rmsnorm_params),                 \
+    .constraint = constraint, .default_config = default_config, .geometry = geometry,              \
+    .cost = cost, .tolerance = tolerance
+
+const struct tfops_spec rmsnorm_spec = {
+    COMMON,
+    .name = "rmsnorm",
+    .summary = "root mean square layer normalisation of rows",
+    .formula = "out = x / sqrt(mean(x²) + eps) · weight (Zhang & Sennrich 2019)",
+    .options = OPTIONS,
+    .n_options = 1,
+    TABLE(operands, RMSNORM_OPERANDS),
+    TABLE(constants, RMSNORM_CONSTANTS),
+    .pack = pack_rmsnorm,
+    .reference = rmsnorm_reference,
+};
+
+const struct tfops_spec add_rmsnorm_spec = {
+    COMMON,
+    .name = "add_rmsnorm",
+    .summary = "residual addition and RMSNorm of the sum, in one pass",
+    .formula = "h = x + residual; residual_out = h; out = h / sqrt(mean(h²) + eps) · weight",
+    .options = OPTIONS,
+    .n_options = 2,
+    TABLE(operands, ADD_RMSNORM_OPERANDS),
+    TABLE(constants, ADD_RMSNORM_CONSTANTS),
+    .pack = pack_add_rmsnorm,
+    .reference = add_rmsnorm_reference,
+};

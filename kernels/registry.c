@@ -1,0 +1,9 @@
+/* The table of all built-in operators (see registry.h). */
+#include "registry.h"
+#include "norm/norm_specs.h"
+
+const struct tfops_spec *const registry_specs[] = {
+    &rmsnorm_spec,
+    &add_rmsnorm_spec,
+};
+const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# Runs test parts and ends with one line "N passed, N failed, N skipped" over all of them.
+#
+#   tests/run-tests.sh PART…     unit gpu stress emu cli examples checks fuzz, or all
+#
+# TFOPS_BUILD         where the programs are (tools, tests/, fakes/, plugins/, examples/); default build
+# TFOPS_REQUIRE_GPU=1 a skipped test is a failure, in every part that needs a GPU
+# TFOPS_TEST_WRAPPER  valgrind or compute-sanitizer: runs the programs under it
+# TFOPS_STRESS        short (default) or long, read by the stress tests
+#
+# A test program or script says with its exit status what happened: 0 passed, 77 skipped (its last
+# line says why), anything else failed. One whose last line is "N passed, N failed, N skipped" counts
+# that many. Every test sees TFOPS_BUILD (absolute), TFOPS_SOURCE (the tree) and a fresh
+# XDG_CACHE_HOME; the user's caches are never touched.
+set -uo pipefail
+export LC_ALL=C
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+TFOPS_BUILD=$(cd "${TFOPS_BUILD:-$here/build}" && pwd)
+TFOPS_SOURCE=${TFOPS_SOURCE:-$here}
+TFOPS_STRESS=${TFOPS_STRESS:-short}
+export TFOPS_BUILD TFOPS_SOURCE TFOPS_STRESS
+unset TFOPS_CACHE TFOPS_KERNEL_DIR TFOPS_DUMP_DIR MAKEFLAGS MAKELEVEL MFLAGS
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export XDG_CACHE_HOME=$scratch/cache TMPDIR=$scratch/tmp
+mkdir -p "$XDG_CACHE_HOME" "$TMPDIR"
+chmod 700 "$XDG_CACHE_HOME"
+
+# Sanitizers: leaks count, preloaded fakes are allowed, CUDA may map where the shadow has its gap.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:verify_asan_link_order=0:protect_shadow_gap=0}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}
+
+passed=0 failed=0 skipped=0
+failures=()
+skips=()
+
+wrapper=()
+case ${TFOPS_TEST_WRAPPER:-} in
+valgrind)
+    wrapper=(valgrind --quiet --trace-children=yes --error-exitcode=99 --leak-check=full
+        --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=no)
+    ;;
+compute-sanitizer)
+    wrapper=(compute-sanitizer --tool memcheck --target-processes all --error-exitcode 99)
+    ;;
+esac
+
+# count NAME PASSED FAILED SKIPPED
+count() {
+    passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + $4))
+    [ "$3" = 0 ] || failures+=("$1")
+    [ "$4" = 0 ] || skips+=("$1${5:+: $5}")
+    printf '  %-44s %d passed, %d failed, %d skipped\n' "$1" "$2" "$3" "$4"
+}
+
+# skip_or_fail NAME WHY: for what needs a GPU.
+gpu_required() { [ "${TFOPS_REQUIRE_GPU:-0}" = 1 ]; }
+
+# criterion NAME PROGRAM SECONDS [OPTION…]: counts from its TAP report.
+criterion() {
+    local name=$1 program=$2 seconds=$3 tap=$scratch/$1.tap rc=0
+    shift 3
+    [ -x "$program" ] || return 0
+    timeout --kill-after=10 "$seconds" "${wrapper[@]}" "$program" --tap="$tap" "$@" || rc=$?
+    local ok not_ok skip
+    skip=$(grep -ci '^ok .*# skip' "$tap" 2>/dev/null)
+    ok=$(($(grep -c '^ok ' "$tap" 2>/dev/null) - skip))
+    not_ok=$(grep -c '^not ok ' "$tap" 2>/dev/null)
+    grep -i '^ok .*# skip' "$tap" 2>/dev/null | sed 's/^ok - /  SKIPPED: /; s/ *# [Ss][Kk][Ii][Pp]/:/'
+    # Stopped, killed or without a report: a failure even when no test says so.
+    if [ "$rc" != 0 ] && [ "$not_ok" = 0 ]; then
+        printf '  %s ended with status %d\n' "$name" "$rc"
+        not_ok=1
+    fi
+    if [ "$name" = gpu-tests ] && gpu_required; then
+        not_ok=$((not_ok + skip)) skip=0
+    fi
+    count "$name" "$ok" "$not_ok" "$skip"
+}
+
+# single NAME SECONDS COMMAND…: one program by the rules above. Its output is shown when it fails.
+single() {
+    local name=$1 seconds=$2 log=$scratch/log rc=0 last
+    shift 2
+    timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null || rc=$?
+    last=$(tail -n 1 "$log")
+    if [ "$rc" = 0 ] && [ "${verbose:-0}" = 1 ]; then
+        sed 's/^/    /' "$log"
+    fi
+    if [ "$rc" != 0 ] && [ "$rc" != 77 ]; then
+        sed 's/^/    /' "$log"
+        printf '  %s ended with status %d\n' "$name" "$rc"
+    fi
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
+        local bad=${BASH_REMATCH[2]}
+        [ "$rc" = 0 ] || [ "$bad" != 0 ] || bad=1
+        count "$name" "${BASH_REMATCH[1]}" "$bad" "${BASH_REMATCH[3]}"
+    elif [ "$rc" = 0 ]; then
+        count "$name" 1 0 0
+    elif [ "$rc" = 77 ]; then
+        printf '  SKIPPED: %s: %s\n' "$name" "$last"
+        if gpu_required && [[ $last == *GPU* ]]; then
+            count "$name" 0 1 0
+        else
+            count "$name" 0 0 1 "$last"
+        fi
+    else
+        count "$name" 0 1 0
+    fi
+}
+
+programs() { find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null | sort; }
+
+part_unit() { criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-1200}" --timeout "${wrapper:+9}60"; }
+
+# One job: tests that time, and one CUDA context at a time.
+part_gpu() { criterion gpu-tests "$TFOPS_BUILD/tests/gpu-tests" "${TFOPS_GPU_SECONDS:-1800}" -j1 --timeout "${wrapper:+9}300"; }
+
+part_stress() {
+    local program
+    for program in $(programs "$TFOPS_BUILD/tests/stress"); do
+        single "stress/${program##*/}" 1200 "${wrapper[@]}" "$program"
+    done
+}
+
+part_emu() {
+    local program
+    for program in $(programs "$TFOPS_BUILD/tests/emu"); do
+        single "emu/${program##*/}" 600 "$program"
+    done
+}
+
+part_cli() {
+    local script
+    for script in "$TFOPS_SOURCE"/tests/cli/*.sh; do
+        [ -e "$script" ] || continue
+        # lib*.sh is what the others source.
+        case ${script##*/} in lib*) continue ;; esac
+        single "cli/${script##*/}" 600 bash "$script"
+    done
+}
+
+part_examples() {
+    local program
+    for program in $(programs "$TFOPS_BUILD/examples"); do
+        single "examples/${program##*/}" 120 "$program"
+    done
+}
+
+part_checks() {
+    cd "$TFOPS_SOURCE" || exit 1
+    single check-deps-self-test 120 tools/check-deps.sh --self-test
+    local check
+    for check in check-deps check-headers check-abi check-install; do
+        single "$check" 300 "${MAKE:-make}" --no-print-directory "$check"
+    done
+    verbose=1 single check-arch 1800 "${MAKE:-make}" --no-print-directory check-arch
+}
+
+part_fuzz() {
+    local program name
+    for program in $(programs "$TFOPS_BUILD/fuzz"); do
+        name=${program##*/}
+        mkdir -p "$TFOPS_BUILD/corpus/$name"
+        if [ -d "$TFOPS_SOURCE/tests/fuzz/corpus/$name" ]; then
+            cp "$TFOPS_SOURCE/tests/fuzz/corpus/$name"/* "$TFOPS_BUILD/corpus/$name/"
+        fi
+        single "fuzz/$name" 3600 "$program" -max_total_time="${FUZZ_SECONDS:-30}" -timeout=10 \
+            -artifact_prefix="$TFOPS_BUILD/corpus/$name-" "$TFOPS_BUILD/corpus/$name"
+    done
+}
+
+[ $# -gt 0 ] || set -- all
+[ "$1" != all ] || set -- checks unit emu stress cli examples gpu
+for part in "$@"; do
+    if ! declare -F "part_$part" >/dev/null; then
+        echo "run-tests.sh: no part $part" >&2
+        exit 2
+    fi
+    printf '%s\n' "== $part"
+    "part_$part"
+done
+
+printf '\n'
+for name in "${skips[@]}"; do printf 'skipped: %s\n' "$name"; done
+for name in "${failures[@]}"; do printf 'FAILED: %s\n' "$name"; done
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,190 @@
+/*
+ * Compiles every operator for every architecture and prints one line each: the worst of registers,
+ * spills and shared memory over what was compiled, and the mean milliseconds. Nothing may fail to
+ * compile and no default may spill. Without --full: the default config and the generic variant for
+ * every dtype, and each tunable at its extremes around the default; with it: every config of the
+ * space for one problem of each dtype.
+ */
+#include "base/error.h"
+#include "compile.h"
+#include "device.h"
+#include "kernels/registry.h"
+#include "nvrtc.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/plan.h>
+
+struct tally {
+    unsigned n, failed, disqualified, default_spills;
+    unsigned registers, spill_bytes, smem_bytes;
+    double ms;
+};
+
+static void compile_one(const struct nvrtc *nvrtc, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config, bool is_default,
+    struct tally *tally)
+{
+    struct build_job job;
+    struct compiled compiled = {0};
+    tally->n++;
+    if (render_job(NULL, problem, device, config, RENDER_TUNED, nvrtc->version, &job)) {
+        tally->failed++;
+        fprintf(stderr, "%s %s: %s\n", problem->spec->name, device->arch, error_message());
+        return;
+    }
+    if (compile_job(NULL, nvrtc, &job, false, &compiled)) {
+        char text[640];
+        tfops_problem_format(problem, text, sizeof text);
+        fprintf(stderr, "%s %s: %s\n  %s\n", text, device->arch, error_message(), job.config);
+        tally->failed++;
+    } else {
+        tally->ms += compiled.ms;
+        tally->disqualified += compiled.disqualified[0] != '\0';
+        if (compiled.registers > tally->registers)
+            tally->registers = compiled.registers;
+        if (compiled.spill_bytes > tally->spill_bytes)
+            tally->spill_bytes = compiled.spill_bytes;
+        if (job.geometry.smem_bytes > tally->smem_bytes)
+            tally->smem_bytes = job.geometry.smem_bytes;
+        if (is_default && compiled.spill_bytes) {
+            tally->default_spills++;
+            fprintf(stderr, "%s %s: the default spills %u bytes: %s\n", problem->spec->name,
+                device->arch, compiled.spill_bytes, job.config);
+        }
+    }
+    compiled_release(NULL, &compiled);
+    build_job_release(NULL, &job);
+}
+
+static bool allowed(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
+{
+    char reason[TFOPS_REASON_BYTES];
+    const struct tfops_spec *spec = problem->spec;
+    return !spec->constraint || spec->constraint(spec->user, problem, device, config, reason);
+}
+
+/* Each tunable at its least and greatest value that the constraint admits beside the default's. */
+static void compile_extremes(const struct nvrtc *nvrtc, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *base, struct tally *tally)
+{
+    const struct tfops_spec *spec = problem->spec;
+    for (size_t i = 0; i < spec->n_tunables; i++) {
+        const struct tfops_tunable_spec *tunable = &spec->tunables[i];
+        for (int end = 0; end < 2; end++) {
+            struct tfops_config config = *base;
+            for (size_t k = 0; k < tunable->n_values; k++) {
+                config.values[i] = tunable->values[end ? tunable->n_values - 1 - k : k];
+                if (allowed(problem, device, &config))
+                    break;
+            }
+            if (config.values[i] != base->values[i] && allowed(problem, device, &config))
+                compile_one(nvrtc, problem, device, &config, false, tally);
+        }
+    }
+}
+
+/* Every config, by counting through the tunables. */
+static void compile_all(const struct nvrtc *nvrtc, const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tally *tally)
+{
+    const struct tfops_spec *spec = problem->spec;
+    size_t at[TFOPS_MAX_TUNABLES] = {0};
+    for (bool more = spec->n_tunables > 0; more;) {
+        struct tfops_config config = {0};
+        for (size_t i = 0; i < spec->n_tunables; i++)
+            config.values[i] = spec->tunables[i].values[at[i]];
+        if (allowed(problem, device, &config))
+            compile_one(nvrtc, problem, device, &config, false, tally);
+        more = false;
+        for (size_t i = spec->n_tunables; i-- > 0 && !more;) {
+            more = ++at[i] < spec->tunables[i].n_values;
+            if (!more)
+                at[i] = 0;
+        }
+    }
+}
+
+/* A typical problem: each static dimension at a power of two in its range. */
+static void typical(struct tfops_problem *problem, int64_t rows, int64_t width)
+{
+    const struct tfops_spec *spec = problem->spec;
+    for (size_t i = 0; i < spec->n_dims; i++) {
+        const struct tfops_dim_spec *dim = &spec->dims[i];
+        int64_t wish = dim->flags & TFOPS_DIM_DYNAMIC ? rows : width;
+        problem->dims[i] = wish < dim->min ? dim->min : wish > dim->max ? dim->max : wish;
+    }
+}
+
+static void check_dtype(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
+    const struct tfops_device *device, int dtype, bool full, struct tally *tally)
+{
+    static const int64_t WIDTHS[] = {4096, 4095, 128, 65536};
+    for (size_t i = 0; i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+        struct tfops_problem problem;
+        struct tfops_config config = {0};
+        if (tfops_problem_init(spec, &problem))
+            exit(1);
+        problem.dtypes[0] = (uint8_t)dtype;
+        typical(&problem, i ? 64 : 16384, WIDTHS[i]);
+        if (tfops_problem_check(&problem))
+            continue; /* a width the operator does not take */
+        if (spec->default_config)
+            spec->default_config(spec->user, &problem, device, &config);
+        compile_one(nvrtc, &problem, device, &config, true, tally);
+        if (i == 0 && dtype == __builtin_ctz(spec->dtypes[0].allowed & ~2u)) {
+            if (full)
+                compile_all(nvrtc, &problem, device, tally);
+            else
+                compile_extremes(nvrtc, &problem, device, &config, tally);
+        }
+    }
+}
+
+static bool check(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
+    const struct tfops_device *device, bool full)
+{
+    char reason[TFOPS_REASON_BYTES] = "";
+    struct tally tally = {0};
+    if (spec->supports && !spec->supports(spec->user, device->arch, reason)) {
+        printf("%s %s unsupported (%s)\n", spec->name, device->arch, reason);
+        return true;
+    }
+    for (int dtype = 1; dtype < TFOPS_DTYPE_COUNT; dtype++)
+        if (spec->dtypes[0].allowed >> dtype & 1)
+            check_dtype(nvrtc, spec, device, dtype, full, &tally);
+    if (spec->generic_body) {
+        struct tfops_problem problem;
+        const struct tfops_config generic = {.generic = true};
+        if (!tfops_problem_init(spec, &problem))
+            compile_one(nvrtc, &problem, device, &generic, true, &tally);
+    }
+    printf("%s %s configs=%u registers=%u spills=%u smem=%u ms=%.1f disqualified=%u failed=%u\n",
+        spec->name, device->arch, tally.n, tally.registers, tally.spill_bytes, tally.smem_bytes,
+        tally.n ? tally.ms / tally.n : 0, tally.disqualified, tally.failed);
+    fflush(stdout);
+    return !tally.failed && !tally.default_spills;
+}
+
+int main(int argc, char **argv)
+{
+    bool full = argc > 1 && !strcmp(argv[1], "--full");
+    struct nvrtc nvrtc;
+    unsigned passed = 0, failed = 0;
+    if (nvrtc_open(NULL, 0, &nvrtc)) {
+        fprintf(stderr, "check-arch: SKIPPED: %s\n", error_message());
+        return 77;
+    }
+    for (size_t i = 0; i < registry_count; i++) {
+        for (size_t k = 0; k < tfops_arch_count(); k++) {
+            struct tfops_device device;
+            bool right = !device_nominal(tfops_arch_name(k), &device) &&
+                         check(&nvrtc, registry_specs[i], &device, full);
+            passed += right;
+            failed += !right;
+        }
+    }
+    printf("%u passed, %u failed, 0 skipped\n", passed, failed);
+    return failed != 0;
+}
