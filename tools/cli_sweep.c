@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REASON_COLUMNS 60 /* of a build log in the table; --json has the whole */
+
 void cli_sweep_init(struct cli_sweep *sweep)
 {
     *sweep = (struct cli_sweep){0};
@@ -88,8 +90,10 @@ static void add_row(
         cli_table_cell(table, "%.1e", candidate->error);
     else
         cli_table_cell(table, "-");
-    cli_table_cell(table, "%s%s%s", tfops_verdict_name(candidate->verdict),
-        candidate->text[0] ? ": " : "", candidate->text);
+    char reason[REASON_COLUMNS + 1];
+    cli_text_copy(reason, sizeof reason, candidate->text);
+    cli_table_cell(table, "%s%s%s%s", tfops_verdict_name(candidate->verdict), reason[0] ? ": " : "",
+        reason, strlen(candidate->text) > strlen(reason) ? "…" : "");
 }
 
 void cli_sweep_print(struct cli_sweep *sweep, double roof_ns, size_t top)

@@ -59,6 +59,9 @@ static const struct model {
 } MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
 #define N_MODELS (sizeof MODELS / sizeof *MODELS)
 #define ROWS 2048
+/* Of each model's space, drawn at random: all of it takes minutes, on the GPU too. */
+#define CONFIGS_GPU 256
+#define CONFIGS_COMPILED 24
 
 struct demo {
     struct cli cli;
@@ -178,6 +181,9 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
     if (code != CLI_OK)
         return code;
     struct tfops_tune_options options = {.size = sizeof options,
+        .strategy = "random",
+        .max_configs = demo->gpu ? CONFIGS_GPU : CONFIGS_COMPILED,
+        .seed = 1,
         .budget_s = demo->options.budget,
         .compile_only = !demo->gpu,
         .candidate = on_candidate,
@@ -185,7 +191,8 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
         .user = demo,
         .cancel = cli_cancel_flag()};
     struct tfops_tune_result result = {.size = sizeof result};
-    printf("\nrmsnorm %d×%lld bf16 (%s)\n", ROWS, (long long)model->hidden, model->name);
+    printf("\nrmsnorm %d×%lld bf16 (%s), %u configs of the space\n", ROWS, (long long)model->hidden,
+        model->name, options.max_configs);
     fflush(stdout);
     cli_sweep_init(&demo->sweep);
     cli_progress_start(&demo->progress, demo->options.progress);
@@ -197,6 +204,9 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
     if (status == TFOPS_OK)
         printf("%s\n", verdict);
     cli_sweep_release(&demo->sweep);
+    /* A plan serves every number of rows: what it needs beside the tuned one is compiled here. */
+    if (status == TFOPS_OK)
+        status = tfops_engine_warm(engine, &problem, 1);
     return status == TFOPS_OK ? CLI_OK : cli_fail_last(&demo->cli, status, "tuning");
 }
 

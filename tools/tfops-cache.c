@@ -315,9 +315,7 @@ static int run_prune(struct tool *tool)
     for (size_t i = 0; i < tool->n_files; i++) {
         struct tfops_cache *cache = NULL;
         uint64_t records = 0, binaries = 0;
-        enum tfops_status status = options->dry_run
-                                       ? tfops_cache_open(tool->files[i], &cache)
-                                       : tfops_cache_open_writable(tool->files[i], &cache);
+        enum tfops_status status = tfops_cache_open_writable(tool->files[i], &cache);
         if (status == TFOPS_OK)
             status = tfops_cache_prune(cache, &prune, &records, &binaries);
         tfops_cache_close(cache);
@@ -396,7 +394,7 @@ static int run(struct tool *tool)
 {
     static char path[4096];
     const struct cli_list *words = &tool->options->common.words;
-    enum verb verb;
+    enum verb verb = VERB_LIST;
     int code = find_verb(tool->cli, words->count ? words->items[0] : NULL, &verb);
     if (code != CLI_OK)
         return code;
