@@ -74,11 +74,12 @@ enum {
 };
 
 static const int64_t VEC_BYTES_VALUES[] = {2, 4, 8, 16};
-static const int64_t THREADS_VALUES[] = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
-static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16, 32};
+static const int64_t THREADS_VALUES[] = {
+    8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024};
+static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
-static const int64_t BLOCKS_VALUES[] = {0, 1, 2, 4, 8};
+static const int64_t BLOCKS_VALUES[] = {0, 2, 4, 8};
 static const int64_t STAGES_VALUES[] = {1, 2};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
@@ -145,10 +146,22 @@ static struct layout lay_out(
     l.smem_bytes = l.scratch_bytes;
     if (v[RELOAD] == 1) {
         bool wide = is_add(problem) && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND];
-        int64_t slot_bytes = wide ? l.vec * 4 : v[VEC_BYTES];
+        int64_t slot_bytes = wide ? l.vec * 4 : v[VEC_BYTES] < 4 ? 4 : v[VEC_BYTES];
         l.smem_bytes = ceil_div(l.scratch_bytes, 128) * 128 + l.per_thread * l.threads * slot_bytes;
     }
     return l;
+}
+
+/* The widest access: that of the alignment, or 16 bytes over shifted rows that are long enough. */
+static int64_t widest(const struct tfops_problem *problem, int64_t elem)
+{
+    int64_t row_bytes = problem->dims[NORM_HIDDEN] * elem;
+    if (problem->align < 16 && row_bytes >= 512)
+        return 16;
+    int64_t bytes = problem->align;
+    while (bytes > row_bytes)
+        bytes /= 2;
+    return bytes;
 }
 
 static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
@@ -169,6 +182,8 @@ static bool constraint(void *user, const struct tfops_problem *problem,
     struct layout l = lay_out(problem, config);
     if (l.vec < 1 || l.vecs < (l.shifted ? 2 : 1))
         return refuse(reason, "a row has fewer elements than VEC_BYTES holds");
+    if (v[VEC_BYTES] < 16 && v[VEC_BYTES] != problem->align && v[VEC_BYTES] != widest(problem, l.elem))
+        return refuse(reason, "VEC_BYTES is neither 16 nor what the alignment gives");
     if (l.edges > v[THREADS_PER_ROW])
         return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
     if (l.threads > 1024 || l.threads % 32)
@@ -203,51 +218,86 @@ static int64_t clamp(int64_t value, int64_t least, int64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
-/* The least value of a table that is at least `wish`, else its greatest. */
-static int64_t at_least(const int64_t *values, size_t n, int64_t wish)
+/* The least value of THREADS_PER_ROW that is at least `wish`. */
+static int64_t threads_for(int64_t wish)
 {
-    for (size_t i = 0; i < n; i++)
-        if (values[i] >= wish)
-            return values[i];
-    return values[n - 1];
+    size_t i = 0, last = sizeof THREADS_VALUES / sizeof THREADS_VALUES[0] - 1;
+    while (i < last && THREADS_VALUES[i] < wish)
+        i++;
+    return THREADS_VALUES[i];
 }
 
-/* The widest access that leaves enough vectors in a row. */
-static int64_t choose_vec_bytes(const struct tfops_problem *problem, int64_t elem)
+/*
+ * Threads for a row of `vecs` vectors, by what was fastest on an H200 (docs/notes/rmsnorm.md): few
+ * rows want latency, one or two vectors a thread; many rows want few, busy threads.
+ */
+static int64_t default_threads(
+    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs)
 {
-    int64_t bytes = 16;
-    while (bytes > elem && (bytes > problem->align ? problem->dims[NORM_HIDDEN] * elem < 8 * bytes
-                                                   : problem->dims[NORM_HIDDEN] * elem < bytes))
-        bytes /= 2;
-    return bytes;
+    bool shifted = problem->align < 16;
+    int64_t threads;
+    if (vecs <= 32)
+        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, shifted ? 16 : 8, 32);
+    else if (problem->dims[NORM_ROWS] <= 2 * device->sms)
+        threads = clamp(vecs / 2, 32, 1024);
+    else if (shifted)
+        threads = 128;
+    else if (is_add(problem))
+        threads = clamp(vecs, 64, 512);
+    else
+        threads = clamp(vecs / 3, 32, 224);
+    return threads_for(threads);
+}
+
+/* More than this in a thread's registers costs occupancy or spills; an f32 sum of halves is wider. */
+enum { COMFORTABLE_VECS = 8 };
+
+/* Long rows: more threads, then shared memory, over a cluster where there are clusters. */
+static void settle_long_row(const struct tfops_problem *problem,
+    const struct tfops_device *device, int64_t *v, int64_t vecs)
+{
+    char reason[TFOPS_REASON_BYTES];
+    struct tfops_config config;
+    if (ceil_div(vecs, v[THREADS_PER_ROW]) <= COMFORTABLE_VECS)
+        return;
+    v[THREADS_PER_ROW] = 512;
+    if (ceil_div(vecs, 512) <= COMFORTABLE_VECS)
+        return;
+    v[RELOAD] = 1;
+    v[WEIGHT_LOAD] = 0;
+    v[CLUSTER] = device->max_cluster >= 4 && problem->align == 16 ? 4 : 1;
+    memcpy(config.values, v, sizeof config.values);
+    if (!constraint(NULL, problem, device, &config, reason))
+        v[RELOAD] = 2; /* longer than shared memory */
 }
 
 static void default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
-    char reason[TFOPS_REASON_BYTES];
     (void)user;
     int64_t *v = ret_config->values;
     int64_t elem = (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_DTYPE]);
     memset(ret_config, 0, sizeof *ret_config);
-    v[VEC_BYTES] = choose_vec_bytes(problem, elem);
-    int64_t vecs = clamp(problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES], 1, MAX_HIDDEN);
-    bool few_rows = problem->dims[NORM_ROWS] <= device->sms;
-    v[THREADS_PER_ROW] = at_least(VALUES(THREADS_VALUES), ceil_div(vecs, few_rows ? 1 : 3));
-    v[ROWS_PER_BLOCK] = at_least(VALUES(ROWS_VALUES), ceil_div(128, v[THREADS_PER_ROW]));
-    v[CLUSTER] = v[STAGES] = 1;
-    v[WEIGHT_LOAD] = 1;
-    v[LOAD_HINT] = v[STORE_HINT] = !few_rows;
-    struct layout l = lay_out(problem, ret_config);
-    if (l.per_thread * v[VEC_BYTES] > 128) {
-        v[RELOAD] = 1;
-        v[WEIGHT_LOAD] = 0;
-    }
-    if (!constraint(user, problem, device, ret_config, reason))
-        v[RELOAD] = 2; /* longer than shared memory */
+    v[VEC_BYTES] = widest(problem, elem);
+    int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
+    v[THREADS_PER_ROW] = default_threads(problem, device, vecs);
+    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
+    settle_long_row(problem, device, v, vecs);
+    v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
+    uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);
+    v[STORE_HINT] = bytes >= 4u << 20 && v[VEC_BYTES] <= problem->align;
 }
 
 /* ---- launching ------------------------------------------------------------------------------ */
+
+/* Groups of a walking grid. Rows that start anywhere: a step that keeps a block's rows at one shift. */
+static int64_t walking_groups(
+    const struct tfops_device *device, const int64_t *v, const struct layout *l)
+{
+    int64_t groups = clamp(v[BLOCKS_PER_SM] * device->sms / v[CLUSTER], 1, MAX_ROWS);
+    int64_t period = l->shifted ? 16 / l->elem : 1;
+    return groups < period ? period : groups / period * period;
+}
 
 static void geometry(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
@@ -266,9 +316,9 @@ static void geometry(void *user, const struct tfops_problem *problem,
     struct layout l = lay_out(problem, config);
     int64_t groups = clamp(ceil_div(rows, v[ROWS_PER_BLOCK]), 1, INT32_MAX / v[CLUSTER]);
     if (v[BLOCKS_PER_SM])
-        groups = clamp(groups, 1, clamp(v[BLOCKS_PER_SM] * device->sms / v[CLUSTER], 1, MAX_ROWS));
+        groups = clamp(groups, 1, walking_groups(device, v, &l));
     ret_geometry->threads = (uint32_t)l.threads;
-    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 8);
+    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 32);
     ret_geometry->cluster = (uint32_t)v[CLUSTER];
     ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
     ret_geometry->grid[0] = (uint32_t)(groups * v[CLUSTER]);
