@@ -19,7 +19,7 @@ struct answer {
     const struct tfops_problem *problem;
     char *text;     /* the problem's */
     int64_t extent; /* its dynamic dimension */
-    struct cli_table *table;
+    struct cli_table table;
     size_t shown;
     bool exact; /* a record at this extent is among them */
 };
@@ -56,7 +56,7 @@ static bool show_record(void *user, const struct tfops_record *record)
     if (answer->cli->json)
         cli_json_emit(cli_record_json(record));
     else
-        cli_record_row(answer->table, record);
+        cli_record_row(&answer->table, record);
     return true;
 }
 
@@ -148,9 +148,7 @@ static int show_plan(struct answer *answer, struct tfops_engine *engine)
 static int explain_one(
     struct answer *answer, struct tfops_engine *engine, const char *const *files, size_t n_files)
 {
-    struct cli_table table;
-    cli_table_init(&table, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS, CLI_RECORD_RIGHT);
-    answer->table = &table;
+    cli_table_init(&answer->table, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS, CLI_RECORD_RIGHT);
     answer->text = cli_problem_text(answer->problem);
     if (!answer->text)
         return cli_fail_memory(answer->cli);
@@ -159,11 +157,11 @@ static int explain_one(
     if (!answer->cli->json && answer->shown > 0) {
         printf("records with the same static dimensions and dtypes (%s this extent):\n",
             answer->exact ? "one is at" : "none is at");
-        cli_table_print(&table);
+        cli_table_print(&answer->table);
     } else if (!answer->cli->json && code == CLI_OK) {
         printf("no record has the same static dimensions and dtypes\n");
     }
-    cli_table_release(&table);
+    cli_table_release(&answer->table);
     free(answer->text);
     return plan_code != CLI_OK ? plan_code : code;
 }
