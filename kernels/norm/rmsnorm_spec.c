@@ -170,8 +170,34 @@ static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
     return false;
 }
 
-/* Loads of a row that one thread holds at a time, in bytes: what registers must take. */
-enum { MOST_REGISTER_BYTES = 256 };
+/*
+ * Registers a thread needs, a little generous: the row while it waits, an early or kept weight beside
+ * it, the loads of a chunk. What it refuses spills, or nearly so.
+ */
+static int64_t registers(
+    const struct tfops_problem *problem, const struct tfops_config *config, const struct layout *l)
+{
+    const int64_t *v = config->values;
+    size_t weight_bytes =
+        tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    bool add = is_add(problem);
+    int64_t tensors = add ? 2 : 1;
+    int64_t chunk = l->per_thread < 8 / tensors ? l->per_thread : 8 / tensors;
+    int64_t vec_registers = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
+    int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec_registers;
+    int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
+    int64_t need = 26 + chunk * vec_registers * (tensors - 1);
+    need += v[RELOAD] ? chunk * vec_registers : l->per_thread * held;
+    need += v[WEIGHT_LOAD] ? l->per_thread * weight : 0;
+    return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
+}
+
+static int64_t register_limit(const struct tfops_config *config, const struct layout *l)
+{
+    int64_t blocks = config->values[BLOCKS_PER_SM] ? config->values[BLOCKS_PER_SM] : 1;
+    int64_t share = 65536 / (l->threads * blocks) / 8 * 8;
+    return share < 255 ? share : 255;
+}
 
 static bool constraint(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
@@ -196,8 +222,10 @@ static bool constraint(void *user, const struct tfops_problem *problem,
         return refuse(reason, "a cluster shares one row among whole warps");
     if ((v[CLUSTER] - 1) * l.vecs_block >= l.vecs)
         return refuse(reason, "CLUSTER leaves a block without work");
-    if (!v[RELOAD] && l.per_thread * v[VEC_BYTES] > MOST_REGISTER_BYTES)
+    if (!v[RELOAD] && l.per_thread * v[VEC_BYTES] > 256)
         return refuse(reason, "a thread's part of the row does not fit in registers");
+    if (registers(problem, config, &l) > register_limit(config, &l))
+        return refuse(reason, "the row and its weight do not fit in a thread's registers");
     if (v[WEIGHT_LOAD] == 1 && v[RELOAD])
         return refuse(reason, "an early weight waits in registers, beside the row");
     if (v[WEIGHT_LOAD] == 2 && !v[BLOCKS_PER_SM])
@@ -249,26 +277,32 @@ static int64_t default_threads(
     return threads_for(threads);
 }
 
-/* More than this in a thread's registers costs occupancy or spills; an f32 sum of halves is wider. */
-enum { COMFORTABLE_VECS = 8 };
-
-/* Long rows: more threads, then shared memory, over a cluster where there are clusters. */
-static void settle_long_row(const struct tfops_problem *problem,
-    const struct tfops_device *device, int64_t *v, int64_t vecs)
+static bool fits(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
 {
     char reason[TFOPS_REASON_BYTES];
-    struct tfops_config config;
-    if (ceil_div(vecs, v[THREADS_PER_ROW]) <= COMFORTABLE_VECS)
+    return constraint(NULL, problem, device, config, reason);
+}
+
+/* What a long row gives up, one after the other, until it fits. */
+static void settle_long_row(const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *config)
+{
+    int64_t *v = config->values;
+    if (fits(problem, device, config))
         return;
     v[THREADS_PER_ROW] = 512;
-    if (ceil_div(vecs, 512) <= COMFORTABLE_VECS)
+    if (fits(problem, device, config))
+        return;
+    v[WEIGHT_LOAD] = 0;
+    if (fits(problem, device, config))
         return;
     v[RELOAD] = 1;
-    v[WEIGHT_LOAD] = 0;
-    v[CLUSTER] = device->max_cluster >= 4 && problem->align == 16 ? 4 : 1;
-    memcpy(config.values, v, sizeof config.values);
-    if (!constraint(NULL, problem, device, &config, reason))
-        v[RELOAD] = 2; /* longer than shared memory */
+    v[CLUSTER] = device->max_cluster >= 4 ? 4 : 1;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 2; /* longer than shared memory */
+    v[CLUSTER] = 1;
 }
 
 static void default_config(void *user, const struct tfops_problem *problem,
@@ -282,8 +316,8 @@ static void default_config(void *user, const struct tfops_problem *problem,
     int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
     v[THREADS_PER_ROW] = default_threads(problem, device, vecs);
     v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
-    settle_long_row(problem, device, v, vecs);
     v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
+    settle_long_row(problem, device, ret_config);
     uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);
     v[STORE_HINT] = bytes >= 4u << 20 && v[VEC_BYTES] <= problem->align;
 }
