@@ -80,7 +80,7 @@ function include_line(name, quoted,   from, target, to, lib) {
     to = area(target)
     if (from == "maker" || from == "tests" || from == to) return
     if (from == "tools" && target == "engine/base/json.h") return
-    # A plug-in's template is rendered beside the built-in device helpers.
+    # The template of a plug-in is rendered beside the built-in device helpers.
     if (from == "docs" && file ~ /\.cu$/ && target ~ /^kernels\/device\//) return
     if (!((from, to) in may)) violation(from " must not include " target)
 }

@@ -188,7 +188,7 @@ static int64_t registers(
     int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
     int64_t need = 26 + chunk * vec_registers * (tensors - 1);
     need += v[RELOAD] ? chunk * vec_registers : l->per_thread * held;
-    need += v[WEIGHT_LOAD] ? l->per_thread * weight : 0;
+    need += (v[RELOAD] && !v[WEIGHT_LOAD] ? chunk : l->per_thread) * weight;
     return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
 }
 
