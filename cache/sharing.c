@@ -59,8 +59,8 @@ static bool serves(const struct shared_file *file, enum db_access access)
 }
 
 /*
- * An immutable file is closed by SQLite without regard to locks, so a live connection beside it
- * would lose its own. A live one serves readers of both kinds.
+ * A connection that takes its file for immutable would read pages that change under it, so none is
+ * opened for writing beside it. A live one serves readers of both kinds.
  */
 static enum tfops_status find_open(
     const struct stat *st, const struct db_options *options, struct shared_file **ret_file)

@@ -184,6 +184,7 @@ Test(record_store, refuses_when_a_number_is_not_finite)
     row.error = INFINITY;
     cr_assert(record_store_put(db, &row) == TFOPS_E_ARGUMENT);
     cr_assert(fixture_count(&f, db) == 0);
+    fixture_put(db, 1); /* its transaction has ended */
 }
 
 Test(record_store, refuses_when_the_key_is_not_whole)
