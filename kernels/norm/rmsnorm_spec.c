@@ -330,6 +330,9 @@ static void settle_long_row(const struct tfops_problem *problem,
     v[CLUSTER] = device->max_cluster >= 4 ? 4 : 1;
     if (fits(problem, device, config))
         return;
+    v[RELOAD] = 0;
+    if (fits(problem, device, config))
+        return;
     v[RELOAD] = 2; /* longer than shared memory */
     v[CLUSTER] = 1;
 }
