@@ -31,14 +31,14 @@ static bool shape(const struct tfops_problem *problem, const struct tfops_operan
     if (operand->rows > 1)
         operand->stride = (int64_t)(round_up((size_t)operand->cols * operand->elem_bytes, unit) /
                                     operand->elem_bytes);
-    int64_t stride = 1;
+    int64_t elems, stride = 1;
+    if (__builtin_mul_overflow(operand->rows, operand->stride, &elems) || elems >= INT64_MAX / 64)
+        return false;
     for (int i = spec->rank - 1; i >= 0; i--) {
         operand->strides[i] = stride;
         stride = i == spec->rank - 1 ? operand->stride : stride * problem->dims[spec->dims[i]];
     }
-    int64_t elems;
-    return !__builtin_mul_overflow(operand->rows, operand->stride, &elems) &&
-           elems < INT64_MAX / 64;
+    return true;
 }
 
 size_t buffers_span(const struct buffers_operand *operand)
