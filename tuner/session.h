@@ -23,8 +23,8 @@ struct session_options {
     const struct nvml *nvml; /* NULL: clocks unknown */
     int ordinal;
     const struct tfops_problem *problem; /* with the extent to measure */
-    const struct binary *reference;      /* the device reference's binary (generic variant); NULL:
-                                            nothing      can be verified */
+    /* The device reference's binary (generic variant); NULL: nothing can be verified. */
+    const struct binary *reference;
     const struct binary *fill, *compare, *copy; /* support kernels; copy NULL: no roof */
     uint64_t seed;                              /* of the inputs; 0: from the clock and process */
     bool l2_warm;                               /* do not rotate the inputs */

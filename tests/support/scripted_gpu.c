@@ -13,8 +13,7 @@ double scripted_reference_error;
 
 enum { SMS = 4, OCCUPANCY = 2, THREADS = 128, L2_BYTES = 64 * 1024, MAX_OPS = 256 };
 
-/* ---- the operator -------------------------------------------------------------------------------
- */
+/* ---- the operator ------------------------------------------------------------------------ */
 
 struct scale_params {
     const float *x, *w;
@@ -150,8 +149,7 @@ struct binary scripted_binary(const struct scripted_image *image)
         .image_bytes = sizeof *image};
 }
 
-/* ---- kernels
- * ------------------------------------------------------------------------------------- */
+/* ---- kernels ----------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t z)
 {
@@ -256,8 +254,7 @@ static void run_candidate(enum scripted_role role, const struct scale_params *pa
         p.workspace[p.workspace_bytes] = 0;
 }
 
-/* ---- operations, done at once or recorded into a graph
- * ------------------------------------------------ */
+/* ---- operations, done at once or recorded into a graph ----------------------------------- */
 
 struct op {
     enum { OP_KERNEL, OP_SET, OP_MOVE } kind;
@@ -361,8 +358,7 @@ static CUresult handle_free(void *handle)
     return CUDA_SUCCESS;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------- */
 
 #define HANDLE(pointer) ((void **)(void *)(pointer))
 
@@ -729,8 +725,7 @@ const struct driver *scripted_open(void)
     return &TABLE;
 }
 
-/* ---- NVML
- * ------------------------------------------------------------------------------------------- */
+/* ---- NVML -------------------------------------------------------------------------------- */
 
 static int device_by_pci(const char *pci_bus_id, struct nvmlDevice_st **device)
 {
