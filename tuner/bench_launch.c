@@ -19,6 +19,9 @@
 
 enum { RAW = 0, PLAN, LOOKUP, N_WAYS, CALLS = 200, BATCHES = 400, WARM_BATCHES = 20 };
 
+/* Beyond this, the batches there are decide: a GPU needs half a second. */
+static const double BUDGET_NS = 10e9;
+
 struct launches {
     struct tfops_engine *engine;
     struct gpu gpu;
@@ -31,6 +34,7 @@ struct launches {
     struct tfops_geometry geometry;
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     double *ns[N_WAYS]; /* per call, by batch */
+    int batches;
 };
 
 /* ---- set-up ------------------------------------------------------------------------------ */
@@ -170,8 +174,9 @@ static enum tfops_status batch(struct launches *launches, int way, double *ret_n
 
 static enum tfops_status run_batches(struct launches *launches)
 {
+    double deadline = now_ns() + BUDGET_NS;
     enum tfops_status status = TFOPS_OK;
-    for (int i = -WARM_BATCHES; i < BATCHES && !status; i++)
+    for (int i = -WARM_BATCHES; i < BATCHES && !status; i++) {
         for (int k = 0; k < N_WAYS && !status; k++) {
             int way = (i + WARM_BATCHES + k) % N_WAYS;
             double ns = 0;
@@ -179,6 +184,10 @@ static enum tfops_status run_batches(struct launches *launches)
             if (i >= 0)
                 launches->ns[way][i] = ns;
         }
+        launches->batches = i + 1;
+        if (launches->batches > 0 && now_ns() > deadline)
+            break;
+    }
     return status;
 }
 
@@ -200,17 +209,18 @@ static bool pin(cpu_set_t *ret_before)
 static void fill_result(struct launches *launches, struct tfops_bench_launch_result *result)
 {
     double differences[BATCHES];
+    int n = launches->batches;
     *result = (struct tfops_bench_launch_result){
-        .size = sizeof *result, .batches = BATCHES, .calls_per_batch = CALLS};
-    for (int i = 0; i < BATCHES; i++)
+        .size = sizeof *result, .batches = (uint32_t)n, .calls_per_batch = CALLS};
+    for (int i = 0; i < n; i++)
         differences[i] = launches->ns[PLAN][i] - launches->ns[RAW][i];
-    result->plan_over_raw_ns = stats_estimate_values(differences, BATCHES).median;
-    for (int i = 0; i < BATCHES; i++)
+    result->plan_over_raw_ns = stats_estimate_values(differences, (uint32_t)n).median;
+    for (int i = 0; i < n; i++)
         differences[i] = launches->ns[LOOKUP][i] - launches->ns[RAW][i];
-    result->lookup_over_raw_ns = stats_estimate_values(differences, BATCHES).median;
-    result->raw_ns = stats_estimate_values(launches->ns[RAW], BATCHES).median;
-    result->plan_ns = stats_estimate_values(launches->ns[PLAN], BATCHES).median;
-    result->lookup_ns = stats_estimate_values(launches->ns[LOOKUP], BATCHES).median;
+    result->lookup_over_raw_ns = stats_estimate_values(differences, (uint32_t)n).median;
+    result->raw_ns = stats_estimate_values(launches->ns[RAW], (uint32_t)n).median;
+    result->plan_ns = stats_estimate_values(launches->ns[PLAN], (uint32_t)n).median;
+    result->lookup_ns = stats_estimate_values(launches->ns[LOOKUP], (uint32_t)n).median;
 }
 
 static enum tfops_status run(struct launches *launches)
