@@ -3,7 +3,7 @@
  * to be damaged. The stores are written on this; nothing above cache/ calls it.
  *
  * Within a process all handles on one file (inode) share one connection: POSIX locks belong to the
- * process, so a second owner's close() would drop the first one's. A handle may be used from any
+ * process, not to a descriptor, so the file has one owner there. A handle may be used from any
  * thread; between db_enter() and db_leave() it is the caller's alone.
  *
  * After fork() a child may neither use nor replace what it inherited: TFOPS_E_FORKED. Closing an

@@ -1,8 +1,8 @@
 /*
  * Connections shared within the process: one owner for each inode, because POSIX locks belong to
- * the process and SQLite keeps its tables of locks per library. Decides which generation of a cache
- * is opened, and moves on from one that is found damaged while it is opened. The registry behind it
- * is the one global of cache/: that an inode has one owner can only be kept by the process.
+ * the process and not to a descriptor. Decides which generation of a cache is opened, and moves on
+ * from one that is found damaged. The registry behind it is the one global of cache/: that an inode
+ * has one owner can only be kept by the process.
  */
 #ifndef TFOPS_CACHE_SHARING_H
 #define TFOPS_CACHE_SHARING_H

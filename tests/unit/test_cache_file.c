@@ -107,6 +107,7 @@ Test(cache_file, says_so_when_there_is_no_home_at_all)
     unsetenv("HOME");
     cr_assert(seteuid(4123456) == 0);
     enum tfops_status status = tfops_cache_default_path(path, sizeof path);
+    cr_assert(seteuid(0) == 0);
     cr_assert(status == TFOPS_E_UNKNOWN, "%s", tfops_status_name(status));
 }
 

@@ -186,8 +186,8 @@ Test(db, refuses_when_path_names_no_file)
 
 Test(db, refuses_when_file_is_unreadable)
 {
-    fixture_drop_root();
     fixture_close(&f);
+    fixture_drop_root();
     fixture_open(&f);
     make_shipped();
     chmod(f.path, 0);
@@ -281,8 +281,8 @@ Test(db, refuses_or_misses_when_truncated_anywhere)
 
 Test(db, reads_wal_file_when_directory_is_read_only)
 {
-    fixture_drop_root();
     fixture_close(&f);
+    fixture_drop_root();
     fixture_open(&f);
     make_cache();
     chmod(f.directory, 0500);
@@ -293,8 +293,8 @@ Test(db, reads_wal_file_when_directory_is_read_only)
 
 Test(db, refuses_to_write_when_directory_is_read_only)
 {
-    fixture_drop_root();
     fixture_close(&f);
+    fixture_drop_root();
     fixture_open(&f);
     chmod(f.directory, 0500);
     CHECK_STATUS(fixture_try(&f, DB_CREATE), TFOPS_E_IO);

@@ -198,8 +198,8 @@ Test(overlay, creates_nothing_when_read_only)
 
 Test(overlay, reads_on_when_the_user_file_cannot_be_written)
 {
-    fixture_drop_root();
     fixture_close(&f);
+    fixture_drop_root();
     set_up();
     struct overlay *overlay = open_user();
     struct tfops_record row = fixture_record(7);
