@@ -69,7 +69,6 @@ enum {
     BLOCKS_PER_SM,
     STAGES,
     WEIGHT_LOAD,
-    LOAD_HINT,
     STORE_HINT,
 };
 
@@ -79,7 +78,7 @@ static const int64_t THREADS_VALUES[] = {
 static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
-static const int64_t BLOCKS_VALUES[] = {0, 2, 4, 8};
+static const int64_t BLOCKS_VALUES[] = {0, 2, 4};
 static const int64_t STAGES_VALUES[] = {1, 2};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
@@ -96,13 +95,13 @@ static const struct tfops_tunable_spec TUNABLES[] = {
     [STAGES] = {"STAGES", VALUES(STAGES_VALUES), "2: the next row is loaded before this one is done"},
     [WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
         "0 after the sum, 1 before it, 2 once a block"},
-    [LOAD_HINT] = {"LOAD_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
-    [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
+    [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
 };
 
 static const struct tfops_constant_spec RMSNORM_CONSTANTS[] = {
-    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
-static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}, {"LOAD_HINT", 0}};
+static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {
+    {"HAS_RESIDUAL", 1}, {"LOAD_HINT", 0}};
 
 /* ---- what follows from a config (RmsnormLayout) ---------------------------------------------- */
 
@@ -170,45 +169,104 @@ static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
     return false;
 }
 
-/* Loads of a row that one thread holds at a time, in bytes: what registers must take. */
-enum { MOST_REGISTER_BYTES = 256 };
-
-static bool constraint(void *user, const struct tfops_problem *problem,
-    const struct tfops_device *device, const struct tfops_config *config,
-    char reason[TFOPS_REASON_BYTES])
+/*
+ * Registers a thread needs, a little generous: the row while it waits, an early or kept weight beside
+ * it, the loads of a chunk. What it refuses spills, or nearly so.
+ */
+static int64_t registers(
+    const struct tfops_problem *problem, const struct tfops_config *config, const struct layout *l)
 {
-    (void)user;
     const int64_t *v = config->values;
-    struct layout l = lay_out(problem, config);
-    if (l.vec < 1 || l.vecs < (l.shifted ? 2 : 1))
+    size_t weight_bytes =
+        tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    bool add = is_add(problem);
+    int64_t tensors = add ? 2 : 1;
+    int64_t chunk = l->per_thread < 8 / tensors ? l->per_thread : 8 / tensors;
+    int64_t vec_registers = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
+    int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec_registers;
+    int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
+    /* The compiler starts the weight's loads, and those from shared memory, all at once. */
+    int64_t waiting = v[RELOAD] == 2 ? chunk : l->per_thread;
+    int64_t need = 26 + chunk * vec_registers * (tensors - 1);
+    need += waiting * (weight + (v[RELOAD] == 0 ? held : vec_registers));
+    return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
+}
+
+static int64_t register_limit(const struct tfops_config *config, const struct layout *l)
+{
+    int64_t blocks = config->values[BLOCKS_PER_SM] ? config->values[BLOCKS_PER_SM] : 1;
+    int64_t share = 65536 / (l->threads * blocks) / 8 * 8;
+    return share < 255 ? share : 255;
+}
+
+/* What the template cannot do. */
+static bool possible(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    const int64_t *v = config->values;
+    if (l->vec < 1 || l->vecs < (l->shifted ? 2 : 1))
         return refuse(reason, "a row has fewer elements than VEC_BYTES holds");
-    if (v[VEC_BYTES] < 16 && v[VEC_BYTES] != problem->align && v[VEC_BYTES] != widest(problem, l.elem))
-        return refuse(reason, "VEC_BYTES is neither 16 nor what the alignment gives");
-    if (l.edges > v[THREADS_PER_ROW])
+    if (l->edges > v[THREADS_PER_ROW])
         return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
-    if (l.threads > 1024 || l.threads % 32)
+    if (l->threads > 1024 || l->threads % 32)
         return refuse(reason, "THREADS_PER_ROW · ROWS_PER_BLOCK is not whole warps up to 1024");
-    if (v[THREADS_PER_ROW] > 32 ? v[THREADS_PER_ROW] % 32 : 32 % v[THREADS_PER_ROW])
-        return refuse(reason, "THREADS_PER_ROW is neither part of a warp nor whole warps");
     if (v[CLUSTER] > device->max_cluster)
         return refuse(reason, "CLUSTER is more than the device has");
     if (v[CLUSTER] > 1 && (v[ROWS_PER_BLOCK] > 1 || v[THREADS_PER_ROW] < 32))
         return refuse(reason, "a cluster shares one row among whole warps");
-    if ((v[CLUSTER] - 1) * l.vecs_block >= l.vecs)
+    if ((v[CLUSTER] - 1) * l->vecs_block >= l->vecs)
         return refuse(reason, "CLUSTER leaves a block without work");
-    if (!v[RELOAD] && l.per_thread * v[VEC_BYTES] > MOST_REGISTER_BYTES)
+    if (!v[RELOAD] && l->per_thread * v[VEC_BYTES] > 256)
         return refuse(reason, "a thread's part of the row does not fit in registers");
+    if (registers(problem, config, l) > register_limit(config, l))
+        return refuse(reason, "the row and its weight do not fit in a thread's registers");
     if (v[WEIGHT_LOAD] == 1 && v[RELOAD])
         return refuse(reason, "an early weight waits in registers, beside the row");
     if (v[WEIGHT_LOAD] == 2 && !v[BLOCKS_PER_SM])
         return refuse(reason, "a kept weight needs a block that walks over rows");
     if (v[STAGES] == 2 && (!v[BLOCKS_PER_SM] || v[RELOAD]))
         return refuse(reason, "a second stage needs a walking block and rows in registers");
-    if (v[BLOCKS_PER_SM] * l.threads > device->max_threads_per_sm)
+    if (v[BLOCKS_PER_SM] * l->threads > device->max_threads_per_sm)
         return refuse(reason, "BLOCKS_PER_SM blocks have more threads than an SM");
-    if (l.smem_bytes > device->smem_per_block_bytes)
+    if (l->smem_bytes > device->smem_per_block_bytes)
         return refuse(reason, "more shared memory than a block has");
     return true;
+}
+
+/*
+ * What it can do but was never worth measuring (docs/notes/rmsnorm.md): kept out so that a sweep
+ * takes seconds. The first rule also keeps blocks and clusters from being smaller than their row.
+ */
+static bool worthwhile(const struct tfops_problem *problem, const struct tfops_config *config,
+    const struct layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { CLUSTER_VECS = 512, WAITING_VECS = 8, MOST_ROWS_THREADS = 512 };
+    const int64_t *v = config->values;
+    if (v[VEC_BYTES] != widest(problem, l->elem))
+        return refuse(reason, "VEC_BYTES is not the widest access of these rows");
+    if (v[THREADS_PER_ROW] > 8 && v[THREADS_PER_ROW] >= 2 * l->vecs_block && l->edges < 9)
+        return refuse(reason, "half of THREADS_PER_ROW would have nothing to do");
+    if (v[CLUSTER] > 1 && l->vecs_block < CLUSTER_VECS)
+        return refuse(reason, "the row is too short to share it among blocks");
+    if (v[RELOAD] && l->per_thread < WAITING_VECS)
+        return refuse(reason, "the row fits in registers");
+    if (v[ROWS_PER_BLOCK] > 1 && l->threads > MOST_ROWS_THREADS)
+        return refuse(reason, "a block of several rows is larger than 512 threads");
+    if (l->threads < 64 && l->vecs > 32)
+        return refuse(reason, "blocks of one warp are too many");
+    if (v[BLOCKS_PER_SM] && !v[RELOAD] && v[WEIGHT_LOAD] != 2)
+        return refuse(reason, "a walking block with rows in registers keeps its weight");
+    return true;
+}
+
+static bool constraint(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES])
+{
+    (void)user;
+    struct layout l = lay_out(problem, config);
+    return possible(problem, device, config, &l, reason) &&
+           worthwhile(problem, config, &l, reason);
 }
 
 /* ---- the default ---------------------------------------------------------------------------- */
@@ -232,9 +290,8 @@ static int64_t threads_for(int64_t wish)
  * rows want latency, one or two vectors a thread; many rows want few, busy threads.
  */
 static int64_t default_threads(
-    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs)
+    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs, bool shifted)
 {
-    bool shifted = problem->align < 16;
     int64_t threads;
     if (vecs <= 32)
         threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, shifted ? 16 : 8, 32);
@@ -249,26 +306,35 @@ static int64_t default_threads(
     return threads_for(threads);
 }
 
-/* More than this in a thread's registers costs occupancy or spills; an f32 sum of halves is wider. */
-enum { COMFORTABLE_VECS = 8 };
-
-/* Long rows: more threads, then shared memory, over a cluster where there are clusters. */
-static void settle_long_row(const struct tfops_problem *problem,
-    const struct tfops_device *device, int64_t *v, int64_t vecs)
+static bool fits(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
 {
     char reason[TFOPS_REASON_BYTES];
-    struct tfops_config config;
-    if (ceil_div(vecs, v[THREADS_PER_ROW]) <= COMFORTABLE_VECS)
+    return constraint(NULL, problem, device, config, reason);
+}
+
+/* What a long row gives up, one after the other, until it fits. */
+static void settle_long_row(const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *config)
+{
+    int64_t *v = config->values;
+    if (fits(problem, device, config))
         return;
     v[THREADS_PER_ROW] = 512;
-    if (ceil_div(vecs, 512) <= COMFORTABLE_VECS)
+    if (fits(problem, device, config))
+        return;
+    v[WEIGHT_LOAD] = 0;
+    if (fits(problem, device, config))
         return;
     v[RELOAD] = 1;
-    v[WEIGHT_LOAD] = 0;
-    v[CLUSTER] = device->max_cluster >= 4 && problem->align == 16 ? 4 : 1;
-    memcpy(config.values, v, sizeof config.values);
-    if (!constraint(NULL, problem, device, &config, reason))
-        v[RELOAD] = 2; /* longer than shared memory */
+    v[CLUSTER] = device->max_cluster >= 4 ? 4 : 1;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 0;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 2; /* longer than shared memory */
+    v[CLUSTER] = 1;
 }
 
 static void default_config(void *user, const struct tfops_problem *problem,
@@ -280,10 +346,10 @@ static void default_config(void *user, const struct tfops_problem *problem,
     memset(ret_config, 0, sizeof *ret_config);
     v[VEC_BYTES] = widest(problem, elem);
     int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
-    v[THREADS_PER_ROW] = default_threads(problem, device, vecs);
+    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, v[VEC_BYTES] > problem->align);
     v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
-    settle_long_row(problem, device, v, vecs);
     v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
+    settle_long_row(problem, device, ret_config);
     uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);
     v[STORE_HINT] = bytes >= 4u << 20 && v[VEC_BYTES] <= problem->align;
 }

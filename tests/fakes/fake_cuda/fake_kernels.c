@@ -1,0 +1,288 @@
+/*
+ * Kernels in C, by the prefix of the entry's name: the built-in norms, the tuner's support kernels
+ * and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
+ * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
+ * fields of the structs must be packed for every variant.
+ */
+#include "docs/examples/scale_bias_plugin.cu"
+#include "fake.h"
+#include "kernels/norm/rmsnorm_params.h"
+#include "kernels/support/compare_params.h"
+#include "kernels/support/copy_params.h"
+#include "kernels/support/fill_params.h"
+#include "tests/fakes/bad_plugin.cu"
+#include "tests/support/host_data.h"
+#include <math.h>
+#include <string.h>
+
+static size_t dtype_bytes(int dtype)
+{
+    return dtype == TFOPS_F32 || dtype == TFOPS_I32 ? 4 : dtype == TFOPS_U8 ? 1 : 2;
+}
+
+static struct fake_operand rows_of(
+    const void *data, int64_t rows, int64_t cols, int64_t stride, int dtype, bool written)
+{
+    return (struct fake_operand){
+        (void *)(uintptr_t)data, data ? rows : 0, cols, stride, dtype_bytes(dtype), written};
+}
+
+static float load_elem(const void *base, int dtype, int64_t i)
+{
+    return host_load(base, (enum tfops_dtype)dtype, i);
+}
+
+static void store_elem(void *base, int dtype, int64_t i, float value)
+{
+    host_store(base, (enum tfops_dtype)dtype, i, value);
+}
+
+/* ---- rmsnorm, add_rmsnorm ----------------------------------------------------------------- */
+
+enum { NORM_ONE_PLUS = 1, NORM_ROUND_BEFORE = 2 };
+
+static size_t norm_operands(const void *params, struct fake_operand *o)
+{
+    const struct rmsnorm_params *p = params;
+    o[0] = rows_of(p->out, p->rows, p->hidden, p->out_stride, p->dtype, true);
+    o[1] = rows_of(p->x, p->rows, p->hidden, p->x_stride, p->dtype, false);
+    o[2] = rows_of(p->weight, 1, p->hidden, p->hidden, p->weight_dtype, false);
+    o[3] = rows_of(p->residual, p->rows, p->hidden, p->residual_stride, p->dtype, false);
+    o[4] = rows_of(p->residual ? p->residual_out : NULL, p->rows, p->hidden, p->residual_out_stride,
+        p->dtype, true);
+    return 5;
+}
+
+static float norm_sum(const struct rmsnorm_params *p, int64_t row, int64_t i)
+{
+    float h = load_elem(p->x, p->dtype, row * p->x_stride + i);
+    if (!p->residual)
+        return h;
+    h += load_elem(p->residual, p->dtype, row * p->residual_stride + i);
+    return p->residual_round ? host_round(h, (enum tfops_dtype)p->dtype) : h;
+}
+
+static float norm_weighted(const struct rmsnorm_params *p, float n, float weight)
+{
+    if (p->weight_variant == NORM_ROUND_BEFORE)
+        n = host_round(n, (enum tfops_dtype)p->dtype);
+    return n * (p->weight_variant == NORM_ONE_PLUS ? 1 + weight : weight);
+}
+
+static void norm_run(const void *params)
+{
+    const struct rmsnorm_params *p = params;
+    for (int64_t row = 0; row < p->rows; row++) {
+        double squares = 0;
+        for (int64_t i = 0; i < p->hidden; i++) {
+            const double h = norm_sum(p, row, i);
+            squares += h * h;
+        }
+        const float r = (float)(1 / sqrt(squares / p->hidden + (double)p->eps));
+        for (int64_t i = 0; i < p->hidden; i++) {
+            const float h = norm_sum(p, row, i); /* before anything of column i is written */
+            if (p->residual && p->residual_out)
+                store_elem(p->residual_out, p->dtype, row * p->residual_out_stride + i, h);
+            store_elem(p->out, p->dtype, row * p->out_stride + i,
+                norm_weighted(p, h * r, load_elem(p->weight, p->weight_dtype, i)));
+        }
+    }
+}
+
+/* ---- support kernels ---------------------------------------------------------------------- */
+
+static size_t copy_operands(const void *params, struct fake_operand *o)
+{
+    const struct copy_params *p = params;
+    o[0] = rows_of(p->dst, 1, (int64_t)p->bytes, (int64_t)p->bytes, TFOPS_U8, true);
+    o[1] = rows_of(p->src, 1, (int64_t)p->bytes, (int64_t)p->bytes, TFOPS_U8, false);
+    return 2;
+}
+
+static void copy_run(const void *params)
+{
+    const struct copy_params *p = params;
+    if (p->bytes)
+        memmove(p->dst, p->src, p->bytes);
+}
+
+static size_t fill_operands(const void *params, struct fake_operand *o)
+{
+    const struct fill_params *p = params;
+    o[0] = rows_of(p->data, 1, (int64_t)p->n, (int64_t)p->n, p->dtype, true);
+    return 1;
+}
+
+/* SplitMix64 of a counter, as in fill.cu: the same values as on a GPU. */
+static uint64_t fill_random(uint64_t seed, uint64_t i)
+{
+    uint64_t z = seed + (i + 1) * 0x9e3779b97f4a7c15ull;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+static float fill_value(const struct fill_params *p, uint64_t random)
+{
+    const uint32_t sum = (uint32_t)(random & 0xffff) + (uint32_t)(random >> 16 & 0xffff) +
+                         (uint32_t)(random >> 32 & 0xffff) + (uint32_t)(random >> 48);
+    const float unit = p->mode == FILL_NORMAL
+                           ? ((float)sum - 131070.0f) * (1.7320508f / 65536.0f)
+                           : (float)(int)(random >> 40) * (1.0f / 8388608.0f) - 1.0f;
+    return unit * p->scale + p->offset;
+}
+
+static void fill_special(const struct fill_params *p, uint64_t i, uint64_t random)
+{
+    const bool negative = random >> 2 & 1, wide = p->dtype == TFOPS_F32;
+    const uint32_t sign = wide ? 0x80000000u : 0x8000u;
+    uint32_t bits = (random & 3) == 1 ? sign : (random & 3) == 2 ? 1u | (negative ? sign : 0) : 0;
+    if ((random & 3) == 3)
+        store_elem(p->data, p->dtype, (int64_t)i, negative ? -1e4f : 1e4f);
+    else
+        memcpy((char *)p->data + i * dtype_bytes(p->dtype), &bits, dtype_bytes(p->dtype));
+}
+
+static void fill_pattern(const struct fill_params *p)
+{
+    const size_t bytes = p->n * dtype_bytes(p->dtype);
+    unsigned char *to = p->data;
+    for (size_t i = 0; i < bytes; i++)
+        to[i] = (unsigned char)(p->pattern >> i % 4 * 8);
+}
+
+static void fill_run(const void *params)
+{
+    const struct fill_params *p = params;
+    if (p->mode == FILL_PATTERN) {
+        fill_pattern(p);
+        return;
+    }
+    for (uint64_t i = 0; i < p->n; i++) {
+        const uint64_t random = fill_random(p->seed, i);
+        if (p->special_every && (i + 1) % p->special_every == 0)
+            fill_special(p, i, random);
+        else
+            store_elem(p->data, p->dtype, (int64_t)i, fill_value(p, random));
+    }
+}
+
+static size_t compare_operands(const void *params, struct fake_operand *o)
+{
+    const struct compare_params *p = params;
+    const int64_t result_bytes = sizeof *p->result;
+    o[0] = rows_of(p->result, 1, result_bytes, result_bytes, TFOPS_U8, true);
+    o[1] = rows_of(p->a, p->rows, p->cols, p->a_stride, p->a_dtype, false);
+    o[2] = rows_of(
+        p->mode == COMPARE_PATTERN ? NULL : p->b, p->rows, p->cols, p->b_stride, p->b_dtype, false);
+    return 3;
+}
+
+static void violation(struct compare_result *r, uint64_t at)
+{
+    r->violations++;
+    r->first = at < r->first ? at : r->first;
+}
+
+static void compare_pattern(const struct compare_params *p, int64_t row, int64_t col)
+{
+    const size_t size = dtype_bytes(p->a_dtype);
+    const char *a = (const char *)p->a + (size_t)(row * p->a_stride + col) * size;
+    const uint32_t want = p->pattern >> (size < 4 ? (size_t)col % (4 / size) * size * 8 : 0);
+    if (memcmp(a, &want, size) != 0) /* little-endian hosts */
+        violation(p->result, (uint64_t)(row * p->cols + col));
+}
+
+static void compare_values(const struct compare_params *p, int64_t row, int64_t col)
+{
+    const float a = load_elem(p->a, p->a_dtype, row * p->a_stride + col);
+    const float b = load_elem(p->b, p->b_dtype, row * p->b_stride + col);
+    const uint64_t at = (uint64_t)(row * p->cols + col);
+    struct compare_result *r = p->result;
+    if (!isfinite(a) || !isfinite(b)) {
+        if (a == b || (isnan(a) && isnan(b)))
+            return;
+        r->class_diffs++;
+        violation(r, at);
+        return;
+    }
+    const double diff = fabs((double)a - (double)b), ref = fabs((double)b);
+    const float size = (float)diff;
+    uint32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    r->diff_squares += diff * diff;
+    r->ref_squares += ref * ref;
+    r->max_diff_bits = bits > r->max_diff_bits ? bits : r->max_diff_bits;
+    if (diff > (double)p->atol + (double)p->rtol * ref)
+        violation(r, at);
+}
+
+static void compare_run(const void *params)
+{
+    const struct compare_params *p = params;
+    for (int64_t row = 0; row < p->rows; row++)
+        for (int64_t col = 0; col < p->cols; col++)
+            (p->mode == COMPARE_PATTERN ? compare_pattern : compare_values)(p, row, col);
+}
+
+/* ---- the plug-ins ------------------------------------------------------------------------- */
+
+static size_t scale_bias_operands(const void *params, struct fake_operand *o)
+{
+    const struct scale_bias_params *p = params;
+    o[0] = rows_of(p->y, p->rows, p->hidden, p->y_stride, p->dtype, true);
+    o[1] = rows_of(p->x, p->rows, p->hidden, p->x_stride, p->dtype, false);
+    o[2] = rows_of(p->scale, 1, p->hidden, p->hidden, p->dtype, false);
+    o[3] = rows_of(p->bias, 1, p->hidden, p->hidden, p->dtype, false);
+    return 4;
+}
+
+static void scale_bias_run(const void *params)
+{
+    const struct scale_bias_params *p = params;
+    for (int64_t row = 0; row < p->rows; row++)
+        for (int64_t i = 0; i < p->hidden; i++) {
+            const float x = load_elem(p->x, p->dtype, row * p->x_stride + i);
+            const float bias = p->bias ? load_elem(p->bias, p->dtype, i) : 0;
+            store_elem(p->y, p->dtype, row * p->y_stride + i,
+                fmaf(x, load_elem(p->scale, p->dtype, i), bias));
+        }
+}
+
+static size_t bad_scale_operands(const void *params, struct fake_operand *o)
+{
+    const struct bad_scale_params *p = params;
+    o[0] = rows_of(p->y, p->rows, p->hidden, p->y_stride, TFOPS_F32, true);
+    o[1] = rows_of(p->x, p->rows, p->hidden, p->x_stride, TFOPS_F32, false);
+    return 2;
+}
+
+static void bad_scale_run(const void *params)
+{
+    const struct bad_scale_params *p = params;
+    for (int64_t row = 0; row < p->rows; row++)
+        for (int64_t i = 0; i < p->hidden; i++)
+            store_elem(p->y, TFOPS_F32, row * p->y_stride + i,
+                load_elem(p->x, TFOPS_F32, row * p->x_stride + i) * p->factor);
+}
+
+/* ---- the table ---------------------------------------------------------------------------- */
+
+static const struct fake_kernel kernels[] = {
+    {"tfops_rmsnorm", sizeof(struct rmsnorm_params), norm_operands, norm_run},
+    {"tfops_add_rmsnorm", sizeof(struct rmsnorm_params), norm_operands, norm_run},
+    {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
+    {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
+    {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},
+    {"tfops_scale_bias", sizeof(struct scale_bias_params), scale_bias_operands, scale_bias_run},
+    {"tfops_bad_scale", sizeof(struct bad_scale_params), bad_scale_operands, bad_scale_run},
+};
+
+const struct fake_kernel *kernel_find(const char *entry)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        if (strncmp(entry, kernels[i].prefix, strlen(kernels[i].prefix)) == 0)
+            return &kernels[i];
+    }
+    return NULL;
+}
