@@ -336,7 +336,8 @@ static enum tfops_status take_compiled(
     enum tfops_status status = take_image(sweep, candidate, &compiled);
     if (status)
         return status;
-    if (compiled.disqualified[0]) { /* not stored: the cache would not know why it is no good */
+    /* Spills are a column of the row; any other reason the cache would not know: not stored. */
+    if (compiled.disqualified[0] && !compiled.spill_bytes) {
         candidate_judge(candidate, TFOPS_VERDICT_SPILLS, "%s", compiled.disqualified);
         return abandon(sweep, candidate);
     }
