@@ -228,12 +228,14 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine,
         return NULL;
     }
     atomic_init(&plan->references, 1);
+    atomic_init(&plan->stale, false);
     plan->engine = engine;
     plan->problem = *problem;
     plan->dynamic_dim = key_dynamic_dim(problem->spec);
     plan->key = *key;
     plan->hash = key_hash(key);
     plan->n_variants = n_variants;
+    match_init(problem, &plan->match);
     return plan;
 }
 
