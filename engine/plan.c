@@ -228,6 +228,7 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine,
         return NULL;
     }
     atomic_init(&plan->references, 1);
+    plan->env = engine->env;
     plan->engine = engine;
     plan->problem = *problem;
     plan->dynamic_dim = key_dynamic_dim(problem->spec);
@@ -335,7 +336,7 @@ void tfops_plan_release(struct tfops_plan *plan)
 {
     if (!plan || atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) != 1)
         return;
-    const struct env env = plan->engine->env;
+    const struct env env = plan->env;
     for (size_t i = 0; i < plan->n_variants; i++)
         mem_free(&env, plan->variants[i].config);
     mem_free(&env, plan->variants);

@@ -18,7 +18,8 @@ struct plan_slots; /* one immutable-size array of slots */
 struct plan_table {
     _Atomic(struct plan_slots *) slots;
     struct retired *retired; /* plans and arrays that were replaced */
-    size_t n;
+    size_t n;    /* keys */
+    size_t used; /* slots that are not empty: keys, and those that were dropped */
 };
 
 void plan_table_init(struct plan_table *table);
@@ -26,6 +27,8 @@ void plan_table_init(struct plan_table *table);
 void plan_table_release(const struct env *env, struct plan_table *table);
 /* The plan of the key, without a new reference; NULL when there is none. */
 const struct tfops_plan *plan_table_find(const struct plan_table *table, const struct key *key);
+/* Slots there are: for tests. */
+size_t plan_table_slots(const struct plan_table *table);
 /* Adds or replaces; the table takes over one reference on success. */
 enum tfops_status plan_table_put(
     const struct env *env, struct plan_table *table, struct tfops_plan *plan);
