@@ -16,8 +16,8 @@ struct db;
 /* One binary. Strings and image are owned by it: binary_release(). */
 struct binary {
     uint8_t sha256[HASH_BYTES];    /* of the image */
-    uint8_t build_key[HASH_BYTES]; /* of source, headers, config, options, architecture, NVRTC build */
-    uint8_t abi[HASH_BYTES];       /* of the entry ABI: template parameters' type, size, spec version */
+    uint8_t build_key[HASH_BYTES]; /* of source, headers, config, options, arch, NVRTC build */
+    uint8_t abi[HASH_BYTES];       /* of the entry ABI: parameters' type, size, spec version */
     char *op, *arch, *entry, *config, *nvrtc, *date;
     uint32_t registers, spill_bytes, smem_static_bytes;
     uint32_t threads, min_blocks, cluster, smem_bytes, param_bytes;
@@ -27,16 +27,35 @@ struct binary {
 };
 
 void binary_release(const struct env *env, struct binary *binary);
-/* A deep copy; TFOPS_E_MEMORY. */
+/* A deep copy; NULL strings become "", a NULL image stays NULL. TFOPS_E_MEMORY. */
 enum tfops_status binary_copy(
     const struct env *env, const struct binary *from, struct binary *ret_binary);
 
-/* Found: *ret_found true and *ret_binary filled. A missing or bad row: false with TFOPS_OK. */
-enum tfops_status binary_store_find(struct db *db, const uint8_t sha256[HASH_BYTES],
-    bool *ret_found, struct binary *ret_binary);
-enum tfops_status binary_store_find_build(struct db *db, const uint8_t build_key[HASH_BYTES],
-    bool *ret_found, struct binary *ret_binary);
-/* Inserts; a row that is there already stays (its build key is added to it). sha256 is computed here. */
+/*
+ * Found: *ret_found true and *ret_binary filled. A missing or bad row: false with TFOPS_OK.
+ * A binary's description is that of the build that came first: another build with the same image
+ * (two configs may compile to one) finds the first one's config and geometry, which fit the image.
+ * build_key is the one asked for, or of the first build. TFOPS_E_IO, TFOPS_E_BUSY, TFOPS_E_MEMORY.
+ */
+enum tfops_status binary_store_find(
+    struct db *db, const uint8_t sha256[HASH_BYTES], bool *ret_found, struct binary *ret_binary);
+enum tfops_status binary_store_find_build(
+    struct db *db, const uint8_t build_key[HASH_BYTES], bool *ret_found, struct binary *ret_binary);
+/*
+ * Inserts; a good row that is there already stays and the build key leads to it too, a bad one is
+ * replaced. sha256 is computed here. TFOPS_E_ARGUMENT without an image, TFOPS_E_RANGE when it is
+ * too large, TFOPS_E_IO (disk full), TFOPS_E_BUSY, TFOPS_E_CACHE (read-only), TFOPS_E_MEMORY.
+ */
 enum tfops_status binary_store_put(struct db *db, struct binary *binary);
+
+struct binary_info {
+    struct binary binary; /* without its image, image_bytes is set */
+    bool pinned;          /* a record names it */
+    bool ok;              /* its image has the digest it is stored under */
+};
+/* Calls `fn` for each binary by ascending sha256 until it returns false; bad rows are left out and
+ * counted. No lock is held during the call. */
+enum tfops_status binary_store_each(
+    struct db *db, bool (*fn)(void *user, const struct binary_info *info), void *user);
 
 #endif

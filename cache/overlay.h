@@ -19,7 +19,7 @@ struct overlay_options {
     const char *user_path; /* NULL: the default path; "": none */
     const char *const *shipped_paths;
     size_t n_shipped;
-    bool read_only; /* never write the user's file, open it only when it is there */
+    bool read_only;               /* never write the user's file, open it only when it is there */
     const struct binary *builtin; /* static table; strings and images are static */
     size_t n_builtin;
 };
@@ -28,13 +28,13 @@ enum tfops_status overlay_open(
     const struct env *env, const struct overlay_options *options, struct overlay **ret_overlay);
 void overlay_close(struct overlay *overlay);
 
-/* Records of the key over all layers by ascending extent; for the same extent the nearest layer's. */
+/* Records of the key by ascending extent; of the same extent the nearest layer's. */
 enum tfops_status overlay_records(
     struct overlay *overlay, const struct record_key *key, struct record_list *ret_list);
 /* Every effective record of the SKU in canonical order: for the fingerprint. */
 enum tfops_status overlay_all_records(
     struct overlay *overlay, const char *sku, struct record_list *ret_list);
-/* To the user's file. TFOPS_E_CACHE when there is none or it is read-only: callers log and go on. */
+/* To the user's file. TFOPS_E_CACHE when there is none or it is read-only: callers go on. */
 enum tfops_status overlay_put_record(struct overlay *overlay, const struct tfops_record *row);
 
 enum tfops_status overlay_find_binary(struct overlay *overlay, const uint8_t sha256[HASH_BYTES],
@@ -48,9 +48,9 @@ struct db *overlay_user(struct overlay *overlay);
 
 /*
  * Compile exactly once: claims the right to compile `build_key` among processes. Waits at most
- * wait_ms for another claimant. *ret_claimed false: the wait ended without the claim; look the key up
- * again and, if it is still missing, compile without one. Without a user file every claim succeeds.
- * The kernel releases the claim of a killed process.
+ * wait_ms for another claimant. *ret_claimed false: the wait ended without the claim; look the key
+ * up again and, if it is still missing, compile without one. Without a user file every claim
+ * succeeds. The kernel releases the claim of a killed process.
  */
 struct overlay_claim {
     int fd; /* of the lock file, -1: nothing held */

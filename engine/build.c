@@ -69,8 +69,8 @@ static enum tfops_status compile_here(
 
 static void store(struct tfops_engine *engine, struct binary *binary)
 {
-    if (engine->flags & TFOPS_ENGINE_READ_ONLY)
-        return;
+    if (!overlay_user(engine->overlay))
+        return; /* none, or not to be written: said at open */
     if (overlay_put_binary(engine->overlay, binary))
         log_line(&engine->env, TFOPS_LOG_WARN, "cache: %s is not kept: %s", binary->config,
             error_message());

@@ -23,14 +23,20 @@ struct session_options {
     const struct nvml *nvml; /* NULL: clocks unknown */
     int ordinal;
     const struct tfops_problem *problem; /* with the extent to measure */
-    const struct binary *reference;      /* the device reference's binary (generic variant) */
-    const struct binary *fill, *compare, *copy; /* support kernels */
-    uint64_t seed;                       /* of the inputs; 0: from the clock and process */
-    bool l2_warm;                        /* do not rotate the inputs */
+    /* The device reference's binary (generic variant); NULL: nothing can be verified. */
+    const struct binary *reference;
+    const struct binary *fill, *compare, *copy; /* support kernels; copy NULL: no roof */
+    uint64_t seed;                              /* of the inputs; 0: from the clock and process */
+    bool l2_warm;                               /* do not rotate the inputs */
 };
 
-/* Allocates inputs (rotated sets past 3× L2), red-zoned outputs and the reference's results, and
- * checks the device reference against the CPU reference on a reduced problem (TFOPS_E_WRONG). */
+/*
+ * Loads the support kernels and checks the device reference against the CPU reference on a reduced
+ * problem (TFOPS_E_WRONG). Memory of the full extent is taken when verification and timing first
+ * need it: red-zoned operands with the reference's results, inputs rotated past 3× L2; together at
+ * most 45% of what is free. The options' objects are borrowed until session_close(), but for the
+ * problem, which is copied, and the binaries, which are loaded.
+ */
 enum tfops_status session_open(
     const struct env *env, const struct session_options *options, struct session **ret_session);
 void session_close(struct session *session);
@@ -43,8 +49,8 @@ void session_drop(struct session *session, uint32_t id);
 uint32_t session_occupancy(const struct session *session, uint32_t id);
 
 struct verify_report {
-    double relative;         /* ‖out − ref‖ / ‖ref‖, the worst of the checks; NaN: not finite */
-    char first_wrong[192];   /* "out[3][17]: expected 0.5, got 0.25 (rows=37)"; "" when right */
+    double relative; /* ‖out − ref‖ / ‖ref‖, the worst of the checks; NaN: not finite */
+    char first_wrong[192]; /* "out[3][17]: expected 0.5, got 0.25 (rows=37)"; "" when right */
 };
 /*
  * Runs the candidate on reduced extents (1, a tail, several tiles, more than one wave) and on the
@@ -55,20 +61,33 @@ enum tfops_status session_verify(
     struct session *session, uint32_t id, struct verify_report *ret_report);
 
 struct measure_options {
-    double interval;      /* relative half width of the 95% interval of the median aimed at */
-    uint32_t min_samples, max_samples; /* graph replays per candidate */
-    bool race;            /* drop candidates that cannot win any more */
+    double interval; /* relative half width of the 95% interval of the median aimed at; 0: 0.01 */
+    uint32_t min_samples, max_samples; /* graph replays per candidate; 0: 8 and 60 */
+    bool race;                         /* drop candidates that cannot win any more */
     double give_up_ratio; /* > 1: stop a candidate slower than this times the best so far */
+    double budget_s;      /* > 0: stop after this, with the samples there are */
 };
 /*
  * Times candidates interleaved with a rotating start: events around a CUDA graph of repeats over
- * rotated inputs. ret_results[i] belongs to ids[i]; a sample is nanoseconds per launch.
+ * rotated inputs. ret_results[i] belongs to ids[i] and is overwritten; a sample is nanoseconds per
+ * launch. Without racing the k-th samples of all candidates are of one round (stats_ratio). A
+ * candidate that verification showed to be beyond give_up_ratio gets that one sample.
+ * ret_clocks: of the last round, may be NULL.
  */
 enum tfops_status session_measure(struct session *session, const uint32_t *ids, uint32_t n,
     const struct measure_options *options, struct sample_set *ret_results,
     struct nvml_sample *ret_clocks);
 
-/* The copy roof for the same bytes, interleaved with `id`: nanoseconds per copy. */
+/*
+ * The same with the copy roof in every round: the copy kernel (its grid chosen once) and
+ * cuMemcpyDtoDAsync, each moving the bytes the operator must read and write. Nanoseconds per copy.
+ */
+enum tfops_status session_measure_beside_copy(struct session *session, const uint32_t *ids,
+    uint32_t n, const struct measure_options *options, struct sample_set *ret_results,
+    struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy,
+    struct nvml_sample *ret_clocks);
+
+/* The copy roof interleaved with `id`. */
 enum tfops_status session_roof(struct session *session, uint32_t id,
     const struct measure_options *options, struct sample_set *ret_candidate,
     struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy);

@@ -2,7 +2,8 @@
  * scale_bias: an operator in a plug-in, complete: y = x * scale + bias, one factor and one summand
  * per column. docs/plugin.md walks through it. Build (from the root of the sources):
  *
- *   cc -std=c11 -O2 -fPIC -shared -Iinclude docs/examples/scale_bias_plugin.c -o scale_bias_plugin.so
+ *   cc -std=c11 -O2 -fPIC -shared -Iinclude -o scale_bias_plugin.so \
+ *       docs/examples/scale_bias_plugin.c
  *
  * It links nothing of tfops: the engine calls in here, never the other way round.
  */
@@ -12,7 +13,7 @@
 
 _Static_assert(sizeof(struct scale_bias_params) == 64, "as in scale_bias_plugin.cu");
 
-/* The template's text: scale_bias_plugin.cu, found beside this file wherever that is compiled from. */
+/* The template's text: scale_bias_plugin.cu, beside this file wherever that is compiled from. */
 __asm__(".pushsection .rodata\n"
         ".globl scale_bias_template\n"
         ".hidden scale_bias_template\n"
@@ -21,7 +22,7 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 extern const char scale_bias_template[] __attribute__((visibility("hidden")));
 
-/* ---- tables: what the engine validates requests and renders configs with ------------------------ */
+/* ---- tables: what the engine validates requests and renders configs with ------------------ */
 
 enum { ROWS, HIDDEN };
 static const struct tfops_dim_spec dims[] = {
@@ -35,14 +36,30 @@ static const struct tfops_dtype_spec dtypes[] = {
 
 enum { X, SCALE, BIAS, Y };
 static const struct tfops_operand_spec operands[] = {
-    [X] = {.name = "x", .access = TFOPS_IN, .flags = TFOPS_OPERAND_ROWS, .rank = 2,
-        .dims = {ROWS, HIDDEN}, .help = "input"},
-    [SCALE] = {.name = "scale", .access = TFOPS_IN, .rank = 1, .dims = {HIDDEN},
+    [X] = {.name = "x",
+        .access = TFOPS_IN,
+        .flags = TFOPS_OPERAND_ROWS,
+        .rank = 2,
+        .dims = {ROWS, HIDDEN},
+        .help = "input"},
+    [SCALE] = {.name = "scale",
+        .access = TFOPS_IN,
+        .rank = 1,
+        .dims = {HIDDEN},
         .help = "factor of each column"},
-    [BIAS] = {.name = "bias", .access = TFOPS_IN, .flags = TFOPS_OPERAND_OPTIONAL, .rank = 1,
-        .dims = {HIDDEN}, .help = "summand of each column; absent: 0"},
-    [Y] = {.name = "y", .access = TFOPS_OUT, .flags = TFOPS_OPERAND_ROWS, .rank = 2,
-        .dims = {ROWS, HIDDEN}, .may_alias = 1u << X, .help = "output; may be x"},
+    [BIAS] = {.name = "bias",
+        .access = TFOPS_IN,
+        .flags = TFOPS_OPERAND_OPTIONAL,
+        .rank = 1,
+        .dims = {HIDDEN},
+        .help = "summand of each column; absent: 0"},
+    [Y] = {.name = "y",
+        .access = TFOPS_OUT,
+        .flags = TFOPS_OPERAND_ROWS,
+        .rank = 2,
+        .dims = {ROWS, HIDDEN},
+        .may_alias = 1u << X,
+        .help = "output; may be x"},
 };
 
 enum { VEC_BYTES, BLOCK_THREADS, ROWS_PER_BLOCK };
@@ -53,10 +70,11 @@ static const int64_t rows_per_block[] = {1, 2, 4, 8};
 static const struct tfops_tunable_spec tunables[] = {
     [VEC_BYTES] = {"VEC_BYTES", VALUES(vec_bytes), "bytes of one access"},
     [BLOCK_THREADS] = {"BLOCK_THREADS", VALUES(block_threads), "threads of a block"},
-    [ROWS_PER_BLOCK] = {"ROWS_PER_BLOCK", VALUES(rows_per_block), "rows that share a load of scale"},
+    [ROWS_PER_BLOCK] = {"ROWS_PER_BLOCK", VALUES(rows_per_block),
+        "rows that share a load of scale"},
 };
 
-/* ---- the space ---------------------------------------------------------------------------------- */
+/* ---- the space ---------------------------------------------------------------------------- */
 
 static int64_t elem_bytes(const struct tfops_problem *problem)
 {
@@ -116,7 +134,7 @@ static void geometry(void *user, const struct tfops_problem *problem,
     };
 }
 
-/* ---- a launch ----------------------------------------------------------------------------------- */
+/* ---- a launch ----------------------------------------------------------------------------- */
 
 /* Called for each launch. Strides are per dimension of the operand, in elements. */
 static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
@@ -137,7 +155,7 @@ static void pack(void *user, const struct tfops_launch_args *launch, void *ret_p
     };
 }
 
-/* ---- what it costs and what is right ------------------------------------------------------------ */
+/* ---- what it costs and what is right ------------------------------------------------------ */
 
 static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
 {
@@ -146,8 +164,9 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
     const uint64_t all = (uint64_t)problem->dims[ROWS] * hidden;
     const uint64_t vectors = problem->present >> BIAS & 1 ? 2 : 1;
     (void)user;
-    *ret_cost = (struct tfops_cost){
-        .bytes_read = (all + vectors * hidden) * elem, .bytes_written = all * elem, .flops = 2 * all};
+    *ret_cost = (struct tfops_cost){.bytes_read = (all + vectors * hidden) * elem,
+        .bytes_written = all * elem,
+        .flops = 2 * all};
 }
 
 /* One rounding to the dtype; fp32 arithmetic may cancel, which atol allows for. */
@@ -165,8 +184,8 @@ static void tolerance(
 static float f16_to_f32(uint16_t half)
 {
     const uint32_t magnitude = half & 0x7fffu;
-    uint32_t bits = magnitude >= 0x7c00u ? 0x7f800000u | magnitude << 13
-                                         : (magnitude << 13) + 0x38000000u;
+    uint32_t bits =
+        magnitude >= 0x7c00u ? 0x7f800000u | magnitude << 13 : (magnitude << 13) + 0x38000000u;
     float value = (float)magnitude * 0x1p-24f; /* subnormal */
     if (magnitude >= 0x0400u)
         memcpy(&value, &bits, sizeof value);
@@ -239,7 +258,7 @@ static enum tfops_status reference(void *user, const struct tfops_launch_args *l
     return TFOPS_OK;
 }
 
-/* ---- the spec ----------------------------------------------------------------------------------- */
+/* ---- the spec ----------------------------------------------------------------------------- */
 
 static const struct tfops_spec scale_bias = {
     .size = sizeof(struct tfops_spec),

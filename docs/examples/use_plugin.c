@@ -1,6 +1,6 @@
 /*
- * A program that embeds tfops and launches an operator of its own, scale_bias from a plug-in, on the
- * GPU where there is one, else on the cpu device; checks the result; exits 0 when it is right.
+ * A program that embeds tfops and launches an operator of its own, scale_bias from a plug-in, on
+ * the GPU where there is one, else on the cpu device; checks the result; exits 0 when it is right.
  *
  *   use_plugin [PLUGIN.so [DEVICE]]     default: scale_bias_plugin.so beside the program
  *
@@ -21,7 +21,7 @@ static void say(const char *what)
     fprintf(stderr, "use_plugin: %s: %s\n", what, error.message);
 }
 
-/* ---- the operator ------------------------------------------------------------------------------- */
+/* ---- the operator ------------------------------------------------------------------------- */
 
 enum { X, SCALE, BIAS, Y, N_OPERANDS }; /* as in the spec's table of operands */
 
@@ -39,15 +39,12 @@ static enum tfops_status make_buffers(struct tfops_engine *engine, struct buffer
         const size_t elems = vector ? HIDDEN : ROWS * HIDDEN;
         for (size_t k = 0; k < elems; k++)
             b->host[i][k] = i == Y ? NAN : (float)((k * 37 + (size_t)i * 11) % 101) / 50 - 1;
-        enum tfops_status status =
-            tfops_device_alloc(engine, elems * sizeof(float), &b->device[i]);
+        enum tfops_status status = tfops_device_alloc(engine, elems * sizeof(float), &b->device[i]);
         if (!status)
-            status = tfops_device_write(
-                engine, b->device[i], b->host[i], elems * sizeof(float));
+            status = tfops_device_write(engine, b->device[i], b->host[i], elems * sizeof(float));
         if (status)
             return status;
-        b->tensors[i] =
-            tfops_tensor_contiguous(b->device[i], TFOPS_F32, vector ? 1 : 2, shape);
+        b->tensors[i] = tfops_tensor_contiguous(b->device[i], TFOPS_F32, vector ? 1 : 2, shape);
     }
     return TFOPS_OK;
 }
@@ -59,8 +56,8 @@ static void free_buffers(struct tfops_engine *engine, struct buffers *b)
 }
 
 /* Both ways of launching: by a plan that was prepared ahead, and by look-up. */
-static enum tfops_status launch(struct tfops_engine *engine, const struct tfops_spec *spec,
-    const struct buffers *b)
+static enum tfops_status launch(
+    struct tfops_engine *engine, const struct tfops_spec *spec, const struct buffers *b)
 {
     struct tfops_args args = {.size = sizeof args};
     struct tfops_problem problem;
@@ -94,8 +91,8 @@ static bool is_right(struct tfops_engine *engine, struct buffers *b)
         const float want = b->host[X][i] * b->host[SCALE][i % HIDDEN] + b->host[BIAS][i % HIDDEN];
         if (fabsf(b->host[Y][i] - want) <= 1e-6f)
             continue;
-        fprintf(stderr, "use_plugin: y[%d] is %g, not %g\n", i, (double)b->host[Y][i],
-            (double)want);
+        fprintf(
+            stderr, "use_plugin: y[%d] is %g, not %g\n", i, (double)b->host[Y][i], (double)want);
         return false;
     }
     return true;
@@ -120,7 +117,7 @@ static bool run(struct tfops_engine *engine)
     return right;
 }
 
-/* ---- the program -------------------------------------------------------------------------------- */
+/* ---- the program -------------------------------------------------------------------------- */
 
 int main(int argc, char **argv)
 {
@@ -141,7 +138,7 @@ int main(int argc, char **argv)
         return 1;
     }
     const bool right = run(engine);
-    printf("scale_bias on %s: %s\n", tfops_engine_device(engine)->name, right ? "right" : "WRONG");
+    printf("scale_bias on %s: %s\n", tfops_engine_device(engine)->name, right ? "right" : "FAILED");
     tfops_engine_close(engine);
     return right ? 0 : 1;
 }

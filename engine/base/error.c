@@ -66,6 +66,8 @@ enum tfops_status error_set(enum tfops_status status, const char *where, const c
     const char *expected, const char *actual)
 {
     start(status, 0, where, subject);
+    expected = expected && *expected ? expected : NULL;
+    actual = actual && *actual ? actual : NULL;
     put(last.expected, sizeof last.expected, expected);
     put(last.actual, sizeof last.actual, actual);
     snprintf(last.message, sizeof last.message, "%s: %s: %s%s%s%s%s", last.where, last.subject,

@@ -21,15 +21,21 @@ struct tfops_cache;
 
 /*
  * Opens a cache file for reading, without creating or changing it. TFOPS_E_UNKNOWN when it is not
- * there; TFOPS_E_CACHE when it is not a tfops cache, newer than this library, or not to be trusted
- * (owner or mode); TFOPS_E_IO.
+ * there; TFOPS_E_CACHE when it is not a tfops cache, newer than this library, malformed, or not to be
+ * trusted (owner or mode of it or its directory, a link); TFOPS_E_IO; TFOPS_E_BUSY; TFOPS_E_MEMORY;
+ * TFOPS_E_FORKED when the parent of this process had a cache open at fork(). A file that an engine
+ * replaced because it was damaged is opened in its newest generation (<path>.generation).
  */
 enum tfops_status tfops_cache_open(const char *path, struct tfops_cache **ret_cache);
 /* Opens for writing (prune). Creates nothing. */
 enum tfops_status tfops_cache_open_writable(const char *path, struct tfops_cache **ret_cache);
 void tfops_cache_close(struct tfops_cache *cache);
 
-/* Where the user's cache is by the rule of tfops_engine_options.cache_path; cut at `bytes`. */
+/*
+ * Where the user's cache is by the rule of tfops_engine_options.cache_path; an empty variable counts as
+ * unset, a relative XDG_CACHE_HOME or HOME too, and without HOME the password file is asked.
+ * TFOPS_E_RANGE: it was cut at `bytes`; TFOPS_E_UNKNOWN: there is no home directory.
+ */
 enum tfops_status tfops_cache_default_path(char *ret_path, size_t bytes);
 
 /* A tuning record. Times in nanoseconds of GPU time per launch. Strings live during the callback. */
@@ -52,7 +58,8 @@ struct tfops_record {
     int32_t sm_clock_mhz; /* median during the measurement; 0 unknown */
     const char *driver, *nvrtc, *host, *tfops_version;
     const char *date;     /* ISO 8601, UTC */
-    bool revalidate;      /* measured with another driver than the newest one seen */
+    bool revalidate;      /* measured with another driver than the newest one in the file for its SKU;
+                             false in an engine, which compares with the driver it runs on */
     const char *provenance; /* JSON: everything else worth keeping (sweep summary, power limit …) */
 };
 
@@ -68,7 +75,8 @@ struct tfops_binary {
     bool ok;     /* its content has the digest it is stored under */
 };
 
-/* Calls `fn` for each row in canonical order until it returns false. `op` and `sku` NULL: all. */
+/* Calls `fn` for each row in canonical order until it returns false. `op` and `sku` NULL: all. Rows
+ * whose digest does not hold are left out: tfops_cache_verify() names them. */
 enum tfops_status tfops_cache_each_record(struct tfops_cache *cache, const char *op,
     const char *sku, bool (*fn)(void *user, const struct tfops_record *record), void *user);
 enum tfops_status tfops_cache_each_binary(
@@ -90,6 +98,11 @@ enum tfops_status tfops_cache_verify(struct tfops_cache *cache,
     void (*fn)(void *user, const char *problem), void *user,
     struct tfops_cache_totals *ret_totals);
 
+/*
+ * Binaries know no SKU: with `sku`, a binary goes when the last record that pinned it goes. Gives the
+ * disk its space back when nobody else is using the file. Either result may be NULL.
+ * TFOPS_E_ARGUMENT, TFOPS_E_RANGE (age), TFOPS_E_CACHE (opened for reading), TFOPS_E_BUSY, TFOPS_E_IO.
+ */
 struct tfops_prune_options {
     size_t size;
     const char *op, *sku;  /* NULL: any */

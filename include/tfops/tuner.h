@@ -28,6 +28,7 @@ enum tfops_verdict {
     TFOPS_VERDICT_FAULT,    /* the GPU reported an error */
     TFOPS_VERDICT_HANG,     /* the watchdog ended it */
     TFOPS_VERDICT_ERROR,    /* anything else: text says what */
+    TFOPS_VERDICT_LISTED,   /* dry runs stop here: it is in the space */
     TFOPS_VERDICT_COUNT
 };
 const char *tfops_verdict_name(enum tfops_verdict verdict);
@@ -49,7 +50,9 @@ struct tfops_candidate {
 
 struct tfops_tune_result {
     size_t size;
-    uint32_t configs, compiled, cached, verified, rejected, failed; /* candidates */
+    /* Candidates: tried; of these compiled now, found in the cache, verified; rejected (spills, wrong,
+     * fault, hang); failed (did not compile, error). A record that was there already: all 0. */
+    uint32_t configs, compiled, cached, verified, rejected, failed;
     bool recorded;             /* a record was written */
     bool winner_is_default;
     struct tfops_config winner;
@@ -89,7 +92,8 @@ struct tfops_tune_options {
  * Tunes one problem and writes the record. Blocks. TFOPS_E_CANCELLED after the cancel flag (a record
  * is still written when the default and another config were measured), TFOPS_E_BUSY, TFOPS_E_WORKER,
  * TFOPS_E_UNSUPPORTED, TFOPS_E_WRONG when even the default config fails verification.
- * options: NULL means all defaults.
+ * options: NULL means all defaults. ret_result: its size is set by the caller; written on failure too,
+ * with the counts of what was done.
  */
 enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_tune_options *options, struct tfops_tune_result *ret_result);

@@ -13,8 +13,7 @@ enum {
 };
 enum { ST_KEEP, ST_STREAM };
 
-// Volatile: a re-read must not be merged with the first read (the row would then stay in
-// registers).
+// Volatile: merged with the first read, a second read would keep the row in registers.
 #define TF_LOAD(hint, op)                                                                          \
     if constexpr (HINT == hint) {                                                                  \
         if constexpr (WORDS == 4)                                                                  \

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX };
+enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX, GENERIC_THREADS = 256 };
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -69,16 +69,16 @@ enum {
     BLOCKS_PER_SM,
     STAGES,
     WEIGHT_LOAD,
-    LOAD_HINT,
     STORE_HINT,
 };
 
 static const int64_t VEC_BYTES_VALUES[] = {2, 4, 8, 16};
-static const int64_t THREADS_VALUES[] = {8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024};
-static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16, 32};
+static const int64_t THREADS_VALUES[] = {
+    8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024};
+static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
-static const int64_t BLOCKS_VALUES[] = {0, 1, 2, 4, 8};
+static const int64_t BLOCKS_VALUES[] = {0, 2, 4};
 static const int64_t STAGES_VALUES[] = {1, 2};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
@@ -95,13 +95,13 @@ static const struct tfops_tunable_spec TUNABLES[] = {
     [STAGES] = {"STAGES", VALUES(STAGES_VALUES), "2: the next row is loaded before this one is done"},
     [WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
         "0 after the sum, 1 before it, 2 once a block"},
-    [LOAD_HINT] = {"LOAD_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
-    [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "0 default, 1 streaming"},
+    [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
 };
 
 static const struct tfops_constant_spec RMSNORM_CONSTANTS[] = {
-    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
-static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}, {"LOAD_HINT", 0}};
+static const struct tfops_constant_spec ADD_RMSNORM_CONSTANTS[] = {
+    {"HAS_RESIDUAL", 1}, {"LOAD_HINT", 0}};
 
 /* ---- what follows from a config (RmsnormLayout) ---------------------------------------------- */
 
@@ -120,6 +120,13 @@ static bool is_add(const struct tfops_problem *problem)
     return problem->spec->n_operands == sizeof ADD_RMSNORM_OPERANDS / sizeof *ADD_RMSNORM_OPERANDS;
 }
 
+/* GroupSum::SCRATCH_BYTES of the template: two sets of one float a warp of the group. */
+static int64_t scratch_bytes(int64_t threads_per_row, int64_t rows_per_block, int64_t cluster)
+{
+    int64_t parts = ceil_div(threads_per_row, 32) * cluster;
+    return parts == 1 ? 0 : 2 * 4 * ceil_div(rows_per_block * parts, 4) * 4;
+}
+
 static struct layout lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -134,15 +141,26 @@ static struct layout lay_out(
     l.per_thread = ceil_div(l.vecs_block, v[THREADS_PER_ROW]);
     l.edges = !l.vec ? 0 : l.shifted ? 2 * (l.vec - 1) : hidden % l.vec;
     l.threads = v[THREADS_PER_ROW] * v[ROWS_PER_BLOCK];
-    int64_t parts = ceil_div(v[THREADS_PER_ROW], 32) * v[CLUSTER];
-    l.scratch_bytes = parts == 1 ? 0 : 2 * 4 * ceil_div(v[ROWS_PER_BLOCK] * parts, 4) * 4;
+    l.scratch_bytes = scratch_bytes(v[THREADS_PER_ROW], v[ROWS_PER_BLOCK], v[CLUSTER]);
     l.smem_bytes = l.scratch_bytes;
     if (v[RELOAD] == 1) {
         bool wide = is_add(problem) && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND];
-        int64_t slot_bytes = wide ? l.vec * 4 : v[VEC_BYTES];
+        int64_t slot_bytes = wide ? l.vec * 4 : v[VEC_BYTES] < 4 ? 4 : v[VEC_BYTES];
         l.smem_bytes = ceil_div(l.scratch_bytes, 128) * 128 + l.per_thread * l.threads * slot_bytes;
     }
     return l;
+}
+
+/* The widest access: that of the alignment, or 16 bytes over shifted rows that are long enough. */
+static int64_t widest(const struct tfops_problem *problem, int64_t elem)
+{
+    int64_t row_bytes = problem->dims[NORM_HIDDEN] * elem;
+    if (problem->align < 16 && row_bytes >= 512)
+        return 16;
+    int64_t bytes = problem->align;
+    while (bytes > row_bytes)
+        bytes /= 2;
+    return bytes;
 }
 
 static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
@@ -151,43 +169,104 @@ static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
     return false;
 }
 
-/* Loads of a row that one thread holds at a time, in bytes: what registers must take. */
-enum { MOST_REGISTER_BYTES = 256 };
-
-static bool constraint(void *user, const struct tfops_problem *problem,
-    const struct tfops_device *device, const struct tfops_config *config,
-    char reason[TFOPS_REASON_BYTES])
+/*
+ * Registers a thread needs, a little generous: the row while it waits, an early or kept weight beside
+ * it, the loads of a chunk. What it refuses spills, or nearly so.
+ */
+static int64_t registers(
+    const struct tfops_problem *problem, const struct tfops_config *config, const struct layout *l)
 {
-    (void)user;
     const int64_t *v = config->values;
-    struct layout l = lay_out(problem, config);
-    if (l.vec < 1 || l.vecs < (l.shifted ? 2 : 1))
+    size_t weight_bytes =
+        tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    bool add = is_add(problem);
+    int64_t tensors = add ? 2 : 1;
+    int64_t chunk = l->per_thread < 8 / tensors ? l->per_thread : 8 / tensors;
+    int64_t vec_registers = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
+    int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec_registers;
+    int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
+    /* The compiler starts the weight's loads, and those from shared memory, all at once. */
+    int64_t waiting = v[RELOAD] == 2 ? chunk : l->per_thread;
+    int64_t need = 26 + chunk * vec_registers * (tensors - 1);
+    need += waiting * (weight + (v[RELOAD] == 0 ? held : vec_registers));
+    return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
+}
+
+static int64_t register_limit(const struct tfops_config *config, const struct layout *l)
+{
+    int64_t blocks = config->values[BLOCKS_PER_SM] ? config->values[BLOCKS_PER_SM] : 1;
+    int64_t share = 65536 / (l->threads * blocks) / 8 * 8;
+    return share < 255 ? share : 255;
+}
+
+/* What the template cannot do. */
+static bool possible(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    const int64_t *v = config->values;
+    if (l->vec < 1 || l->vecs < (l->shifted ? 2 : 1))
         return refuse(reason, "a row has fewer elements than VEC_BYTES holds");
-    if (l.edges > v[THREADS_PER_ROW])
+    if (l->edges > v[THREADS_PER_ROW])
         return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
-    if (l.threads > 1024 || l.threads % 32)
+    if (l->threads > 1024 || l->threads % 32)
         return refuse(reason, "THREADS_PER_ROW · ROWS_PER_BLOCK is not whole warps up to 1024");
-    if (v[THREADS_PER_ROW] > 32 ? v[THREADS_PER_ROW] % 32 : 32 % v[THREADS_PER_ROW])
-        return refuse(reason, "THREADS_PER_ROW is neither part of a warp nor whole warps");
     if (v[CLUSTER] > device->max_cluster)
         return refuse(reason, "CLUSTER is more than the device has");
     if (v[CLUSTER] > 1 && (v[ROWS_PER_BLOCK] > 1 || v[THREADS_PER_ROW] < 32))
         return refuse(reason, "a cluster shares one row among whole warps");
-    if ((v[CLUSTER] - 1) * l.vecs_block >= l.vecs)
+    if ((v[CLUSTER] - 1) * l->vecs_block >= l->vecs)
         return refuse(reason, "CLUSTER leaves a block without work");
-    if (!v[RELOAD] && l.per_thread * v[VEC_BYTES] > MOST_REGISTER_BYTES)
+    if (!v[RELOAD] && l->per_thread * v[VEC_BYTES] > 256)
         return refuse(reason, "a thread's part of the row does not fit in registers");
+    if (registers(problem, config, l) > register_limit(config, l))
+        return refuse(reason, "the row and its weight do not fit in a thread's registers");
     if (v[WEIGHT_LOAD] == 1 && v[RELOAD])
         return refuse(reason, "an early weight waits in registers, beside the row");
     if (v[WEIGHT_LOAD] == 2 && !v[BLOCKS_PER_SM])
         return refuse(reason, "a kept weight needs a block that walks over rows");
     if (v[STAGES] == 2 && (!v[BLOCKS_PER_SM] || v[RELOAD]))
         return refuse(reason, "a second stage needs a walking block and rows in registers");
-    if (v[BLOCKS_PER_SM] * l.threads > device->max_threads_per_sm)
+    if (v[BLOCKS_PER_SM] * l->threads > device->max_threads_per_sm)
         return refuse(reason, "BLOCKS_PER_SM blocks have more threads than an SM");
-    if (l.smem_bytes > device->smem_per_block_bytes)
+    if (l->smem_bytes > device->smem_per_block_bytes)
         return refuse(reason, "more shared memory than a block has");
     return true;
+}
+
+/*
+ * What it can do but was never worth measuring (docs/notes/rmsnorm.md): kept out so that a sweep
+ * takes seconds. The first rule also keeps blocks and clusters from being smaller than their row.
+ */
+static bool worthwhile(const struct tfops_problem *problem, const struct tfops_config *config,
+    const struct layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { CLUSTER_VECS = 512, WAITING_VECS = 8, MOST_ROWS_THREADS = 512 };
+    const int64_t *v = config->values;
+    if (v[VEC_BYTES] != widest(problem, l->elem))
+        return refuse(reason, "VEC_BYTES is not the widest access of these rows");
+    if (v[THREADS_PER_ROW] > 8 && v[THREADS_PER_ROW] >= 2 * l->vecs_block && l->edges < 9)
+        return refuse(reason, "half of THREADS_PER_ROW would have nothing to do");
+    if (v[CLUSTER] > 1 && l->vecs_block < CLUSTER_VECS)
+        return refuse(reason, "the row is too short to share it among blocks");
+    if (v[RELOAD] && l->per_thread < WAITING_VECS)
+        return refuse(reason, "the row fits in registers");
+    if (v[ROWS_PER_BLOCK] > 1 && l->threads > MOST_ROWS_THREADS)
+        return refuse(reason, "a block of several rows is larger than 512 threads");
+    if (l->threads < 64 && l->vecs > 32)
+        return refuse(reason, "blocks of one warp are too many");
+    if (v[BLOCKS_PER_SM] && !v[RELOAD] && v[WEIGHT_LOAD] != 2)
+        return refuse(reason, "a walking block with rows in registers keeps its weight");
+    return true;
+}
+
+static bool constraint(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES])
+{
+    (void)user;
+    struct layout l = lay_out(problem, config);
+    return possible(problem, device, config, &l, reason) &&
+           worthwhile(problem, config, &l, reason);
 }
 
 /* ---- the default ---------------------------------------------------------------------------- */
@@ -197,51 +276,94 @@ static int64_t clamp(int64_t value, int64_t least, int64_t most)
     return value < least ? least : value > most ? most : value;
 }
 
-/* The least value of a table that is at least `wish`, else its greatest. */
-static int64_t at_least(const int64_t *values, size_t n, int64_t wish)
+/* The least value of THREADS_PER_ROW that is at least `wish`. */
+static int64_t threads_for(int64_t wish)
 {
-    for (size_t i = 0; i < n; i++)
-        if (values[i] >= wish)
-            return values[i];
-    return values[n - 1];
+    size_t i = 0, last = sizeof THREADS_VALUES / sizeof THREADS_VALUES[0] - 1;
+    while (i < last && THREADS_VALUES[i] < wish)
+        i++;
+    return THREADS_VALUES[i];
 }
 
-/* The widest access that leaves enough vectors in a row. */
-static int64_t choose_vec_bytes(const struct tfops_problem *problem, int64_t elem)
+/*
+ * Threads for a row of `vecs` vectors, by what was fastest on an H200 (docs/notes/rmsnorm.md): few
+ * rows want latency, one or two vectors a thread; many rows want few, busy threads.
+ */
+static int64_t default_threads(
+    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs, bool shifted)
 {
-    int64_t bytes = 16;
-    while (bytes > elem && (bytes > problem->align ? problem->dims[NORM_HIDDEN] * elem < 8 * bytes
-                                                   : problem->dims[NORM_HIDDEN] * elem < bytes))
-        bytes /= 2;
-    return bytes;
+    int64_t threads;
+    if (vecs <= 32)
+        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, shifted ? 16 : 8, 32);
+    else if (problem->dims[NORM_ROWS] <= 2 * device->sms)
+        threads = clamp(vecs / 2, 32, 1024);
+    else if (shifted)
+        threads = 128;
+    else if (is_add(problem))
+        threads = clamp(vecs, 64, 512);
+    else
+        threads = clamp(vecs / 3, 32, 224);
+    return threads_for(threads);
+}
+
+static bool fits(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
+{
+    char reason[TFOPS_REASON_BYTES];
+    return constraint(NULL, problem, device, config, reason);
+}
+
+/* What a long row gives up, one after the other, until it fits. */
+static void settle_long_row(const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *config)
+{
+    int64_t *v = config->values;
+    if (fits(problem, device, config))
+        return;
+    v[THREADS_PER_ROW] = 512;
+    if (fits(problem, device, config))
+        return;
+    v[WEIGHT_LOAD] = 0;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 1;
+    v[CLUSTER] = device->max_cluster >= 4 ? 4 : 1;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 0;
+    if (fits(problem, device, config))
+        return;
+    v[RELOAD] = 2; /* longer than shared memory */
+    v[CLUSTER] = 1;
 }
 
 static void default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
-    char reason[TFOPS_REASON_BYTES];
     (void)user;
     int64_t *v = ret_config->values;
     int64_t elem = (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_DTYPE]);
     memset(ret_config, 0, sizeof *ret_config);
-    v[VEC_BYTES] = choose_vec_bytes(problem, elem);
-    int64_t vecs = clamp(problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES], 1, MAX_HIDDEN);
-    bool few_rows = problem->dims[NORM_ROWS] <= device->sms;
-    v[THREADS_PER_ROW] = at_least(VALUES(THREADS_VALUES), ceil_div(vecs, few_rows ? 1 : 3));
-    v[ROWS_PER_BLOCK] = at_least(VALUES(ROWS_VALUES), ceil_div(128, v[THREADS_PER_ROW]));
-    v[CLUSTER] = v[STAGES] = 1;
-    v[WEIGHT_LOAD] = 1;
-    v[LOAD_HINT] = v[STORE_HINT] = !few_rows;
-    struct layout l = lay_out(problem, ret_config);
-    if (l.per_thread * v[VEC_BYTES] > 128) {
-        v[RELOAD] = 1;
-        v[WEIGHT_LOAD] = 0;
-    }
-    if (!constraint(user, problem, device, ret_config, reason))
-        v[RELOAD] = 2; /* longer than shared memory */
+    v[VEC_BYTES] = widest(problem, elem);
+    int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
+    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, v[VEC_BYTES] > problem->align);
+    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
+    v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
+    settle_long_row(problem, device, ret_config);
+    uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);
+    v[STORE_HINT] = bytes >= 4u << 20 && v[VEC_BYTES] <= problem->align;
 }
 
 /* ---- launching ------------------------------------------------------------------------------ */
+
+/* Groups of a walking grid. Rows that start anywhere: a step that keeps a block's rows at one shift. */
+static int64_t walking_groups(
+    const struct tfops_device *device, const int64_t *v, const struct layout *l)
+{
+    int64_t groups = clamp(v[BLOCKS_PER_SM] * device->sms / v[CLUSTER], 1, MAX_ROWS);
+    int64_t period = l->shifted ? 16 / l->elem : 1;
+    return groups < period ? period : groups / period * period;
+}
 
 static void geometry(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
@@ -249,9 +371,10 @@ static void geometry(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     int64_t rows = problem->dims[NORM_ROWS];
-    *ret_geometry = (struct tfops_geometry){.threads = 256, .min_blocks = 1, .cluster = 1};
+    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1, .cluster = 1};
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
     if (config->generic) {
+        ret_geometry->smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1);
         ret_geometry->grid[0] = (uint32_t)clamp(rows, 1, 8 * device->sms);
         return;
     }
@@ -259,9 +382,9 @@ static void geometry(void *user, const struct tfops_problem *problem,
     struct layout l = lay_out(problem, config);
     int64_t groups = clamp(ceil_div(rows, v[ROWS_PER_BLOCK]), 1, INT32_MAX / v[CLUSTER]);
     if (v[BLOCKS_PER_SM])
-        groups = clamp(groups, 1, clamp(v[BLOCKS_PER_SM] * device->sms / v[CLUSTER], 1, MAX_ROWS));
+        groups = clamp(groups, 1, walking_groups(device, v, &l));
     ret_geometry->threads = (uint32_t)l.threads;
-    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 8);
+    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 32);
     ret_geometry->cluster = (uint32_t)v[CLUSTER];
     ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
     ret_geometry->grid[0] = (uint32_t)(groups * v[CLUSTER]);

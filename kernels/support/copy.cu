@@ -1,9 +1,10 @@
 // copy.cu: device-to-device copy as fast as the memory allows: the roof that row kernels aim at.
 //
-// Cfg: THREADS; UNROLL 16-byte vectors in flight in a thread; LOAD_HINT, STORE_HINT as in mem.cuh
-// (0 no L1 allocation / default, 1 streaming). A block moves tiles of THREADS * UNROLL vectors, so
-// that each access of a warp is 512 consecutive bytes; any grid is right, ceil(bytes / 16 / tile)
-// blocks is fastest. The last bytes % 16 are copied singly. No shared memory, no synchronisation.
+// Cfg: THREADS; UNROLL 16-byte vectors in flight in a thread; LOAD_HINT, STORE_HINT (0 no L1
+// allocation / default, 1 streaming). A block moves tiles of THREADS * UNROLL vectors, so that each
+// access of a warp is 512 consecutive bytes. Any grid is right; ceil(bytes / 16 / tile) blocks is
+// fastest. 256 threads, UNROLL 1, both hints streaming is the roof from 64 MB up, UNROLL 4 below
+// (docs/notes/rmsnorm.md). The last bytes % 16 are copied singly. No shared memory, no barrier.
 #include "device/core.cuh"
 #include "device/mem.cuh"
 #include "device/thread.cuh"

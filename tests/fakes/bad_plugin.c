@@ -1,9 +1,10 @@
 /*
- * libbad_plugin.so: an operator whose space holds bad configs on purpose: y = x * factor. The tunable
- * KIND: 0 right · 1 drops the tail of each row · 2 faults (a store to address 16) · 3 hangs · 4 does
- * not compile · 5 spills registers · 6 writes behind its output · 7 leaves the last row unwritten ·
- * 8 wants more shared memory than there is, which shows at load. Tests show that each of them costs
- * that config only: the winner is a KIND 0. Real on a GPU; the fake driver plays along (bad_plugin.cu).
+ * libbad_plugin.so: an operator whose space holds bad configs on purpose: y = x * factor. The
+ * tunable KIND: 0 right · 1 drops the tail of each row · 2 faults (a store to address 16) · 3 hangs
+ * · 4 does not compile · 5 spills registers · 6 writes behind its output · 7 leaves the last row
+ * unwritten · 8 wants more shared memory than there is, which shows at load. Tests show that each
+ * of them costs that config only: the winner is a KIND 0. Real on a GPU; the fake driver plays
+ * along (bad_plugin.cu).
  */
 #include "bad_plugin.cu"
 #include <string.h>
@@ -29,10 +30,19 @@ static const struct tfops_scalar_spec scalars[] = {{"factor", 2, -1e6, 1e6, "fac
 
 enum { X, Y };
 static const struct tfops_operand_spec operands[] = {
-    {.name = "x", .access = TFOPS_IN, .flags = TFOPS_OPERAND_ROWS, .rank = 2,
-        .dims = {ROWS, HIDDEN}, .help = "input"},
-    {.name = "y", .access = TFOPS_OUT, .flags = TFOPS_OPERAND_ROWS, .rank = 2,
-        .dims = {ROWS, HIDDEN}, .may_alias = 1u << X, .help = "output; may be x"},
+    {.name = "x",
+        .access = TFOPS_IN,
+        .flags = TFOPS_OPERAND_ROWS,
+        .rank = 2,
+        .dims = {ROWS, HIDDEN},
+        .help = "input"},
+    {.name = "y",
+        .access = TFOPS_OUT,
+        .flags = TFOPS_OPERAND_ROWS,
+        .rank = 2,
+        .dims = {ROWS, HIDDEN},
+        .may_alias = 1u << X,
+        .help = "output; may be x"},
 };
 
 enum { KIND, BLOCK_THREADS };

@@ -6,8 +6,8 @@
  *   TFOPS_LIBNVRTC=libcount_shim.so COUNT_SHIM_NVRTC=FILE   NVRTC to forward to (libnvrtc.so)
  *   COUNT_SHIM_OUT=FILE|fd:N        appends one line of JSON per process at its exit
  *
- * Calls are forwarded with twelve words, the most that any of them has: in the calling conventions of
- * x86-64 and AArch64 words that the callee does not have are ignored.
+ * Calls are forwarded with twelve words, the most that any of them has: in the calling conventions
+ * of x86-64 and AArch64 words that the callee does not have are ignored.
  */
 #include "count_shim.h"
 #include "engine/driver.h"
@@ -51,8 +51,7 @@ enum { NO_DEVICE = 100, NVRTC_INTERNAL = 11 };
 
 static const char *const symbols[SLOT_COUNT] = {
 #define SYMBOL(field, symbol, parameters) [SLOT_##field] = symbol,
-    DRIVER_FUNCTIONS(SYMBOL) NVRTC_FUNCTIONS(SYMBOL)
-};
+    DRIVER_FUNCTIONS(SYMBOL) NVRTC_FUNCTIONS(SYMBOL)};
 
 typedef uintptr_t forward_fn(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t,
     uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t);
@@ -117,7 +116,7 @@ static forward_fn *enter(enum slot slot)
 DRIVER_FUNCTIONS(FORWARD)
 NVRTC_FUNCTIONS(FORWARD)
 
-/* ---- the report --------------------------------------------------------------------------------- */
+/* ---- the report --------------------------------------------------------------------------- */
 
 static uint64_t count(enum slot slot)
 {

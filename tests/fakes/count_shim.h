@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Calls of a symbol, or a sum: "compiles", "module_loads", "launches", "allocations". UINT64_MAX for
- * another name. */
+/* Calls of a symbol, or a sum: "compiles", "module_loads", "launches", "allocations". UINT64_MAX
+ * for another name. */
 uint64_t count_shim_value(const char *name);
 /* Writes the line of counts now; one is written at exit in any case. */
 void count_shim_report(void);

@@ -1,6 +1,6 @@
 /*
- * What libfake_cuda.so exports beside the driver's symbols: for tests in the same process, found with
- * dlsym() on the library's handle. What it simulates and its environment: fake_cuda.c.
+ * What libfake_cuda.so exports beside the driver's symbols: for tests in the same process, found
+ * with dlsym() on the library's handle. What it simulates and its environment: fake_cuda.c.
  */
 #ifndef TFOPS_TESTS_FAKE_CUDA_H
 #define TFOPS_TESTS_FAKE_CUDA_H
@@ -20,10 +20,10 @@ struct fake_launch {
 };
 
 /* Symbols whose name contains tfops_fake_<x> in a module set these; the launch misbehaves so. */
-#define FAKE_MARKER_WRONG 1u     /* the last eighth of each output row is 0 */
-#define FAKE_MARKER_FAULT 2u     /* sticky CUDA_ERROR_ILLEGAL_ADDRESS */
-#define FAKE_MARKER_HANG 4u      /* never ends: every later synchronisation of the context blocks */
-#define FAKE_MARKER_OUTSIDE 8u   /* also writes 16 bytes behind the output's last row */
+#define FAKE_MARKER_WRONG 1u   /* the last eighth of each output row is 0 */
+#define FAKE_MARKER_FAULT 2u   /* sticky CUDA_ERROR_ILLEGAL_ADDRESS */
+#define FAKE_MARKER_HANG 4u    /* never ends: every later synchronisation of the context blocks */
+#define FAKE_MARKER_OUTSIDE 8u /* also writes 16 bytes behind the output's last row */
 #define FAKE_MARKER_UNWRITTEN 16u /* the output's last row is not written */
 
 typedef void (*fake_launch_fn)(const struct fake_launch *launch);
@@ -37,7 +37,8 @@ void fake_cuda_on_launch(const char *entry_prefix, fake_launch_fn fn);
  * kernels_unknown, kernel_faults, calls_after_fork. UINT64_MAX for another name.
  */
 uint64_t fake_cuda_counter(const char *name);
-/* The n-th call of `symbol` from now on (1: the next) fails with `result`. symbol NULL: clears all. */
+/* The n-th call of `symbol` from now on (1: the next) fails with `result`. symbol NULL: clears all.
+ */
 void fake_cuda_fail(const char *symbol, uint64_t nth, int result);
 /* Zeroes call counts, failures and hooks; live objects stay. */
 void fake_cuda_reset(void);

@@ -1,8 +1,8 @@
 /*
  * libhot_path_shim.so, preloaded: counts allocations, locks, SQLite and file calls of one thread
  * between hot_path_begin() and hot_path_end(). Calls that libc makes inside itself are not seen, so
- * each public way in is listed here. Not for use under ASan or TSan, which interpose the same names.
- * tests/stress/hot_path_check.c shows that every counter counts.
+ * each public way in is listed here. Not for use under ASan or TSan, which interpose the same
+ * names. tests/stress/hot_path_check.c shows that every counter counts.
  */
 #include "hot_path_shim.h"
 #include <dlfcn.h>
@@ -77,7 +77,7 @@ static void *next(const char *name)
         return target arguments;                                                                   \
     }
 
-/* ---- memory: to glibc's own names, because dlsym() allocates ------------------------------------ */
+/* ---- memory: to glibc's own names, because dlsym() allocates ------------------------------ */
 
 extern void *__libc_malloc(size_t bytes);
 extern void *__libc_calloc(size_t n, size_t bytes);
@@ -126,11 +126,12 @@ FORWARD(void *, mmap, (void *at, size_t bytes, int protection, int flags, int fd
     (at, bytes, protection, flags, fd, offset), allocations)
 FORWARD(int, munmap, (void *at, size_t bytes), (at, bytes), frees)
 
-/* ---- locks -------------------------------------------------------------------------------------- */
+/* ---- locks -------------------------------------------------------------------------------- */
 
 FORWARD(int, pthread_mutex_lock, (pthread_mutex_t * m), (m), locks)
 FORWARD(int, pthread_mutex_trylock, (pthread_mutex_t * m), (m), locks)
-FORWARD(int, pthread_mutex_timedlock, (pthread_mutex_t * m, const struct timespec *t), (m, t), locks)
+FORWARD(
+    int, pthread_mutex_timedlock, (pthread_mutex_t * m, const struct timespec *t), (m, t), locks)
 FORWARD(int, pthread_rwlock_rdlock, (pthread_rwlock_t * l), (l), locks)
 FORWARD(int, pthread_rwlock_wrlock, (pthread_rwlock_t * l), (l), locks)
 FORWARD(int, pthread_rwlock_tryrdlock, (pthread_rwlock_t * l), (l), locks)
@@ -165,7 +166,7 @@ long syscall(long number, ...)
     return target(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* ---- SQLite, without its header ----------------------------------------------------------------- */
+/* ---- SQLite, without its header ----------------------------------------------------------- */
 
 int sqlite3_step(void *statement);
 int sqlite3_reset(void *statement);
@@ -185,7 +186,7 @@ FORWARD(int, sqlite3_prepare_v3,
 FORWARD(int, sqlite3_exec, (void *db, const char *sql, void *fn, void *user, char **message),
     (db, sql, fn, user, message), sqlite)
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------- */
 
 #define FORWARD_OPEN(name, parameters, last, arguments)                                            \
     int name parameters                                                                            \

@@ -1,6 +1,6 @@
 /*
- * Self-test of libhot_path_shim.so: does one of each thing between the marks and compares the counts.
- * Preloads the shim into itself; where it cannot exits 77 (skipped), with a wrong count 1.
+ * Self-test of libhot_path_shim.so: does one of each thing between the marks and compares the
+ * counts. Preloads the shim into itself; where it cannot exits 77 (skipped), with a wrong count 1.
  */
 #include "tests/fakes/hot_path_shim.h"
 #include "tests/support/test_support.h"
@@ -73,8 +73,8 @@ int main(int argc, char **argv)
     }
     hot_path_begin();
     hot_path_end(&counts);
-    check("nothing", counts.allocations + counts.frees + counts.locks + counts.sqlite + counts.files,
-        0);
+    check("nothing",
+        counts.allocations + counts.frees + counts.locks + counts.sqlite + counts.files, 0);
 
     hot_path_begin();
     use_memory();

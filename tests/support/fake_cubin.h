@@ -1,6 +1,6 @@
 /*
- * The smallest ELF that the fake driver takes for a cubin: for tests of loading and launching without
- * NVRTC. Header only.
+ * The smallest ELF that the fake driver takes for a cubin: for tests of loading and launching
+ * without NVRTC. Header only.
  */
 #ifndef TFOPS_TESTS_FAKE_CUBIN_H
 #define TFOPS_TESTS_FAKE_CUBIN_H
@@ -32,8 +32,8 @@ struct fake_cubin_writer {
     size_t names_used;
 };
 
-static inline size_t fake_cubin_add(struct fake_cubin_writer *w, const char *name, uint32_t type,
-    const void *data, size_t bytes)
+static inline size_t fake_cubin_add(
+    struct fake_cubin_writer *w, const char *name, uint32_t type, const void *data, size_t bytes)
 {
     Elf64_Shdr *s = &w->sections[w->n];
     w->used = (w->used + 7) / 8 * 8;
@@ -50,12 +50,13 @@ static inline size_t fake_cubin_add(struct fake_cubin_writer *w, const char *nam
     return w->n++;
 }
 
-/* Writes the image into `image` (FAKE_CUBIN_BYTES, aligned to 8) and returns its length. The entry's
- * and the marker's name together are at most 100 characters. */
+/* Writes the image into `image` (FAKE_CUBIN_BYTES, aligned to 8) and returns its length. The
+ * entry's and the marker's name together are at most 100 characters. */
 static inline size_t fake_cubin_make(
     const struct fake_cubin_options *options, unsigned char image[FAKE_CUBIN_BYTES])
 {
-    struct fake_cubin_writer w = {.image = image, .used = sizeof(Elf64_Ehdr), .names_used = 1, .n = 1};
+    struct fake_cubin_writer w = {
+        .image = image, .used = sizeof(Elf64_Ehdr), .names_used = 1, .n = 1};
     const size_t entry = strlen(options->entry);
     char strings[160] = "", name[128];
     memset(image, 0, FAKE_CUBIN_BYTES);
@@ -78,7 +79,8 @@ static inline size_t fake_cubin_make(
 
     const Elf64_Sym symbols[3] = {{0},
         {.st_name = 1, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), .st_shndx = (uint16_t)text},
-        {.st_name = (uint32_t)entry + 2, .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC),
+        {.st_name = (uint32_t)entry + 2,
+            .st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC),
             .st_shndx = (uint16_t)text}};
     const size_t table = fake_cubin_add(
         &w, ".symtab", SHT_SYMTAB, symbols, (options->marker ? 3 : 2) * sizeof *symbols);
@@ -92,7 +94,8 @@ static inline size_t fake_cubin_make(
 
     w.used = (w.used + 7) / 8 * 8;
     const Elf64_Ehdr header = {
-        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT, 0x41, 8},
+        .e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT, 0x41,
+            8},
         .e_type = ET_EXEC,
         .e_machine = 190, /* CUDA */
         .e_version = 1,

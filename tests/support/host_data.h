@@ -108,8 +108,7 @@ static inline void host_fill(void *base, enum tfops_dtype dtype, int64_t n, uint
 }
 
 /* ‖a − b‖ / ‖b‖; infinite where one has a NaN or an infinity that the other has not. */
-static inline double host_distance(
-    const void *a, const void *b, enum tfops_dtype dtype, int64_t n)
+static inline double host_distance(const void *a, const void *b, enum tfops_dtype dtype, int64_t n)
 {
     double differences = 0, squares = 0;
     for (int64_t i = 0; i < n; i++) {

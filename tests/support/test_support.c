@@ -16,7 +16,7 @@ static _Noreturn void give_up(const char *what, const char *subject)
     abort();
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------- */
 
 const char *support_build_dir(void)
 {
@@ -85,7 +85,7 @@ long long support_json_sum(const char *path, const char *name)
     return sum;
 }
 
-/* ---- engines ------------------------------------------------------------------------------------ */
+/* ---- engines ------------------------------------------------------------------------------ */
 
 void support_use_fake_cuda(void)
 {
@@ -109,15 +109,15 @@ static void keep_line(void *user, enum tfops_log_level level, const char *line)
 {
     struct support_engine *engine = user;
     (void)level;
-    const int n = snprintf(engine->log + engine->log_bytes, sizeof engine->log - engine->log_bytes,
-        "%s\n", line);
+    const int n = snprintf(
+        engine->log + engine->log_bytes, sizeof engine->log - engine->log_bytes, "%s\n", line);
     engine->log_bytes += (size_t)n;
     if (engine->log_bytes >= sizeof engine->log)
         engine->log_bytes = sizeof engine->log - 1;
 }
 
-void support_engine_open(struct support_engine *engine, const char *device,
-    const struct tfops_engine_options *options)
+void support_engine_open(
+    struct support_engine *engine, const char *device, const struct tfops_engine_options *options)
 {
     struct tfops_engine_options all =
         options ? *options : (struct tfops_engine_options){.size = sizeof all};
@@ -150,7 +150,7 @@ void support_engine_close(struct support_engine *engine)
     engine->dir[0] = '\0';
 }
 
-/* ---- GPU, NVRTC --------------------------------------------------------------------------------- */
+/* ---- GPU, NVRTC --------------------------------------------------------------------------- */
 
 static struct tfops_platform platform(void)
 {
@@ -178,7 +178,7 @@ bool support_skip(const char *test, const char *what)
     return true;
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------------ */
 
 void support_tensor_make(struct support_tensor *tensor, struct tfops_engine *engine,
     const struct support_shape *shape, uint64_t seed)
@@ -187,9 +187,8 @@ void support_tensor_make(struct support_tensor *tensor, struct tfops_engine *eng
     const int64_t stride = shape->stride ? shape->stride : shape->cols;
     const int64_t elems = shape->offset + (rows - 1) * stride + shape->cols;
     const size_t elem = tfops_dtype_bytes(shape->dtype);
-    *tensor = (struct support_tensor){.bytes = (size_t)elems * elem,
-        .offset = shape->offset * (int64_t)elem,
-        .engine = engine};
+    *tensor = (struct support_tensor){
+        .bytes = (size_t)elems * elem, .offset = shape->offset * (int64_t)elem, .engine = engine};
     tensor->host = malloc(tensor->bytes);
     if (!tensor->host)
         give_up("no memory for", "a tensor");
@@ -198,7 +197,8 @@ void support_tensor_make(struct support_tensor *tensor, struct tfops_engine *eng
         tfops_device_write(engine, tensor->memory, tensor->host, tensor->bytes) != TFOPS_OK)
         give_up("cannot make", "a tensor");
     tensor->tensor = tfops_tensor_contiguous((char *)tensor->memory + tensor->offset, shape->dtype,
-        shape->rows ? 2 : 1, (const int64_t[]){shape->rows ? shape->rows : shape->cols, shape->cols});
+        shape->rows ? 2 : 1,
+        (const int64_t[]){shape->rows ? shape->rows : shape->cols, shape->cols});
     if (shape->rows)
         tensor->tensor.strides[0] = stride;
 }
@@ -225,7 +225,7 @@ void support_tensor_free(struct support_tensor *tensor)
     *tensor = (struct support_tensor){0};
 }
 
-/* ---- preloading --------------------------------------------------------------------------------- */
+/* ---- preloading --------------------------------------------------------------------------- */
 
 bool support_preload(const char *name, char **argv)
 {

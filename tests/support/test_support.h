@@ -1,6 +1,6 @@
 /*
- * What tests share: where build outputs are, temporary directories, the fake driver, engines, tensors
- * made of tables. Compiled into test programs (test_support.c); links libtfops.
+ * What tests share: where build outputs are, temporary directories, the fake driver, engines,
+ * tensors made of tables. Compiled into test programs (test_support.c); links libtfops.
  *
  * Functions that "must" work print what failed and abort(): a test cannot go on without them.
  */
@@ -14,7 +14,7 @@
 
 enum { SUPPORT_PATH_BYTES = 512 };
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------- */
 
 /* $TFOPS_BUILD, else "build". */
 const char *support_build_dir(void);
@@ -29,7 +29,7 @@ char *support_file_read(const char *path);
 /* The last number behind "name": in a file of JSON lines, summed over lines; -1: not there. */
 long long support_json_sum(const char *path, const char *name);
 
-/* ---- engines ------------------------------------------------------------------------------------ */
+/* ---- engines ------------------------------------------------------------------------------ */
 
 /* Sets TFOPS_LIBCUDA to libfake_cuda.so for this process and its children. */
 void support_use_fake_cuda(void);
@@ -46,15 +46,15 @@ struct support_engine {
 };
 /* device NULL: "cuda:0". options NULL: defaults; its device, cache_path, log where NULL are filled
  * in. Must work. */
-void support_engine_open(struct support_engine *engine, const char *device,
-    const struct tfops_engine_options *options);
+void support_engine_open(
+    struct support_engine *engine, const char *device, const struct tfops_engine_options *options);
 /* Closes the engine, keeps the directory: for a second open of the same cache. */
 void support_engine_shut(struct support_engine *engine);
 void support_engine_close(struct support_engine *engine);
 
-/* ---- GPU, NVRTC --------------------------------------------------------------------------------- */
+/* ---- GPU, NVRTC --------------------------------------------------------------------------- */
 
-bool support_have_gpu(void);   /* with the driver that TFOPS_LIBCUDA names, if any */
+bool support_have_gpu(void); /* with the driver that TFOPS_LIBCUDA names, if any */
 bool support_have_nvrtc(void);
 /*
  * Says on stderr that `test` is skipped for want of `what`, one line that starts with SKIP, and
@@ -74,14 +74,14 @@ bool support_skip(const char *test, const char *what);
 #define SUPPORT_NEEDS_GPU() SUPPORT_NEEDS(support_have_gpu(), "GPU")
 #define SUPPORT_NEEDS_NVRTC() SUPPORT_NEEDS(support_have_nvrtc(), "NVRTC")
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors ------------------------------------------------------------------------------ */
 
 /* A row of a table of cases. */
 struct support_shape {
     enum tfops_dtype dtype;
     int64_t rows, cols; /* rows 0 with rank 1 below: a vector */
     int64_t stride;     /* elements between rows; 0: cols */
-    int64_t offset;     /* elements between the allocation's start and the data: alignment classes */
+    int64_t offset; /* elements between the allocation's start and the data: alignment classes */
 };
 
 /* A tensor in an engine's memory with its copy on the host. */
@@ -102,7 +102,7 @@ void *support_tensor_read(struct support_tensor *tensor);
 struct tfops_tensor support_tensor_on_host(const struct support_tensor *tensor);
 void support_tensor_free(struct support_tensor *tensor);
 
-/* ---- preloading --------------------------------------------------------------------------------- */
+/* ---- preloading --------------------------------------------------------------------------- */
 
 /* Starts this program again under LD_PRELOAD=lib<name>.so, unless it is already there. For a plain
  * main(), as its first line. Returns false where the shim cannot be had (a sanitizer build). */

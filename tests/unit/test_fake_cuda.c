@@ -2,7 +2,6 @@
 #include "engine/driver.h"
 #include "tests/fakes/fake_cuda.h"
 #include "tests/support/fake_cubin.h"
-#include <tfops/tensor.h>
 #include <criterion/criterion.h>
 #include <dlfcn.h>
 #include <math.h>
@@ -10,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <tfops/tensor.h>
 #include <unistd.h>
 
 #include "docs/examples/scale_bias_plugin.cu"
@@ -300,7 +300,8 @@ Test(fake_cuda, time_depends_on_the_image_alone)
     cr_assert_eq(cu.mem_alloc(&memory, 4 << 20), CUDA_SUCCESS);
     cr_assert_eq(cu.memset_d8_async(memory, 0, 4 << 20, NULL), CUDA_SUCCESS);
     void *data = (void *)(uintptr_t)memory;
-    struct scale_bias_params params = {data, data, NULL, data, 1 << 20, 1 << 20, 1, 1 << 20, TFOPS_F32};
+    struct scale_bias_params params = {
+        data, data, NULL, data, 1 << 20, 1 << 20, 1, 1 << 20, TFOPS_F32};
     const double first = time_of(load_scale_bias(NULL, 1), &params);
     const double again = time_of(load_scale_bias(NULL, 1), &params);
     const double other = time_of(load_scale_bias(NULL, 2), &params);

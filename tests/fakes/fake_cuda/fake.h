@@ -1,6 +1,6 @@
 /*
- * The fake driver's own objects. Everything is guarded by one recursive mutex, taken by fake_enter()
- * and left by fake_leave(), which each exported function calls first and last.
+ * The fake driver's own objects. Everything is guarded by one recursive mutex, taken by
+ * fake_enter() and left by fake_leave(), which each exported function calls first and last.
  */
 #ifndef TFOPS_TESTS_FAKE_H
 #define TFOPS_TESTS_FAKE_H
@@ -13,8 +13,7 @@
 /* Declares fake_<field> under the exported name: definitions are checked against the table that the
  * engine resolves. */
 #define FAKE_DECLARE(field, symbol, parameters)                                                    \
-    __attribute__((visibility("default"))) CUresult CUDAAPI fake_##field parameters                \
-        __asm__(symbol);
+    __attribute__((visibility("default"))) CUresult CUDAAPI fake_##field parameters __asm__(symbol);
 DRIVER_FUNCTIONS(FAKE_DECLARE)
 
 #pragma GCC visibility push(hidden)
@@ -26,22 +25,23 @@ enum fake_call {
 
 enum { FAKE_MAX_DEVICES = 16, FAKE_STACK = 32, FAKE_MAX_OPERANDS = 8 };
 
-/* ---- calls: fake_calls.c ------------------------------------------------------------------------ */
+/* ---- calls: fake_calls.c ------------------------------------------------------------------ */
 
 #define NEEDS_NOTHING 0u
 #define NEEDS_INIT 1u
-#define NEEDS_CONTEXT 2u /* a current context without a sticky fault; implies INIT */
+#define NEEDS_CONTEXT 2u    /* a current context without a sticky fault; implies INIT */
 #define NEEDS_NO_CAPTURE 4u /* not allowed while a stream captures, unless in relaxed mode */
 
 CUresult fake_enter(enum fake_call call, unsigned needs);
 CUresult fake_leave(CUresult result);
+/* The body of an exported function: `expression` runs between enter and leave. */
 #define FAKE_BODY(field, needs, expression)                                                        \
-    {                                                                                              \
+    do {                                                                                           \
         CUresult result = fake_enter(CALL_##field, needs);                                         \
         if (result == CUDA_SUCCESS)                                                                \
             result = (expression);                                                                 \
         return fake_leave(result);                                                                 \
-    }
+    } while (0)
 
 struct fake_gauges {
     uint64_t live_allocations, live_bytes, peak_bytes, live_modules, live_streams, live_events,
@@ -51,7 +51,7 @@ extern struct fake_gauges gauges;
 /* Leaves the mutex and sleeps for ever: what waiting for a hung kernel is. */
 _Noreturn void fake_hang(void);
 
-/* ---- handles: fake_handle.c --------------------------------------------------------------------- */
+/* ---- handles: fake_handle.c --------------------------------------------------------------- */
 
 enum fake_kind { KIND_MODULE = 1, KIND_FUNCTION, KIND_STREAM, KIND_EVENT, KIND_GRAPH, KIND_EXEC };
 
@@ -66,7 +66,7 @@ void *handle_new(enum fake_kind kind, size_t bytes); /* zeroed, live; NULL: no m
 bool handle_is(const void *object, enum fake_kind kind);
 struct fake_handle *handle_first(void);
 
-/* ---- devices and contexts: fake_device.c -------------------------------------------------------- */
+/* ---- devices and contexts: fake_device.c -------------------------------------------------- */
 
 struct CUctx_st {
     int device;
@@ -82,12 +82,12 @@ CUcontext context_current(void);
 uint64_t device_memory_bytes(void);
 enum { DEVICE_SMEM_OPTIN = 232448, DEVICE_SMEM_SM = 233472, DEVICE_SMS = 132 };
 
-/* ---- memory: fake_memory.c ---------------------------------------------------------------------- */
+/* ---- memory: fake_memory.c ---------------------------------------------------------------- */
 
 /* Whether [address, address + bytes) lies in one live allocation. */
 bool memory_covers(const void *address, size_t bytes);
 
-/* ---- modules: fake_module.c, fake_elf.c --------------------------------------------------------- */
+/* ---- modules: fake_module.c, fake_elf.c --------------------------------------------------- */
 
 enum { ELF_MAX_ENTRIES = 16 };
 
@@ -121,7 +121,7 @@ struct CUfunc_st {
     bool any_cluster;
 };
 
-/* ---- streams, graphs: fake_stream.c, fake_graph.c ----------------------------------------------- */
+/* ---- streams, graphs: fake_stream.c, fake_graph.c ----------------------------------------- */
 
 enum work_kind { WORK_LAUNCH, WORK_COPY, WORK_SET8, WORK_SET32, WORK_EVENT };
 
@@ -172,7 +172,8 @@ struct CUgraphExec_st {
     uint64_t epoch; /* of the last replay that computed */
 };
 
-/* The stream behind a handle (NULL, 1 and 2: the context's default stream); NULL: not usable here. */
+/* The stream behind a handle (NULL, 1 and 2: the context's default stream); NULL: not usable here.
+ */
 CUstream stream_resolve(CUstream stream);
 CUresult stream_submit(CUstream stream, const struct work *work);
 /* Invalidates captures that a call of this thread may not interleave with. */
@@ -183,7 +184,7 @@ void graph_clear(CUgraph graph);
 /* Counts writes that are not of graph replays: see fake_graph.c. */
 void graph_touch(void);
 
-/* ---- execution: fake_run.c, fake_kernels.c ------------------------------------------------------ */
+/* ---- execution: fake_run.c, fake_kernels.c ------------------------------------------------ */
 
 /* Runs work now; `compute` false: advances the clock only. */
 CUresult run_work(CUstream stream, const struct work *work, bool in_graph, bool compute);

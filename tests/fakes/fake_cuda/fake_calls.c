@@ -8,14 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of hot_path_shim.c where it is preloaded: the driver's own locks and memory are not the library's. */
+/* Of hot_path_shim.c where it is preloaded: the driver's own locks and memory are not the
+ * library's. */
 extern void hot_path_pause(void) __attribute__((weak, visibility("default")));
 extern void hot_path_resume(void) __attribute__((weak, visibility("default")));
 
 static const char *const call_names[CALL_COUNT] = {
 #define CALL_NAME(field, symbol, parameters) symbol,
-    DRIVER_FUNCTIONS(CALL_NAME)
-};
+    DRIVER_FUNCTIONS(CALL_NAME)};
 
 struct failure {
     char symbol[64];
@@ -128,13 +128,16 @@ _Noreturn void fake_hang(void)
         pause();
 }
 
-/* ---- errors as text ----------------------------------------------------------------------------- */
+/* ---- errors as text ----------------------------------------------------------------------- */
 
 static const struct {
     CUresult result;
     const char *name, *text;
 } error_names[] = {
-#define ERROR_NAME(result, text) {result, #result, text}
+#define ERROR_NAME(result, text)                                                                   \
+    {                                                                                              \
+        result, #result, text                                                                      \
+    }
     ERROR_NAME(CUDA_SUCCESS, "no error"),
     ERROR_NAME(CUDA_ERROR_INVALID_VALUE, "invalid argument"),
     ERROR_NAME(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"),
@@ -155,8 +158,8 @@ static const struct {
     ERROR_NAME(CUDA_ERROR_MISALIGNED_ADDRESS, "misaligned address"),
     ERROR_NAME(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
     ERROR_NAME(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
-    ERROR_NAME(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
-        "operation not permitted when stream is capturing"),
+    ERROR_NAME(
+        CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"),
     ERROR_NAME(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED,
         "operation failed due to a previous error during capture"),
     ERROR_NAME(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
@@ -180,21 +183,36 @@ static CUresult error_text(CUresult error, const char **ret_text, bool want_name
 }
 
 CUresult fake_get_error_name(CUresult error, const char **name)
-FAKE_BODY(get_error_name, NEEDS_NOTHING, error_text(error, name, true))
+{
+    FAKE_BODY(get_error_name, NEEDS_NOTHING, error_text(error, name, true));
+}
 
 CUresult fake_get_error_string(CUresult error, const char **text)
-FAKE_BODY(get_error_string, NEEDS_NOTHING, error_text(error, text, false))
+{
+    FAKE_BODY(get_error_string, NEEDS_NOTHING, error_text(error, text, false));
+}
 
-/* ---- for tests ---------------------------------------------------------------------------------- */
+/* ---- for tests ---------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
     const uint64_t *value;
 } gauge_names[] = {
-#define GAUGE(field) {#field, &gauges.field}
-    GAUGE(live_allocations), GAUGE(live_bytes), GAUGE(peak_bytes), GAUGE(live_modules),
-    GAUGE(live_streams), GAUGE(live_events), GAUGE(live_graphs), GAUGE(kernels),
-    GAUGE(kernels_skipped), GAUGE(kernels_unknown), GAUGE(kernel_faults),
+#define GAUGE(field)                                                                               \
+    {                                                                                              \
+#        field, &gauges.field                                                                      \
+    }
+    GAUGE(live_allocations),
+    GAUGE(live_bytes),
+    GAUGE(peak_bytes),
+    GAUGE(live_modules),
+    GAUGE(live_streams),
+    GAUGE(live_events),
+    GAUGE(live_graphs),
+    GAUGE(kernels),
+    GAUGE(kernels_skipped),
+    GAUGE(kernels_unknown),
+    GAUGE(kernel_faults),
     GAUGE(calls_after_fork),
 };
 enum { GAUGE_COUNT = sizeof gauge_names / sizeof *gauge_names };

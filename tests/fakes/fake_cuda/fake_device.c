@@ -37,13 +37,16 @@ uint64_t device_memory_bytes(void)
     return env_number("FAKE_CUDA_MEMORY", 139ull << 30);
 }
 
-/* ---- devices ------------------------------------------------------------------------------------ */
+/* ---- devices ------------------------------------------------------------------------------ */
 
 static const struct {
     CUdevice_attribute attribute;
     int value;
 } attributes[] = {
-#define ATTRIBUTE(name, value) {CU_DEVICE_ATTRIBUTE_##name, value}
+#define ATTRIBUTE(name, value)                                                                     \
+    {                                                                                              \
+        CU_DEVICE_ATTRIBUTE_##name, value                                                          \
+    }
     ATTRIBUTE(COMPUTE_CAPABILITY_MAJOR, 9),
     ATTRIBUTE(COMPUTE_CAPABILITY_MINOR, 0),
     ATTRIBUTE(MULTIPROCESSOR_COUNT, DEVICE_SMS),
@@ -147,34 +150,52 @@ static CUresult total_get(size_t *bytes, CUdevice device)
 }
 
 CUresult fake_init(unsigned flags)
-FAKE_BODY(init, NEEDS_NOTHING, flags ? CUDA_ERROR_INVALID_VALUE : init())
+{
+    FAKE_BODY(init, NEEDS_NOTHING, flags ? CUDA_ERROR_INVALID_VALUE : init());
+}
 
 CUresult fake_driver_get_version(int *version)
-FAKE_BODY(driver_get_version, NEEDS_NOTHING,
-    set_int(version, (int)env_number("FAKE_CUDA_VERSION", 13000)))
+{
+    FAKE_BODY(driver_get_version, NEEDS_NOTHING,
+        set_int(version, (int)env_number("FAKE_CUDA_VERSION", 13000)));
+}
 
 CUresult fake_device_get_count(int *count)
-FAKE_BODY(device_get_count, NEEDS_INIT, set_int(count, n_devices))
+{
+    FAKE_BODY(device_get_count, NEEDS_INIT, set_int(count, n_devices));
+}
 
 CUresult fake_device_get(CUdevice *device, int ordinal)
-FAKE_BODY(device_get, NEEDS_INIT, device_number(device, ordinal))
+{
+    FAKE_BODY(device_get, NEEDS_INIT, device_number(device, ordinal));
+}
 
 CUresult fake_device_get_name(char *name, int length, CUdevice device)
-FAKE_BODY(device_get_name, NEEDS_INIT, text_get(name, length, device, "Fake H200"))
+{
+    FAKE_BODY(device_get_name, NEEDS_INIT, text_get(name, length, device, "Fake H200"));
+}
 
 CUresult fake_device_get_attribute(int *value, CUdevice_attribute attribute, CUdevice device)
-FAKE_BODY(device_get_attribute, NEEDS_INIT, attribute_get(value, attribute, device))
+{
+    FAKE_BODY(device_get_attribute, NEEDS_INIT, attribute_get(value, attribute, device));
+}
 
 CUresult fake_device_total_mem(size_t *bytes, CUdevice device)
-FAKE_BODY(device_total_mem, NEEDS_INIT, total_get(bytes, device))
+{
+    FAKE_BODY(device_total_mem, NEEDS_INIT, total_get(bytes, device));
+}
 
 CUresult fake_device_get_uuid(CUuuid *uuid, CUdevice device)
-FAKE_BODY(device_get_uuid, NEEDS_INIT, uuid_get(uuid, device))
+{
+    FAKE_BODY(device_get_uuid, NEEDS_INIT, uuid_get(uuid, device));
+}
 
 CUresult fake_device_get_pci_bus_id(char *id, int length, CUdevice device)
-FAKE_BODY(device_get_pci_bus_id, NEEDS_INIT, text_get(id, length, device, "0000:%02X:00.0"))
+{
+    FAKE_BODY(device_get_pci_bus_id, NEEDS_INIT, text_get(id, length, device, "0000:%02X:00.0"));
+}
 
-/* ---- contexts ----------------------------------------------------------------------------------- */
+/* ---- contexts ----------------------------------------------------------------------------- */
 
 CUcontext context_current(void)
 {
@@ -249,22 +270,34 @@ static CUresult exchange_mode(CUstreamCaptureMode *mode)
 }
 
 CUresult fake_primary_ctx_retain(CUcontext *context, CUdevice device)
-FAKE_BODY(primary_ctx_retain, NEEDS_INIT, retain(context, device))
+{
+    FAKE_BODY(primary_ctx_retain, NEEDS_INIT, retain(context, device));
+}
 
 CUresult fake_primary_ctx_release(CUdevice device)
-FAKE_BODY(primary_ctx_release, NEEDS_INIT, release(device))
+{
+    FAKE_BODY(primary_ctx_release, NEEDS_INIT, release(device));
+}
 
 CUresult fake_ctx_get_current(CUcontext *context)
-FAKE_BODY(ctx_get_current, NEEDS_INIT, current(context))
+{
+    FAKE_BODY(ctx_get_current, NEEDS_INIT, current(context));
+}
 
 CUresult fake_ctx_push_current(CUcontext context)
-FAKE_BODY(ctx_push_current, NEEDS_INIT, push(context))
+{
+    FAKE_BODY(ctx_push_current, NEEDS_INIT, push(context));
+}
 
 CUresult fake_ctx_pop_current(CUcontext *context)
-FAKE_BODY(ctx_pop_current, NEEDS_INIT, pop(context))
+{
+    FAKE_BODY(ctx_pop_current, NEEDS_INIT, pop(context));
+}
 
 CUresult fake_thread_exchange_capture_mode(CUstreamCaptureMode *mode)
-FAKE_BODY(thread_exchange_capture_mode, NEEDS_INIT, exchange_mode(mode))
+{
+    FAKE_BODY(thread_exchange_capture_mode, NEEDS_INIT, exchange_mode(mode));
+}
 
 CUstreamCaptureMode context_capture_mode(void)
 {

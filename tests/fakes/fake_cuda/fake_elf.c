@@ -1,7 +1,7 @@
 /*
- * Reads a cubin as far as a driver shows it: entries with registers, shared memory, parameter bytes,
- * the architecture, and the markers that make a launch misbehave. The ELF's .nv.info attributes are
- * undocumented; their numbers are those that cuobjdump -elf prints (EIATTR_…).
+ * Reads a cubin as far as a driver shows it: entries with registers, shared memory, parameter
+ * bytes, the architecture, and the markers that make a launch misbehave. The ELF's .nv.info
+ * attributes are undocumented; their numbers are those that cuobjdump -elf prints (EIATTR_…).
  */
 #include "fake.h"
 #include <elf.h>
@@ -9,7 +9,12 @@
 #include <string.h>
 
 enum { CUDA_MACHINE = 190, RESERVED_SMEM = 1024 };
-enum { INFO_MAX_THREADS = 0x05, INFO_FRAME_SIZE = 0x11, INFO_PARAM_SIZE = 0x19, INFO_REGCOUNT = 0x2f };
+enum {
+    INFO_MAX_THREADS = 0x05,
+    INFO_FRAME_SIZE = 0x11,
+    INFO_PARAM_SIZE = 0x19,
+    INFO_REGCOUNT = 0x2f
+};
 
 struct elf {
     const unsigned char *base;
@@ -80,8 +85,8 @@ static uint32_t word_at(const unsigned char *at)
 }
 
 /* An attribute: format, number, then two bytes of value (format 3) or of length (format 4). */
-static void read_info(const struct elf *elf, const Elf64_Shdr *info, uint32_t symbol,
-    struct cubin_entry *entry)
+static void read_info(
+    const struct elf *elf, const Elf64_Shdr *info, uint32_t symbol, struct cubin_entry *entry)
 {
     const unsigned char *at = info ? elf->base + info->sh_offset : NULL;
     const unsigned char *end = info ? at + info->sh_size : NULL;

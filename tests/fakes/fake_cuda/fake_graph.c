@@ -144,19 +144,27 @@ static CUresult replay(CUgraphExec exec, CUstream handle)
 }
 
 CUresult fake_graph_create(CUgraph *graph, unsigned flags)
-FAKE_BODY(graph_create, NEEDS_CONTEXT, flags ? CUDA_ERROR_INVALID_VALUE : graph_new(graph))
+{
+    FAKE_BODY(graph_create, NEEDS_CONTEXT, flags ? CUDA_ERROR_INVALID_VALUE : graph_new(graph));
+}
 
 CUresult fake_graph_destroy(CUgraph graph)
-FAKE_BODY(graph_destroy, NEEDS_INIT, graph_free(graph))
+{
+    FAKE_BODY(graph_destroy, NEEDS_INIT, graph_free(graph));
+}
 
 CUresult fake_graph_instantiate(CUgraphExec *exec, CUgraph graph, unsigned long long flags)
 {
     (void)flags;
-    FAKE_BODY(graph_instantiate, NEEDS_CONTEXT, instantiate(exec, graph))
+    FAKE_BODY(graph_instantiate, NEEDS_CONTEXT, instantiate(exec, graph));
 }
 
 CUresult fake_graph_launch(CUgraphExec exec, CUstream stream)
-FAKE_BODY(graph_launch, NEEDS_CONTEXT, replay(exec, stream))
+{
+    FAKE_BODY(graph_launch, NEEDS_CONTEXT, replay(exec, stream));
+}
 
 CUresult fake_graph_exec_destroy(CUgraphExec exec)
-FAKE_BODY(graph_exec_destroy, NEEDS_INIT, exec_free(exec))
+{
+    FAKE_BODY(graph_exec_destroy, NEEDS_INIT, exec_free(exec));
+}

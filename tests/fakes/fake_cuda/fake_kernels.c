@@ -37,7 +37,7 @@ static void store_elem(void *base, int dtype, int64_t i, float value)
     host_store(base, (enum tfops_dtype)dtype, i, value);
 }
 
-/* ---- rmsnorm, add_rmsnorm ----------------------------------------------------------------------- */
+/* ---- rmsnorm, add_rmsnorm ----------------------------------------------------------------- */
 
 enum { NORM_ONE_PLUS = 1, NORM_ROUND_BEFORE = 2 };
 
@@ -48,8 +48,8 @@ static size_t norm_operands(const void *params, struct fake_operand *o)
     o[1] = rows_of(p->x, p->rows, p->hidden, p->x_stride, p->dtype, false);
     o[2] = rows_of(p->weight, 1, p->hidden, p->hidden, p->weight_dtype, false);
     o[3] = rows_of(p->residual, p->rows, p->hidden, p->residual_stride, p->dtype, false);
-    o[4] = rows_of(p->residual ? p->residual_out : NULL, p->rows, p->hidden,
-        p->residual_out_stride, p->dtype, true);
+    o[4] = rows_of(p->residual ? p->residual_out : NULL, p->rows, p->hidden, p->residual_out_stride,
+        p->dtype, true);
     return 5;
 }
 
@@ -89,7 +89,7 @@ static void norm_run(const void *params)
     }
 }
 
-/* ---- support kernels ---------------------------------------------------------------------------- */
+/* ---- support kernels ---------------------------------------------------------------------- */
 
 static size_t copy_operands(const void *params, struct fake_operand *o)
 {
@@ -173,8 +173,8 @@ static size_t compare_operands(const void *params, struct fake_operand *o)
     const int64_t result_bytes = sizeof *p->result;
     o[0] = rows_of(p->result, 1, result_bytes, result_bytes, TFOPS_U8, true);
     o[1] = rows_of(p->a, p->rows, p->cols, p->a_stride, p->a_dtype, false);
-    o[2] = rows_of(p->mode == COMPARE_PATTERN ? NULL : p->b, p->rows, p->cols, p->b_stride,
-        p->b_dtype, false);
+    o[2] = rows_of(
+        p->mode == COMPARE_PATTERN ? NULL : p->b, p->rows, p->cols, p->b_stride, p->b_dtype, false);
     return 3;
 }
 
@@ -225,7 +225,7 @@ static void compare_run(const void *params)
             (p->mode == COMPARE_PATTERN ? compare_pattern : compare_values)(p, row, col);
 }
 
-/* ---- the plug-ins ------------------------------------------------------------------------------- */
+/* ---- the plug-ins ------------------------------------------------------------------------- */
 
 static size_t scale_bias_operands(const void *params, struct fake_operand *o)
 {
@@ -266,7 +266,7 @@ static void bad_scale_run(const void *params)
                 load_elem(p->x, TFOPS_F32, row * p->x_stride + i) * p->factor);
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------------------------- */
 
 static const struct fake_kernel kernels[] = {
     {"tfops_rmsnorm", sizeof(struct rmsnorm_params), norm_operands, norm_run},

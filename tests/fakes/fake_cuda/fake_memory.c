@@ -1,4 +1,5 @@
-/* Device memory: host memory in a registry, so that every access is checked against an allocation. */
+/* Device memory: host memory in a registry, so that every access is checked against an allocation.
+ */
 #include "fake.h"
 #include <stdlib.h>
 #include <string.h>
@@ -108,18 +109,24 @@ static CUresult get_info(size_t *free_bytes, size_t *total_bytes)
 }
 
 CUresult fake_mem_alloc(CUdeviceptr *memory, size_t bytes)
-FAKE_BODY(mem_alloc, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, allocate(memory, bytes))
+{
+    FAKE_BODY(mem_alloc, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, allocate(memory, bytes));
+}
 
 CUresult fake_mem_free(CUdeviceptr memory)
-FAKE_BODY(mem_free, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, release_memory(memory))
+{
+    FAKE_BODY(mem_free, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, release_memory(memory));
+}
 
 CUresult fake_mem_get_info(size_t *free_bytes, size_t *total_bytes)
-FAKE_BODY(mem_get_info, NEEDS_CONTEXT, get_info(free_bytes, total_bytes))
+{
+    FAKE_BODY(mem_get_info, NEEDS_CONTEXT, get_info(free_bytes, total_bytes));
+}
 
-/* ---- copies and fills --------------------------------------------------------------------------- */
+/* ---- copies and fills --------------------------------------------------------------------- */
 
-static CUresult copy(void *to, const void *from, size_t bytes, bool to_device, bool from_device,
-    CUstream stream)
+static CUresult copy(
+    void *to, const void *from, size_t bytes, bool to_device, bool from_device, CUstream stream)
 {
     if ((bytes && (!to || !from)) || (to_device && !memory_covers(to, bytes)) ||
         (from_device && !memory_covers(from, bytes)))
@@ -149,23 +156,37 @@ static CUresult set(enum work_kind kind, CUdeviceptr to, unsigned value, size_t 
 #define DEVICE(address) ((void *)(uintptr_t)(address))
 
 CUresult fake_memcpy_htod(CUdeviceptr to, const void *from, size_t bytes)
-FAKE_BODY(memcpy_htod, NEEDS_CONTEXT, copy_and_wait(DEVICE(to), from, bytes, true))
+{
+    FAKE_BODY(memcpy_htod, NEEDS_CONTEXT, copy_and_wait(DEVICE(to), from, bytes, true));
+}
 
 CUresult fake_memcpy_dtoh(void *to, CUdeviceptr from, size_t bytes)
-FAKE_BODY(memcpy_dtoh, NEEDS_CONTEXT, copy_and_wait(to, DEVICE(from), bytes, false))
+{
+    FAKE_BODY(memcpy_dtoh, NEEDS_CONTEXT, copy_and_wait(to, DEVICE(from), bytes, false));
+}
 
 CUresult fake_memcpy_htod_async(CUdeviceptr to, const void *from, size_t bytes, CUstream stream)
-FAKE_BODY(memcpy_htod_async, NEEDS_CONTEXT, copy(DEVICE(to), from, bytes, true, false, stream))
+{
+    FAKE_BODY(memcpy_htod_async, NEEDS_CONTEXT, copy(DEVICE(to), from, bytes, true, false, stream));
+}
 
 CUresult fake_memcpy_dtoh_async(void *to, CUdeviceptr from, size_t bytes, CUstream stream)
-FAKE_BODY(memcpy_dtoh_async, NEEDS_CONTEXT, copy(to, DEVICE(from), bytes, false, true, stream))
+{
+    FAKE_BODY(memcpy_dtoh_async, NEEDS_CONTEXT, copy(to, DEVICE(from), bytes, false, true, stream));
+}
 
 CUresult fake_memcpy_dtod_async(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)
-FAKE_BODY(memcpy_dtod_async, NEEDS_CONTEXT,
-    copy(DEVICE(to), DEVICE(from), bytes, true, true, stream))
+{
+    FAKE_BODY(memcpy_dtod_async, NEEDS_CONTEXT,
+        copy(DEVICE(to), DEVICE(from), bytes, true, true, stream));
+}
 
 CUresult fake_memset_d8_async(CUdeviceptr to, unsigned char value, size_t n, CUstream stream)
-FAKE_BODY(memset_d8_async, NEEDS_CONTEXT, set(WORK_SET8, to, value, n, stream))
+{
+    FAKE_BODY(memset_d8_async, NEEDS_CONTEXT, set(WORK_SET8, to, value, n, stream));
+}
 
 CUresult fake_memset_d32_async(CUdeviceptr to, unsigned value, size_t n, CUstream stream)
-FAKE_BODY(memset_d32_async, NEEDS_CONTEXT, set(WORK_SET32, to, value, n, stream))
+{
+    FAKE_BODY(memset_d32_async, NEEDS_CONTEXT, set(WORK_SET32, to, value, n, stream));
+}

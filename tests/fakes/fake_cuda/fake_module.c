@@ -152,25 +152,37 @@ CUresult fake_module_load_data_ex(
     CUmodule *module, const void *image, unsigned n, CUjit_option *options, void **values)
 {
     (void)n, (void)options, (void)values;
-    FAKE_BODY(module_load_data_ex, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, load(module, image))
+    FAKE_BODY(module_load_data_ex, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, load(module, image));
 }
 
 CUresult fake_module_unload(CUmodule module)
-FAKE_BODY(module_unload, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, unload(module))
+{
+    FAKE_BODY(module_unload, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, unload(module));
+}
 
 CUresult fake_module_get_function(CUfunction *function, CUmodule module, const char *name)
-FAKE_BODY(module_get_function, NEEDS_CONTEXT, get_function(function, module, name))
+{
+    FAKE_BODY(module_get_function, NEEDS_CONTEXT, get_function(function, module, name));
+}
 
 CUresult fake_func_load(CUfunction function)
-FAKE_BODY(func_load, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, load_function(function))
+{
+    FAKE_BODY(func_load, NEEDS_CONTEXT | NEEDS_NO_CAPTURE, load_function(function));
+}
 
 CUresult fake_func_get_attribute(int *value, CUfunction_attribute attribute, CUfunction function)
-FAKE_BODY(func_get_attribute, NEEDS_CONTEXT, get_attribute(value, attribute, function))
+{
+    FAKE_BODY(func_get_attribute, NEEDS_CONTEXT, get_attribute(value, attribute, function));
+}
 
 CUresult fake_func_set_attribute(CUfunction function, CUfunction_attribute attribute, int value)
-FAKE_BODY(func_set_attribute, NEEDS_CONTEXT, set_attribute(function, attribute, value))
+{
+    FAKE_BODY(func_set_attribute, NEEDS_CONTEXT, set_attribute(function, attribute, value));
+}
 
 CUresult fake_occupancy_max_active_blocks(
     int *blocks, CUfunction function, int threads, size_t smem_bytes)
-FAKE_BODY(occupancy_max_active_blocks, NEEDS_CONTEXT,
-    occupancy(blocks, function, threads, smem_bytes))
+{
+    FAKE_BODY(occupancy_max_active_blocks, NEEDS_CONTEXT,
+        occupancy(blocks, function, threads, smem_bytes));
+}

@@ -36,7 +36,7 @@ static fake_launch_fn find_hook(const char *entry)
     return NULL;
 }
 
-/* ---- time --------------------------------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------------------------- */
 
 static double random_unit(void)
 {
@@ -67,7 +67,7 @@ static void advance(CUstream stream, double ns)
     stream->clock_ns += (uint64_t)(ns + 0.5);
 }
 
-/* ---- kernels ------------------------------------------------------------------------------------ */
+/* ---- kernels ------------------------------------------------------------------------------ */
 
 static size_t span_bytes(const struct fake_operand *o)
 {
@@ -80,8 +80,8 @@ static double moved_bytes(const struct fake_operand *operands, size_t n)
 {
     double bytes = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += (double)operands[i].rows * (double)operands[i].cols *
-                 (double)operands[i].elem_bytes;
+        bytes +=
+            (double)operands[i].rows * (double)operands[i].cols * (double)operands[i].elem_bytes;
     return bytes;
 }
 
@@ -190,8 +190,8 @@ static CUresult run_launch(CUstream stream, const struct work *work, bool in_gra
         gauges.kernels_unknown++;
         ns = PLAIN_NS;
     } else if (compute) {
-        result = run_kernel(
-            stream->context, function->kernel, work->launch.params, markers, &bytes);
+        result =
+            run_kernel(stream->context, function->kernel, work->launch.params, markers, &bytes);
     } else {
         struct fake_operand operands[FAKE_MAX_OPERANDS];
         bytes = moved_bytes(operands, function->kernel->operands(work->launch.params, operands));
@@ -236,7 +236,7 @@ CUresult run_work(CUstream stream, const struct work *work, bool in_graph, bool 
     return CUDA_ERROR_UNKNOWN;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------------------------- */
 
 static uint64_t volume(const unsigned size[3])
 {
@@ -261,7 +261,8 @@ static CUresult check_launch(const struct work *work)
     const uint64_t threads = volume(work->launch.block);
     if (volume(work->launch.grid) == 0 || threads == 0 || threads > 1024 ||
         work->launch.grid[0] > 2147483647u || work->launch.grid[1] > 65535 ||
-        work->launch.grid[2] > 65535 || (int64_t)work->launch.smem_bytes > function->max_dynamic_smem)
+        work->launch.grid[2] > 65535 ||
+        (int64_t)work->launch.smem_bytes > function->max_dynamic_smem)
         return CUDA_ERROR_INVALID_VALUE;
     const uint64_t registers = threads * function->entry->registers;
     if (threads > function->entry->max_threads || registers > 65536)
@@ -269,8 +270,8 @@ static CUresult check_launch(const struct work *work)
     return check_cluster(work);
 }
 
-static CUresult launch(CUfunction function, struct work *work, CUstream handle, void **params,
-    void **extra)
+static CUresult launch(
+    CUfunction function, struct work *work, CUstream handle, void **params, void **extra)
 {
     CUstream stream = stream_resolve(handle);
     if (!handle_is(function, KIND_FUNCTION) || !function->module->handle.live || !stream ||
@@ -284,8 +285,8 @@ static CUresult launch(CUfunction function, struct work *work, CUstream handle, 
     return result == CUDA_SUCCESS ? stream_submit(handle, work) : result;
 }
 
-static CUresult launch_config(const CUlaunchConfig *config, CUfunction function, void **params,
-    void **extra)
+static CUresult launch_config(
+    const CUlaunchConfig *config, CUfunction function, void **params, void **extra)
 {
     if (!config || (config->numAttrs && !config->attrs))
         return CUDA_ERROR_INVALID_VALUE;
@@ -314,24 +315,26 @@ CUresult fake_launch_kernel(CUfunction function, unsigned grid_x, unsigned grid_
             .block = {block_x, block_y, block_z},
             .cluster = {1, 1, 1},
             .smem_bytes = smem_bytes}};
-    FAKE_BODY(launch_kernel, NEEDS_CONTEXT, launch(function, &work, stream, params, extra))
+    FAKE_BODY(launch_kernel, NEEDS_CONTEXT, launch(function, &work, stream, params, extra));
 }
 
 CUresult fake_launch_kernel_ex(
     const CUlaunchConfig *config, CUfunction function, void **params, void **extra)
-FAKE_BODY(launch_kernel_ex, NEEDS_CONTEXT, launch_config(config, function, params, extra))
+{
+    FAKE_BODY(launch_kernel_ex, NEEDS_CONTEXT, launch_config(config, function, params, extra));
+}
 
-/* A descriptor nobody can decode: its address, type and shape, so that equal inputs give equal maps. */
+/* A descriptor nobody can decode: its address, type and shape, so that equal inputs give equal
+ * maps. */
 CUresult fake_tensor_map_encode_tiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank,
     void *address, const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
-    const cuuint32_t *element_strides, CUtensorMapInterleave interleave,
-    CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,
-    CUtensorMapFloatOOBfill oob_fill)
+    const cuuint32_t *element_strides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+    CUtensorMapL2promotion l2_promotion, CUtensorMapFloatOOBfill oob_fill)
 {
     CUresult result = fake_enter(CALL_tensor_map_encode_tiled, NEEDS_INIT);
-    if (result == CUDA_SUCCESS && (!map || !address || !dims || !box || !element_strides ||
-                                      rank < 1 || rank > 5 || (uintptr_t)address % 16 != 0 ||
-                                      (rank > 1 && !strides) || (uintptr_t)map % 64 != 0))
+    if (result == CUDA_SUCCESS &&
+        (!map || !address || !dims || !box || !element_strides || rank < 1 || rank > 5 ||
+            (uintptr_t)address % 16 != 0 || (rank > 1 && !strides) || (uintptr_t)map % 64 != 0))
         result = CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS) {
         memset(map, 0, sizeof *map);

@@ -18,7 +18,7 @@ CUstream stream_resolve(CUstream stream)
     return handle_is(stream, KIND_STREAM) ? stream : NULL;
 }
 
-/* ---- capture ------------------------------------------------------------------------------------ */
+/* ---- capture ------------------------------------------------------------------------------ */
 
 static bool is_capturing(const struct CUstream_st *stream)
 {
@@ -141,7 +141,7 @@ static CUresult capture_status(CUstream handle, CUstreamCaptureStatus *status)
     return implicit;
 }
 
-/* ---- streams ------------------------------------------------------------------------------------ */
+/* ---- streams ------------------------------------------------------------------------------ */
 
 static CUresult create(CUstream *ret_stream, unsigned flags)
 {
@@ -198,27 +198,41 @@ static CUresult stream_context(CUstream handle, CUcontext *context)
 }
 
 CUresult fake_stream_create(CUstream *stream, unsigned flags)
-FAKE_BODY(stream_create, NEEDS_CONTEXT, create(stream, flags))
+{
+    FAKE_BODY(stream_create, NEEDS_CONTEXT, create(stream, flags));
+}
 
 CUresult fake_stream_destroy(CUstream stream)
-FAKE_BODY(stream_destroy, NEEDS_CONTEXT, destroy(stream))
+{
+    FAKE_BODY(stream_destroy, NEEDS_CONTEXT, destroy(stream));
+}
 
 CUresult fake_stream_synchronize(CUstream stream)
-FAKE_BODY(stream_synchronize, NEEDS_CONTEXT, stream_wait(stream))
+{
+    FAKE_BODY(stream_synchronize, NEEDS_CONTEXT, stream_wait(stream));
+}
 
 CUresult fake_stream_get_ctx(CUstream stream, CUcontext *context)
-FAKE_BODY(stream_get_ctx, NEEDS_INIT, stream_context(stream, context))
+{
+    FAKE_BODY(stream_get_ctx, NEEDS_INIT, stream_context(stream, context));
+}
 
 CUresult fake_stream_is_capturing(CUstream stream, CUstreamCaptureStatus *status)
-FAKE_BODY(stream_is_capturing, NEEDS_INIT, capture_status(stream, status))
+{
+    FAKE_BODY(stream_is_capturing, NEEDS_INIT, capture_status(stream, status));
+}
 
 CUresult fake_stream_begin_capture(CUstream stream, CUstreamCaptureMode mode)
-FAKE_BODY(stream_begin_capture, NEEDS_CONTEXT, begin_capture(stream, mode))
+{
+    FAKE_BODY(stream_begin_capture, NEEDS_CONTEXT, begin_capture(stream, mode));
+}
 
 CUresult fake_stream_end_capture(CUstream stream, CUgraph *graph)
-FAKE_BODY(stream_end_capture, NEEDS_CONTEXT, end_capture(stream, graph))
+{
+    FAKE_BODY(stream_end_capture, NEEDS_CONTEXT, end_capture(stream, graph));
+}
 
-/* ---- events ------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------- */
 
 struct CUevent_st {
     struct fake_handle handle;
@@ -290,16 +304,26 @@ static CUresult event_elapsed(float *ms, CUevent start, CUevent end)
 }
 
 CUresult fake_event_create(CUevent *event, unsigned flags)
-FAKE_BODY(event_create, NEEDS_CONTEXT, event_create(event, flags))
+{
+    FAKE_BODY(event_create, NEEDS_CONTEXT, event_create(event, flags));
+}
 
 CUresult fake_event_destroy(CUevent event)
-FAKE_BODY(event_destroy, NEEDS_CONTEXT, event_destroy(event))
+{
+    FAKE_BODY(event_destroy, NEEDS_CONTEXT, event_destroy(event));
+}
 
 CUresult fake_event_record(CUevent event, CUstream stream)
-FAKE_BODY(event_record, NEEDS_CONTEXT, event_record(event, stream))
+{
+    FAKE_BODY(event_record, NEEDS_CONTEXT, event_record(event, stream));
+}
 
 CUresult fake_event_synchronize(CUevent event)
-FAKE_BODY(event_synchronize, NEEDS_CONTEXT, event_wait(event))
+{
+    FAKE_BODY(event_synchronize, NEEDS_CONTEXT, event_wait(event));
+}
 
 CUresult fake_event_elapsed_time(float *ms, CUevent start, CUevent end)
-FAKE_BODY(event_elapsed_time, NEEDS_CONTEXT, event_elapsed(ms, start, end))
+{
+    FAKE_BODY(event_elapsed_time, NEEDS_CONTEXT, event_elapsed(ms, start, end));
+}

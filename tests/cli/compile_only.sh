@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# tfops-tune --compile-only: binaries for an architecture without a GPU, then a second run from the
+# cache, then what tfops-cache says about them.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+need_nvrtc
+without_gpu
+
+compile() {
+    run tfops-tune rmsnorm rows=16 hidden=4096 --compile-only --arch sm_90a --strategy random \
+        --max-configs 4 --seed 1 --cache "$scratch/c.db" --json "$@"
+}
+compile
+check 'exit' exits 0
+check 'JSON' all_json
+check 'nothing on stderr but progress' eval '! err_has error'
+check 'candidates' out_has '"event":"candidate"'
+check 'the default is among them' out_has '"default":true'
+check 'registers are known' above "$(number registers)" 0
+check 'a problem' out_has '"event":"problem","op":"rmsnorm"'
+check 'the summary ends it' last_has '^{"event":"summary","problems":1,"configs":[0-9]*,"compiled":[0-9]*,"cached":[0-9]*,"verified":[0-9]*,"rejected":[0-9]*,"failed":[0-9]*,"seconds":[0-9.e-]*}$'
+check 'something was compiled' above "$(number compiled)" 0
+check 'nothing failed' equals "$(number failed)" 0
+
+compile --force
+check 'again: exit' exits 0
+# What spills is not kept, so it is compiled again to be rejected again.
+check 'again: what was good is not compiled' equals "$(number compiled)" "$(number rejected)"
+check 'again: all from the cache' above "$(number cached)" 0
+
+run tfops-tune rmsnorm rows=16 hidden=4096 --compile-only --arch sm_90a --cache "$scratch/c.db" \
+    --strategy random --max-configs 4 --seed 1 --force
+check 'text: exit' exits 0
+check 'text: head of the table' out_has '^config  *regs  *spill  *smem  *blocks/SM  time'
+check 'text: the default is marked' out_has '(default)'
+
+run tfops-tune rmsnorm rows=16 hidden=4096 --dry-run --arch sm_90a --cache "$scratch/d.db"
+check 'dry run: exit' exits 0
+check 'dry run: says so' out_has 'nothing was compiled'
+
+run tfops-cache verify "$scratch/c.db" --json
+check 'verify: exit' exits 0
+check 'verify: binaries' above "$(number binaries)" 0
+check 'verify: summary' last_has '"event":"summary","records":0,"binaries":[0-9]*,"bad":0}$'
+run tfops-cache list --binaries "$scratch/c.db" --json
+check 'list: exit' exits 0
+check 'list: architecture' out_has '"arch":"sm_90a"'
+check 'list: digests hold' eval '! out_has "\"ok\":false"'
+run tfops-cache stats "$scratch/c.db"
+check 'stats: exit' exits 0
+run tfops-cache explain rmsnorm rows=16 hidden=4096 --arch sm_90a "$scratch/c.db" --json
+check 'explain: exit' exits 0
+check 'explain: a plan with its source' out_has '"event":"plan".*"source":"default"'
+run tfops-cache prune "$scratch/c.db" --dry-run --json
+check 'prune --dry-run: exit' exits 0
+check 'prune --dry-run: says how many' above "$(number binaries)" 0
+run tfops-cache prune "$scratch/c.db" --json
+check 'prune: exit' exits 0
+run tfops-cache verify "$scratch/c.db" --json
+check 'pruned: no binary is left' equals "$(number binaries)" 0
+finish

@@ -1,0 +1,12 @@
+/* The first SIGINT or SIGTERM sets a flag, so that a run stops cleanly; the second one kills. */
+#ifndef TFOPS_TOOLS_CLI_CANCEL_H
+#define TFOPS_TOOLS_CLI_CANCEL_H
+
+#include <stdbool.h>
+
+void cli_cancel_install(void);
+/* For tfops_tune_options.cancel. */
+const volatile int *cli_cancel_flag(void);
+bool cli_cancelled(void);
+
+#endif

@@ -1,0 +1,225 @@
+/*
+ * tfops-cache explain (see cli_explain.h). The engine decides, through tfops_prepare() and
+ * tfops_plan_describe(); the records are only listed beside its answer.
+ */
+#include "cli_explain.h"
+#include "cli_engine.h"
+#include "cli_json.h"
+#include "cli_record.h"
+#include "cli_table.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/tfops.h>
+
+#define FALLBACK_ARCH "sm_90a" /* without a GPU and without --arch */
+
+struct answer {
+    const struct cli *cli;
+    const struct tfops_problem *problem;
+    char *text;     /* the problem's */
+    int64_t extent; /* its dynamic dimension */
+    struct cli_table table;
+    size_t shown;
+    bool exact; /* a record at this extent is among them */
+};
+
+/* A record is about the problem when it holds the same static dimensions and dtypes. */
+static bool is_near(const struct answer *answer, const struct tfops_record *record)
+{
+    const struct tfops_problem *problem = answer->problem;
+    char word[128];
+    for (size_t i = 0; i < problem->spec->n_dims; i++) {
+        if (problem->spec->dims[i].flags & TFOPS_DIM_DYNAMIC)
+            continue;
+        int n = snprintf(
+            word, sizeof word, "%s=%lld", problem->spec->dims[i].name, (long long)problem->dims[i]);
+        if (!cli_has_word(record->problem, word, (size_t)n))
+            return false;
+    }
+    for (size_t i = 0; i < problem->spec->n_dtypes; i++) {
+        int n = snprintf(word, sizeof word, "%s=%s", problem->spec->dtypes[i].name,
+            tfops_dtype_name((enum tfops_dtype)problem->dtypes[i]));
+        if (!cli_has_word(record->problem, word, (size_t)n))
+            return false;
+    }
+    return true;
+}
+
+static bool show_record(void *user, const struct tfops_record *record)
+{
+    struct answer *answer = user;
+    if (!is_near(answer, record))
+        return true;
+    answer->shown++;
+    answer->exact |= record->extent == answer->extent;
+    if (answer->cli->json)
+        cli_json_emit(cli_record_json(record));
+    else
+        cli_record_row(&answer->table, record);
+    return true;
+}
+
+static int show_records(struct answer *answer, const char *const *files, size_t n_files)
+{
+    enum tfops_status status = TFOPS_OK;
+    for (size_t i = 0; i < n_files && status == TFOPS_OK; i++) {
+        struct tfops_cache *cache = NULL;
+        status = tfops_cache_open(files[i], &cache);
+        if (status == TFOPS_OK)
+            status = tfops_cache_each_record(
+                cache, answer->problem->spec->name, NULL, show_record, answer);
+        tfops_cache_close(cache);
+    }
+    return status == TFOPS_OK ? CLI_OK : cli_fail_last(answer->cli, status, NULL);
+}
+
+static const char *reason(const char *source)
+{
+    static const struct {
+        const char *source, *text;
+    } REASONS[] = {
+        {"record", "a record measured at exactly this extent on this SKU"},
+        {"nearest", "no record at this extent: the one nearest to it by measured regret"},
+        {"default", "no record for this problem on this SKU: the operator's default config"},
+        {"generic", "no binary for the config could be had: the generic variant"},
+        {"reference", "the cpu device has only the reference"},
+    };
+    for (size_t i = 0; i < sizeof REASONS / sizeof *REASONS; i++)
+        if (strcmp(REASONS[i].source, source) == 0)
+            return REASONS[i].text;
+    return "";
+}
+
+static void show_plan_json(const struct answer *answer, const struct tfops_device *device,
+    const struct tfops_plan_info *info)
+{
+    json *line = cli_json_event("plan");
+    json_add_string(line, "problem", answer->text);
+    cli_json_device(line, "device", device);
+    json_add_string(line, "source", info->source);
+    json_add_string(line, "reason", reason(info->source));
+    json_add_string(line, "config", info->config);
+    json_add_int(line, "extent", info->extent);
+    json_add_int(line, "registers", info->registers);
+    json_add_int(line, "smem_bytes", info->smem_bytes);
+    json_add_int(line, "threads", info->threads);
+    json_add_int(line, "cluster", info->cluster);
+    json *grid = json_add_array(line, "grid");
+    for (size_t i = 0; i < 3; i++)
+        json_add_int(grid, NULL, info->grid[i]);
+    cli_json_digest(line, "binary_sha256", info->binary_sha256);
+    cli_json_emit(line);
+}
+
+static void show_plan_text(const struct answer *answer, const struct tfops_device *device,
+    const struct tfops_plan_info *info)
+{
+    printf("%s on %s (%s%s)\n", answer->text, device->name, device->arch,
+        device->nominal ? ", nominal: no GPU" : "");
+    printf("chosen   %s\n", info->config);
+    printf("source   %s: %s", info->source, reason(info->source));
+    if (info->extent > 0 && info->extent != answer->extent)
+        printf(" (%lld)", (long long)info->extent);
+    printf("\nlaunch   grid %u×%u×%u, %u threads, cluster %u, %u registers, %u bytes of shared "
+           "memory\n",
+        info->grid[0], info->grid[1], info->grid[2], info->threads, info->cluster, info->registers,
+        info->smem_bytes);
+}
+
+static int show_plan(struct answer *answer, struct tfops_engine *engine)
+{
+    struct tfops_plan *plan = NULL;
+    struct tfops_plan_info info = {.size = sizeof info};
+    enum tfops_status status = tfops_prepare(engine, answer->problem, &plan);
+    if (status == TFOPS_OK)
+        status = tfops_plan_describe(plan, answer->extent, &info);
+    int code = CLI_OK;
+    if (status != TFOPS_OK)
+        code = cli_fail_last(answer->cli, status, "no variant can be chosen");
+    else if (answer->cli->json)
+        show_plan_json(answer, tfops_engine_device(engine), &info);
+    else
+        show_plan_text(answer, tfops_engine_device(engine), &info);
+    tfops_plan_release(plan);
+    return code;
+}
+
+static int explain_one(
+    struct answer *answer, struct tfops_engine *engine, const char *const *files, size_t n_files)
+{
+    cli_table_init(&answer->table, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS, CLI_RECORD_RIGHT);
+    answer->text = cli_problem_text(answer->problem);
+    if (!answer->text)
+        return cli_fail_memory(answer->cli);
+    int plan_code = show_plan(answer, engine);
+    int code = show_records(answer, files, n_files);
+    if (!answer->cli->json && answer->shown > 0) {
+        printf("records with the same static dimensions and dtypes (%s this extent):\n",
+            answer->exact ? "one is at" : "none is at");
+        cli_table_print(&answer->table);
+    } else if (!answer->cli->json && code == CLI_OK) {
+        printf("no record has the same static dimensions and dtypes\n");
+    }
+    cli_table_release(&answer->table);
+    free(answer->text);
+    return plan_code != CLI_OK ? plan_code : code;
+}
+
+static int choose_device(
+    const struct cli *cli, const struct cli_explain *explain, char ret_device[32])
+{
+    char why[128];
+    if (explain->arch && explain->device)
+        return cli_usage(cli, "--device", "--arch or --device", explain->device,
+            "--arch and --device exclude each other");
+    if (explain->device && !cli_device_name(explain->device, ret_device))
+        return cli_usage(cli, "--device", "N or cpu", explain->device,
+            "--device: '%.40s' is not N or cpu", explain->device);
+    if (explain->arch) {
+        cli_arch_device(explain->arch, ret_device);
+        return cli_arch_check(cli, explain->arch);
+    }
+    if (explain->device)
+        return CLI_OK;
+    snprintf(ret_device, 32, "cuda:0");
+    if (cli_gpu_present(why, sizeof why))
+        return CLI_OK;
+    cli_arch_device(FALLBACK_ARCH, ret_device);
+    fprintf(stderr, "%s: no GPU here (%s): explaining for a nominal %s (--arch names another)\n",
+        cli->program, why, FALLBACK_ARCH);
+    return CLI_OK;
+}
+
+int cli_explain(
+    const struct cli *cli, const struct cli_explain *explain, const struct cli_list *words)
+{
+    char device[32];
+    struct tfops_engine *engine = NULL;
+    struct cli_problems problems = {0};
+    int code = choose_device(cli, explain, device);
+    if (code != CLI_OK)
+        return code;
+    struct cli_target target = {
+        .device = device,
+        .cache = explain->files[0],
+        .shipped = explain->n_files > 1 ? explain->files + 1 : NULL,
+        .n_shipped = explain->n_files - 1,
+        .plugins = explain->plugins,
+        .flags = TFOPS_ENGINE_READ_ONLY,
+    };
+    code = cli_engine_open(cli, &target, &engine);
+    if (code == CLI_OK)
+        code = cli_problems_load(cli, engine, words, explain->dtype, &problems);
+    for (size_t i = 0; i < problems.count && code == CLI_OK; i++) {
+        struct answer answer = {.cli = cli,
+            .problem = &problems.items[i],
+            .extent = cli_problem_extent(&problems.items[i])};
+        if (i > 0 && !cli->json)
+            putchar('\n');
+        code = explain_one(&answer, engine, explain->files, explain->n_files);
+    }
+    cli_problems_release(&problems);
+    tfops_engine_close(engine);
+    return code;
+}

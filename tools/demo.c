@@ -1,0 +1,511 @@
+/*
+ * The demo: the whole life of a kernel in one run. Tune, print the sweep, close, open again from
+ * the cache, launch warm, verify. Without a GPU the same as far as none is needed. Its cache is its
+ * own and starts empty.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "cli.h"
+#include "cli_cancel.h"
+#include "cli_engine.h"
+#include "cli_operands.h"
+#include "cli_options.h"
+#include "cli_progress.h"
+#include "cli_sweep.h"
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <tfops/tfops.h>
+#include <unistd.h>
+
+#define ARCH "sm_90a"
+#define EPS 1e-5
+#define CHECKED_ROWS 16 /* on the cpu device; the fp64 reference is not made for speed */
+
+struct demo_options {
+    struct cli_common common;
+    const char *cache;
+    int progress;
+    double budget;
+    uint64_t top;
+};
+
+#define AT(field) offsetof(struct demo_options, field)
+static const struct cli_option OPTIONS[] = {
+    {"--cache", "FILE", CLI_TEXT, AT(cache),
+        "the demo's cache, emptied first (default: build/demo/cache.db, or a temporary one)"},
+    {"--budget", "SECONDS", CLI_NUMBER, AT(budget), "time for each model's tuning (default: 20)"},
+    {"--top", "N", CLI_UINT, AT(top), "rows of each table (default: 16; 0: all)"},
+    {"--progress", CLI_PROGRESS_METAVAR, CLI_CHOICE, AT(progress),
+        "a bar on a terminal, lines elsewhere (default: auto)"},
+    CLI_COMMON_OPTIONS(struct demo_options),
+};
+
+static const struct cli_program PROGRAM = {
+    "[OPTION…]",
+    "Tunes RMSNorm for the hidden sizes of Llama 3 on the GPU, remembers the winners, starts again "
+    "from the cache and checks the results. Without a GPU: compiles for " ARCH
+    " and runs on the CPU device.",
+    OPTIONS,
+    sizeof OPTIONS / sizeof *OPTIONS,
+    NULL,
+};
+
+static const struct model {
+    const char *name;
+    int64_t hidden;
+} MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
+#define N_MODELS (sizeof MODELS / sizeof *MODELS)
+#define ROWS 2048
+/* Of each model's space, drawn at random: all of it takes minutes, on the GPU too. */
+#define CONFIGS_GPU 256
+#define CONFIGS_COMPILED 24
+
+struct demo {
+    struct cli cli;
+    struct demo_options options;
+    bool gpu;
+    char device[32], cache[4096];
+    struct cli_sweep sweep;
+    struct cli_progress progress;
+    struct tfops_engine *reference; /* the cpu device */
+};
+
+/* One start of a process: how long until the first result, and what it had to compile. */
+struct start {
+    double open_ms, prepare_ms, launch_ms;
+    uint64_t compiles;
+};
+
+/* ---- bfloat16 -------------------------------------------------------------------------------- */
+
+static float from_bf16(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+/* Round to nearest even; the demo has no NaN. */
+static uint16_t to_bf16(float value)
+{
+    uint32_t wide;
+    memcpy(&wide, &value, sizeof wide);
+    return (uint16_t)((wide + 0x7fff + (wide >> 16 & 1)) >> 16);
+}
+
+/* ---- the cache's place ----------------------------------------------------------------------- */
+
+static bool make_directory(const char *path)
+{
+    return mkdir(path, 0700) == 0 || errno == EEXIST;
+}
+
+static int choose_cache(struct demo *demo)
+{
+    const char *temporary = getenv("TMPDIR");
+    char directory[2048];
+    if (demo->options.cache) {
+        snprintf(demo->cache, sizeof demo->cache, "%s", demo->options.cache);
+    } else if (access("build", W_OK) == 0 && make_directory("build/demo")) {
+        snprintf(demo->cache, sizeof demo->cache, "build/demo/cache.db");
+    } else {
+        snprintf(directory, sizeof directory, "%.1900s/tfops-demo.XXXXXX",
+            temporary && *temporary ? temporary : "/tmp");
+        if (!mkdtemp(directory))
+            return cli_usage(&demo->cli, directory, "a writable directory", strerror(errno),
+                "cannot make %s: %s (--cache names another place)", directory, strerror(errno));
+        snprintf(demo->cache, sizeof demo->cache, "%s/cache.db", directory);
+    }
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s%s", demo->cache, SUFFIXES[i]);
+        unlink(path);
+    }
+    return CLI_OK;
+}
+
+/* ---- engines and problems -------------------------------------------------------------------- */
+
+static int open_engine(const struct demo *demo, const char *device, const char *cache,
+    enum tfops_miss_policy policy, struct tfops_engine **ret_engine)
+{
+    struct cli_target target = {.device = device,
+        .cache = cache,
+        .plugins = &demo->options.common.plugins,
+        .miss_policy = policy};
+    return cli_engine_open(&demo->cli, &target, ret_engine);
+}
+
+static int make_problem(const struct demo *demo, const struct tfops_engine *engine, int64_t rows,
+    const struct model *model, struct tfops_problem *ret_problem)
+{
+    char rows_word[32], hidden_word[32];
+    snprintf(rows_word, sizeof rows_word, "rows=%lld", (long long)rows);
+    snprintf(hidden_word, sizeof hidden_word, "hidden=%lld", (long long)model->hidden);
+    const char *words[] = {"rmsnorm", rows_word, hidden_word, "dtype=bf16"};
+    struct cli_list list = {words, sizeof words / sizeof *words};
+    struct cli_problems problems = {0};
+    int code = cli_problems_load(&demo->cli, engine, &list, NULL, &problems);
+    if (code == CLI_OK)
+        *ret_problem = problems.items[0];
+    cli_problems_release(&problems);
+    return code;
+}
+
+/* ---- tuning ---------------------------------------------------------------------------------- */
+
+static void on_candidate(void *user, const struct tfops_candidate *candidate)
+{
+    struct demo *demo = user;
+    cli_sweep_add(&demo->sweep, candidate);
+}
+
+static void on_progress(void *user, enum tfops_tune_stage stage, uint32_t done, uint32_t total)
+{
+    static const char *const NAMES[] = {"compile", "measure", "confirm"};
+    struct demo *demo = user;
+    char text[64];
+    snprintf(text, sizeof text, "%s %u/%u", NAMES[stage], done, total);
+    cli_progress_show(&demo->progress, total ? (double)done / total : 0, text);
+}
+
+static int tune(struct demo *demo, struct tfops_engine *engine, const struct model *model)
+{
+    struct tfops_problem problem;
+    int code = make_problem(demo, engine, ROWS, model, &problem);
+    if (code != CLI_OK)
+        return code;
+    struct tfops_tune_options options = {.size = sizeof options,
+        .strategy = "random",
+        .max_configs = demo->gpu ? CONFIGS_GPU : CONFIGS_COMPILED,
+        .seed = 1,
+        .budget_s = demo->options.budget,
+        .compile_only = !demo->gpu,
+        .candidate = on_candidate,
+        .progress = on_progress,
+        .user = demo,
+        .cancel = cli_cancel_flag()};
+    struct tfops_tune_result result = {.size = sizeof result};
+    printf("\nrmsnorm %d×%lld bf16 (%s), %u configs of the space\n", ROWS, (long long)model->hidden,
+        model->name, options.max_configs);
+    fflush(stdout);
+    cli_sweep_init(&demo->sweep);
+    cli_progress_start(&demo->progress, demo->options.progress);
+    enum tfops_status status = tfops_tune(engine, &problem, &options, &result);
+    cli_progress_clear(&demo->progress);
+    char verdict[1536];
+    cli_sweep_print(&demo->sweep, result.roof_ns, (size_t)demo->options.top);
+    cli_sweep_verdict(&result, !demo->gpu, verdict, sizeof verdict);
+    if (status == TFOPS_OK)
+        printf("%s\n", verdict);
+    cli_sweep_release(&demo->sweep);
+    /* A plan serves every number of rows: what it needs beside the tuned one is compiled here. */
+    if (status == TFOPS_OK)
+        status = tfops_engine_warm(engine, &problem, 1);
+    return status == TFOPS_OK ? CLI_OK : cli_fail_last(&demo->cli, status, "tuning");
+}
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+/* y = x / sqrt(mean(x²) + eps) · w, written once more here: the library must not judge itself. */
+static void formula(const uint16_t *x, const uint16_t *w, int64_t hidden, double *ret_y)
+{
+    double squares = 0;
+    for (int64_t i = 0; i < hidden; i++)
+        squares += (double)from_bf16(x[i]) * from_bf16(x[i]);
+    double scale = 1 / sqrt(squares / (double)hidden + EPS);
+    for (int64_t i = 0; i < hidden; i++)
+        ret_y[i] = from_bf16(x[i]) * scale * from_bf16(w[i]);
+}
+
+/* Numbers in (-2, 2), the same in every run. */
+static void fill(uint16_t *values, size_t n, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+        values[i] = to_bf16((float)(int32_t)(seed >> 32) * 0x1p-30f);
+    }
+}
+
+/* Relative error of `y` against the formula over `rows` rows. */
+static bool error_of(const uint16_t *x, const uint16_t *w, const uint16_t *y, int64_t rows,
+    int64_t hidden, double *ret_error)
+{
+    double *expected = cli_new((size_t)hidden, sizeof *expected);
+    double wrong = 0, size = 0;
+    for (int64_t r = 0; expected && r < rows; r++) {
+        formula(x + r * hidden, w, hidden, expected);
+        for (int64_t i = 0; i < hidden; i++) {
+            double difference = from_bf16(y[r * hidden + i]) - expected[i];
+            wrong += difference * difference;
+            size += expected[i] * expected[i];
+        }
+    }
+    *ret_error = sqrt(wrong / size);
+    bool good = expected;
+    free(expected);
+    return good;
+}
+
+/* Host copies of the operands, and where they stand in the spec's table. */
+struct data {
+    int64_t rows, hidden;
+    uint16_t *x, *w, *y;
+};
+
+static bool make_data(struct data *data, int64_t rows, int64_t hidden)
+{
+    size_t n = (size_t)(rows * hidden);
+    *data = (struct data){.rows = rows, .hidden = hidden};
+    data->x = cli_new(n, sizeof *data->x);
+    data->w = cli_new((size_t)hidden, sizeof *data->w);
+    data->y = cli_new(n, sizeof *data->y);
+    if (!data->x || !data->w || !data->y)
+        return false;
+    fill(data->x, n, 1);
+    fill(data->w, (size_t)hidden, 2);
+    return true;
+}
+
+static void free_data(struct data *data)
+{
+    free(data->x);
+    free(data->w);
+    free(data->y);
+}
+
+static struct tfops_tensor *operand(
+    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_operands; i++)
+        if (strcmp(spec->operands[i].name, name) == 0)
+            return &operands->tensors[i];
+    return &operands->tensors[0]; /* not reached: the demo knows its operator */
+}
+
+/* Copies in, launches through the typed call, waits, copies out. */
+static enum tfops_status launch(struct tfops_engine *engine, const struct tfops_problem *problem,
+    struct cli_operands *operands, struct data *data, double *ret_ms)
+{
+    size_t row_bytes = (size_t)data->hidden * sizeof(uint16_t);
+    size_t bytes = (size_t)data->rows * row_bytes;
+    struct tfops_tensor *x = operand(operands, problem->spec, "x");
+    struct tfops_tensor *w = operand(operands, problem->spec, "weight");
+    struct tfops_tensor *y = operand(operands, problem->spec, "out");
+    enum tfops_status status = tfops_device_write(engine, x->data, data->x, bytes);
+    if (status == TFOPS_OK)
+        status = tfops_device_write(engine, w->data, data->w, row_bytes);
+    double start = cli_seconds();
+    if (status == TFOPS_OK)
+        status = tfops_rmsnorm(engine, x, w, y, EPS, TFOPS_WEIGHT_PLAIN, NULL);
+    if (status == TFOPS_OK)
+        status = tfops_device_synchronize(engine);
+    *ret_ms = (cli_seconds() - start) * 1e3;
+    if (status == TFOPS_OK)
+        status = tfops_device_read(engine, data->y, y->data, bytes);
+    return status;
+}
+
+static int run_on(const struct demo *demo, struct tfops_engine *engine,
+    const struct tfops_problem *problem, struct data *data, double *ret_ms)
+{
+    struct cli_operands operands = {0};
+    enum tfops_status status = cli_operands_make(engine, problem, NULL, &operands);
+    if (status == TFOPS_OK)
+        status = launch(engine, problem, &operands, data, ret_ms);
+    cli_operands_release(&operands);
+    return status == TFOPS_OK ? CLI_OK : cli_fail_last(&demo->cli, status, "launch");
+}
+
+static int judge(const struct demo *demo, const struct tfops_problem *problem,
+    const struct data *data, const char *what)
+{
+    double error = 0;
+    struct tfops_tolerance tolerance = {.relative = 0};
+    problem->spec->tolerance(problem->spec->user, problem, &tolerance);
+    if (!error_of(data->x, data->w, data->y, data->rows, data->hidden, &error))
+        return cli_fail_memory(&demo->cli);
+    bool right = error <= tolerance.relative;
+    printf("  %s: %lld rows against the formula in fp64: relative error %.2e, at most %.2e: %s\n",
+        what, (long long)data->rows, error, tolerance.relative, right ? "right" : "WRONG");
+    if (right)
+        return CLI_OK;
+    struct tfops_error record;
+    cli_error(&record, TFOPS_E_WRONG, what, NULL, NULL, "%s: the result is wrong", what);
+    return cli_fail(&demo->cli, CLI_FAILED, &record);
+}
+
+/* The same rows on the cpu device: both must agree with the formula. */
+static int check_cpu(const struct demo *demo, const struct model *model)
+{
+    struct tfops_problem problem;
+    struct data data;
+    double ms = 0;
+    int code = make_problem(demo, demo->reference, CHECKED_ROWS, model, &problem);
+    if (code != CLI_OK)
+        return code;
+    code = make_data(&data, CHECKED_ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
+    if (code == CLI_OK)
+        code = run_on(demo, demo->reference, &problem, &data, &ms);
+    if (code == CLI_OK)
+        code = judge(demo, &problem, &data, "cpu device");
+    free_data(&data);
+    return code;
+}
+
+/* ---- starts ---------------------------------------------------------------------------------- */
+
+/* Without a GPU a start ends when every binary is there: nothing can be loaded. */
+static int first_result(const struct demo *demo, struct tfops_engine *engine,
+    const struct model *model, struct start *start, bool check)
+{
+    struct tfops_problem problem;
+    struct tfops_plan *plan = NULL;
+    struct data data = {0};
+    double ms = 0;
+    int code = make_problem(demo, engine, ROWS, model, &problem);
+    if (code != CLI_OK)
+        return code;
+    double began = cli_seconds();
+    enum tfops_status status = tfops_prepare(engine, &problem, &plan);
+    start->prepare_ms += (cli_seconds() - began) * 1e3;
+    if (status != TFOPS_OK)
+        return cli_fail_last(&demo->cli, status, "prepare");
+    if (demo->gpu) {
+        code = make_data(&data, ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
+        if (code == CLI_OK)
+            code = run_on(demo, engine, &problem, &data, &ms);
+        start->launch_ms += ms;
+        if (code == CLI_OK && check)
+            code = judge(demo, &problem, &data, "GPU, warm");
+        free_data(&data);
+    }
+    tfops_plan_release(plan);
+    return code;
+}
+
+static int run_start(
+    const struct demo *demo, const char *cache, struct start *ret_start, bool check)
+{
+    struct start start = {0};
+    struct tfops_engine *engine = NULL;
+    struct tfops_engine_stats stats = {.size = sizeof stats};
+    double began = cli_seconds();
+    int code = open_engine(demo, demo->device, cache, TFOPS_MISS_COMPILE, &engine);
+    start.open_ms = (cli_seconds() - began) * 1e3;
+    for (size_t i = 0; i < N_MODELS && code == CLI_OK; i++)
+        code = first_result(demo, engine, &MODELS[i], &start, check);
+    if (code == CLI_OK && tfops_engine_stats(engine, &stats) == TFOPS_OK)
+        start.compiles = stats.compiles;
+    tfops_engine_close(engine);
+    *ret_start = start;
+    return code;
+}
+
+static void print_start(const char *name, const struct start *start, bool gpu)
+{
+    printf("  %s  open %7.2f ms, prepare %7.2f ms, ", name, start->open_ms, start->prepare_ms);
+    if (gpu)
+        printf("first launches %6.2f ms, ", start->launch_ms);
+    printf("%llu compiles\n", (unsigned long long)start->compiles);
+}
+
+/*
+ * Cold: no cache at all. Warm: the cache that tuning left. An engine beside them keeps the CUDA
+ * context: making one costs the same either way and would hide the difference.
+ */
+static int compare_starts(const struct demo *demo)
+{
+    struct start cold, warm;
+    struct tfops_engine *beside = NULL;
+    printf("\ncold and warm start, both problems%s\n",
+        demo->gpu ? " (the CUDA context is there already)"
+                  : " (for " ARCH ", without the launch: no GPU)");
+    int code = open_engine(demo, demo->device, demo->cache, TFOPS_MISS_GENERIC, &beside);
+    if (code == CLI_OK)
+        code = run_start(demo, "", &cold, false);
+    if (code == CLI_OK)
+        code = run_start(demo, demo->cache, &warm, true);
+    tfops_engine_close(beside);
+    if (code != CLI_OK)
+        return code;
+    print_start("cold", &cold, demo->gpu);
+    print_start("warm", &warm, demo->gpu);
+    if (warm.compiles == 0)
+        return CLI_OK;
+    struct tfops_error error;
+    cli_error(&error, TFOPS_E_CACHE, demo->cache, "no compile", NULL,
+        "the warm start compiled %llu kernels", (unsigned long long)warm.compiles);
+    return cli_fail(&demo->cli, CLI_FAILED, &error);
+}
+
+/* ---- the story ------------------------------------------------------------------------------- */
+
+static int tune_all(struct demo *demo)
+{
+    struct tfops_engine *engine = NULL;
+    int code = open_engine(demo, demo->device, demo->cache, TFOPS_MISS_COMPILE, &engine);
+    for (size_t i = 0; i < N_MODELS && code == CLI_OK; i++)
+        code = tune(demo, engine, &MODELS[i]);
+    tfops_engine_close(engine);
+    return code;
+}
+
+static int tell(struct demo *demo)
+{
+    int code = tune_all(demo);
+    if (code == CLI_OK)
+        code = compare_starts(demo);
+    if (code == CLI_OK)
+        printf("\nresults\n");
+    for (size_t i = 0; i < N_MODELS && code == CLI_OK; i++)
+        code = check_cpu(demo, &MODELS[i]);
+    if (code != CLI_OK)
+        return code;
+    if (demo->gpu)
+        printf("\nDone on the GPU: tuned, remembered, started again from the cache, verified.\n");
+    else
+        printf("\nDone without a GPU: compiled for " ARCH ", started again without a compile, "
+               "verified on the CPU device.\nNothing was measured: that needs a GPU.\n");
+    printf("The cache is %s (try: tfops-cache list --binaries %s)\n", demo->cache, demo->cache);
+    return CLI_OK;
+}
+
+static int run(struct demo *demo)
+{
+    char why[128] = "";
+    demo->gpu = cli_gpu_present(why, sizeof why);
+    if (demo->gpu) {
+        snprintf(demo->device, sizeof demo->device, "cuda:0");
+        printf("A GPU is here: RMSNorm is tuned and launched on it.\n");
+    } else {
+        cli_arch_device(ARCH, demo->device);
+        printf("No GPU here (%s): RMSNorm is compiled for " ARCH " and runs on the CPU device.\n",
+            why);
+    }
+    int code = choose_cache(demo);
+    if (code == CLI_OK)
+        code = open_engine(demo, "cpu", "", TFOPS_MISS_GENERIC, &demo->reference);
+    if (code != CLI_OK)
+        return code;
+    cli_cancel_install();
+    code = tell(demo);
+    tfops_engine_close(demo->reference);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct demo demo = {.options = {.common = CLI_COMMON_DEFAULTS, .budget = 20, .top = 16}};
+    int code;
+    cli_init(&demo.cli, "tfops-demo", argc, argv);
+    if (cli_options_parse(&demo.cli, &PROGRAM, argc, argv, &demo.options.common, &code))
+        code = run(&demo);
+    cli_options_release(&PROGRAM, &demo.options.common);
+    return cli_finish(&demo.cli, code);
+}

@@ -1,0 +1,433 @@
+/*
+ * tfops-cache: looks into cache files and tidies them. Works on files alone; only `explain` opens
+ * an engine.
+ */
+#include "cli.h"
+#include "cli_explain.h"
+#include "cli_json.h"
+#include "cli_options.h"
+#include "cli_record.h"
+#include "cli_table.h"
+#include "cli_text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/tfops.h>
+
+struct cache_options {
+    struct cli_common common;
+    struct cli_list caches;
+    const char *op, *sku, *device, *arch, *dtype, *older_than;
+    bool binaries, records, dry_run;
+};
+
+#define AT(field) offsetof(struct cache_options, field)
+static const struct cli_option OPTIONS[] = {
+    {"--cache", "FILE", CLI_LIST, AT(caches), "a cache file, as FILE; may be given again"},
+    {"--op", "OP", CLI_TEXT, AT(op), "list, show, prune: only this operator"},
+    {"--sku", "SKU", CLI_TEXT, AT(sku), "list, show, prune: only this SKU, as list prints it"},
+    {"--binaries", NULL, CLI_FLAG, AT(binaries), "list: the binaries instead of the records"},
+    {"--older-than", "TIME", CLI_TEXT, AT(older_than),
+        "prune: only what is at least this old: 90d, 12h, 30m or 10s"},
+    {"--records", NULL, CLI_FLAG, AT(records),
+        "prune: records too, not only binaries that no record pins"},
+    {"--dry-run", NULL, CLI_FLAG, AT(dry_run), "prune: say what would go and change nothing"},
+    {"--device", "N|cpu", CLI_TEXT, AT(device), "explain: the device to choose for (default: 0)"},
+    {"--arch", "ARCH", CLI_TEXT, AT(arch), "explain: a nominal device of this architecture"},
+    {"--dtype", "f16|bf16|…", CLI_TEXT, AT(dtype), "explain: the first dtype"},
+    CLI_COMMON_OPTIONS(struct cache_options),
+};
+
+static const struct cli_program PROGRAM = {
+    "list|verify|stats|prune [FILE…] [OPTION…]\n"
+    "show [ID] [FILE…] [OPTION…]\n"
+    "explain OP DIM=VALUE… [FILE…] [OPTION…]",
+    "Looks into cache files and tidies them. Without FILE: the user's cache.",
+    OPTIONS,
+    sizeof OPTIONS / sizeof *OPTIONS,
+    "list     the records, one line each (--binaries: the binaries)\n"
+    "show     records in full: the one with this ID, or all that --op and --sku leave\n"
+    "explain  what an engine would run for a problem and why, with the records around it\n"
+    "verify   check every page, row and digest; exits 1 when something is bad\n"
+    "stats    totals of each file\n"
+    "prune    delete binaries that no record pins (--records: records too)",
+};
+
+struct tool {
+    struct cli *cli;
+    const struct cache_options *options;
+    const char **files; /* FILE words and --cache */
+    size_t n_files;
+    struct cli_list problem; /* explain: OP DIM=VALUE… */
+    uint64_t id;             /* show */
+    bool has_id;
+    struct cli_table table;
+    size_t shown;
+};
+
+/* ---- list, show ------------------------------------------------------------------------------ */
+
+static bool list_record(void *user, const struct tfops_record *record)
+{
+    struct tool *tool = user;
+    tool->shown++;
+    if (tool->cli->json)
+        cli_json_emit(cli_record_json(record));
+    else
+        cli_record_row(&tool->table, record);
+    return true;
+}
+
+static bool list_binary(void *user, const struct tfops_binary *binary)
+{
+    struct tool *tool = user;
+    if (tool->options->op && (!binary->op || strcmp(binary->op, tool->options->op) != 0))
+        return true;
+    tool->shown++;
+    if (tool->cli->json)
+        cli_json_emit(cli_binary_json(binary));
+    else
+        cli_binary_row(&tool->table, binary);
+    return true;
+}
+
+static bool show_record(void *user, const struct tfops_record *record)
+{
+    struct tool *tool = user;
+    if (tool->has_id && (record->id < 0 || (uint64_t)record->id != tool->id))
+        return true;
+    if (tool->cli->json)
+        cli_json_emit(cli_record_json(record));
+    else if (tool->shown > 0)
+        putchar('\n');
+    if (!tool->cli->json)
+        cli_record_print(record);
+    tool->shown++;
+    return !tool->has_id;
+}
+
+static enum tfops_status list_file(struct tool *tool, struct tfops_cache *cache)
+{
+    bool binaries = tool->options->binaries;
+    if (binaries)
+        cli_table_init(&tool->table, CLI_BINARY_HEADS, CLI_BINARY_COLUMNS, CLI_BINARY_RIGHT);
+    else
+        cli_table_init(&tool->table, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS, CLI_RECORD_RIGHT);
+    enum tfops_status status = binaries ? tfops_cache_each_binary(cache, list_binary, tool)
+                                        : tfops_cache_each_record(cache, tool->options->op,
+                                              tool->options->sku, list_record, tool);
+    if (!tool->cli->json)
+        cli_table_print(&tool->table);
+    cli_table_release(&tool->table);
+    return status;
+}
+
+static enum tfops_status show_file(struct tool *tool, struct tfops_cache *cache)
+{
+    return tfops_cache_each_record(cache, tool->options->op, tool->options->sku, show_record, tool);
+}
+
+/* ---- stats ----------------------------------------------------------------------------------- */
+
+static void totals_json(json *line, const struct tfops_cache_totals *totals)
+{
+    json_add_int(line, "records", (int64_t)totals->records);
+    json_add_int(line, "binaries", (int64_t)totals->binaries);
+    json_add_int(line, "unpinned_binaries", (int64_t)totals->unpinned_binaries);
+    json_add_int(line, "binary_bytes", (int64_t)totals->binary_bytes);
+    json_add_int(line, "file_bytes", (int64_t)totals->file_bytes);
+    json_add_int(line, "schema", totals->schema);
+}
+
+static enum tfops_status stats_file(struct tool *tool, struct tfops_cache *cache, const char *path)
+{
+    struct tfops_cache_totals totals = {.size = sizeof totals};
+    enum tfops_status status = tfops_cache_totals(cache, &totals);
+    if (status != TFOPS_OK)
+        return status;
+    if (tool->cli->json) {
+        json *line = cli_json_event("stats");
+        json_add_string(line, "path", path);
+        totals_json(line, &totals);
+        cli_json_emit(line);
+        return TFOPS_OK;
+    }
+    char file[32], binaries[32];
+    cli_text_bytes(file, totals.file_bytes);
+    cli_text_bytes(binaries, totals.binary_bytes);
+    printf("%s\n  schema %u, %s\n  %llu records\n  %llu binaries, %s, %llu of them not pinned\n",
+        path, totals.schema, file, (unsigned long long)totals.records,
+        (unsigned long long)totals.binaries, binaries,
+        (unsigned long long)totals.unpinned_binaries);
+    return TFOPS_OK;
+}
+
+/* ---- one handle after the other ---------------------------------------------------------------
+ */
+
+enum verb { VERB_LIST = 0, VERB_SHOW, VERB_EXPLAIN, VERB_VERIFY, VERB_PRUNE, VERB_STATS };
+static const char *const VERBS[] = {"list", "show", "explain", "verify", "prune", "stats"};
+#define N_VERBS (sizeof VERBS / sizeof *VERBS)
+
+static int read_files(struct tool *tool, enum verb verb)
+{
+    int code = CLI_OK;
+    for (size_t i = 0; i < tool->n_files; i++) {
+        struct tfops_cache *cache = NULL;
+        enum tfops_status status = tfops_cache_open(tool->files[i], &cache);
+        if (!tool->cli->json && tool->n_files > 1 && verb == VERB_LIST && status == TFOPS_OK)
+            printf("%s%s\n", i ? "\n" : "", tool->files[i]);
+        if (status == TFOPS_OK)
+            status = verb == VERB_LIST   ? list_file(tool, cache)
+                     : verb == VERB_SHOW ? show_file(tool, cache)
+                                         : stats_file(tool, cache, tool->files[i]);
+        tfops_cache_close(cache);
+        if (status != TFOPS_OK)
+            code = cli_fail_last(tool->cli, status, NULL);
+    }
+    return code;
+}
+
+static int run_show(struct tool *tool)
+{
+    int code = read_files(tool, VERB_SHOW);
+    if (code != CLI_OK || tool->shown > 0 || !tool->has_id)
+        return code;
+    struct tfops_error error;
+    char id[32];
+    snprintf(id, sizeof id, "%llu", (unsigned long long)tool->id);
+    cli_error(&error, TFOPS_E_UNKNOWN, id, "an ID that list prints", id, "no record %s", id);
+    return cli_fail(tool->cli, CLI_FAILED, &error);
+}
+
+/* ---- verify ---------------------------------------------------------------------------------- */
+
+static void bad_row(void *user, const char *problem)
+{
+    const struct tool *tool = user;
+    if (!tool->cli->json) {
+        printf("  %s\n", problem);
+        return;
+    }
+    json *line = cli_json_event("bad");
+    json_add_string(line, "problem", problem);
+    cli_json_emit(line);
+}
+
+static void verify_line(
+    const struct tool *tool, const char *path, const struct tfops_cache_totals *totals)
+{
+    if (!tool->cli->json) {
+        printf("%s: %llu records, %llu binaries, %llu bad\n", path,
+            (unsigned long long)totals->records, (unsigned long long)totals->binaries,
+            (unsigned long long)totals->bad);
+        return;
+    }
+    json *line = cli_json_event("file");
+    json_add_string(line, "path", path);
+    totals_json(line, totals);
+    json_add_int(line, "bad", (int64_t)totals->bad);
+    cli_json_emit(line);
+}
+
+/* A file that cannot be opened counts as one bad thing: the summary must not look clean. */
+static int run_verify(struct tool *tool)
+{
+    uint64_t records = 0, binaries = 0, bad = 0;
+    for (size_t i = 0; i < tool->n_files; i++) {
+        struct tfops_cache *cache = NULL;
+        struct tfops_cache_totals totals = {.size = sizeof totals};
+        enum tfops_status status = tfops_cache_open(tool->files[i], &cache);
+        if (status == TFOPS_OK)
+            status = tfops_cache_verify(cache, bad_row, tool, &totals);
+        tfops_cache_close(cache);
+        if (status == TFOPS_OK)
+            verify_line(tool, tool->files[i], &totals);
+        else
+            cli_fail_last(tool->cli, status, NULL);
+        records += totals.records;
+        binaries += totals.binaries;
+        bad += status == TFOPS_OK ? totals.bad : 1;
+    }
+    if (tool->cli->json) {
+        json *line = cli_json_event("summary");
+        json_add_int(line, "records", (int64_t)records);
+        json_add_int(line, "binaries", (int64_t)binaries);
+        json_add_int(line, "bad", (int64_t)bad);
+        cli_json_emit(line);
+    }
+    return bad ? CLI_FAILED : CLI_OK;
+}
+
+/* ---- prune ----------------------------------------------------------------------------------- */
+
+static bool parse_age(const char *text, int64_t *ret_seconds)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } UNITS[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+    char number[24];
+    uint64_t count;
+    size_t length = strlen(text);
+    if (length < 2 || length >= sizeof number)
+        return false;
+    memcpy(number, text, length - 1);
+    number[length - 1] = 0;
+    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
+        if (text[length - 1] == UNITS[i].unit && cli_parse_uint(number, &count) &&
+            count <= (uint64_t)(INT64_MAX / UNITS[i].seconds)) {
+            *ret_seconds = (int64_t)count * UNITS[i].seconds;
+            return true;
+        }
+    return false;
+}
+
+static void prune_line(
+    const struct tool *tool, const char *path, uint64_t records, uint64_t binaries)
+{
+    bool dry = tool->options->dry_run;
+    if (!tool->cli->json) {
+        printf("%s: %s %llu records and %llu binaries\n", path, dry ? "would delete" : "deleted",
+            (unsigned long long)records, (unsigned long long)binaries);
+        return;
+    }
+    json *line = cli_json_event("prune");
+    json_add_string(line, "path", path);
+    json_add_int(line, "records", (int64_t)records);
+    json_add_int(line, "binaries", (int64_t)binaries);
+    json_add_bool(line, "dry_run", dry);
+    cli_json_emit(line);
+}
+
+static int run_prune(struct tool *tool)
+{
+    const struct cache_options *options = tool->options;
+    struct tfops_prune_options prune = {.size = sizeof prune,
+        .op = options->op,
+        .sku = options->sku,
+        .records = options->records,
+        .dry_run = options->dry_run};
+    if (options->older_than && !parse_age(options->older_than, &prune.older_than_s))
+        return cli_usage(tool->cli, "--older-than", "90d, 12h, 30m or 10s", options->older_than,
+            "--older-than: '%.40s' is not like 90d, 12h, 30m or 10s", options->older_than);
+    int code = CLI_OK;
+    for (size_t i = 0; i < tool->n_files; i++) {
+        struct tfops_cache *cache = NULL;
+        uint64_t records = 0, binaries = 0;
+        enum tfops_status status = tfops_cache_open_writable(tool->files[i], &cache);
+        if (status == TFOPS_OK)
+            status = tfops_cache_prune(cache, &prune, &records, &binaries);
+        tfops_cache_close(cache);
+        if (status == TFOPS_OK)
+            prune_line(tool, tool->files[i], records, binaries);
+        else
+            code = cli_fail_last(tool->cli, status, NULL);
+    }
+    return code;
+}
+
+/* ---- the command line ------------------------------------------------------------------------ */
+
+static int find_verb(const struct cli *cli, const char *word, enum verb *ret_verb)
+{
+    char hint[96];
+    struct cli_guess guess = cli_guess_start(word ? word : "");
+    for (size_t i = 0; word && i < N_VERBS; i++) {
+        if (strcmp(word, VERBS[i]) == 0) {
+            *ret_verb = (enum verb)i;
+            return CLI_OK;
+        }
+        cli_guess_try(&guess, VERBS[i]);
+    }
+    static const char EXPECTED[] = "list, show, explain, verify, prune or stats";
+    if (!word)
+        return cli_usage(cli, "command", EXPECTED, "", "no command given: %s", EXPECTED);
+    cli_guess_text(&guess, hint, sizeof hint);
+    return cli_usage(
+        cli, word, EXPECTED, word, "unknown command '%.40s'%s (%s)", word, hint, EXPECTED);
+}
+
+/*
+ * After the verb: `show` takes an ID in front; `explain` takes OP and every word with '='; the rest
+ * are files.
+ */
+static bool sort_words(struct tool *tool, enum verb verb, const char *default_path)
+{
+    const struct cli_list *words = &tool->options->common.words;
+    const struct cli_list *caches = &tool->options->caches;
+    tool->files = cli_new(words->count + caches->count + 1, sizeof(char *));
+    tool->problem.items = cli_new(words->count, sizeof(char *));
+    if (!tool->files || !tool->problem.items)
+        return false;
+    for (size_t i = 1; i < words->count; i++) {
+        const char *word = words->items[i];
+        if (verb == VERB_EXPLAIN && (i == 1 || strchr(word, '=')))
+            tool->problem.items[tool->problem.count++] = word;
+        else if (verb == VERB_SHOW && i == 1 && cli_parse_uint(word, &tool->id))
+            tool->has_id = true;
+        else
+            tool->files[tool->n_files++] = word;
+    }
+    for (size_t i = 0; i < caches->count; i++)
+        tool->files[tool->n_files++] = caches->items[i];
+    if (tool->n_files == 0)
+        tool->files[tool->n_files++] = default_path;
+    return true;
+}
+
+static int run_explain(struct tool *tool)
+{
+    const struct cache_options *options = tool->options;
+    struct cli_explain explain = {
+        .files = tool->files,
+        .n_files = tool->n_files,
+        .device = options->device,
+        .arch = options->arch,
+        .dtype = options->dtype,
+        .plugins = &options->common.plugins,
+    };
+    return cli_explain(tool->cli, &explain, &tool->problem);
+}
+
+static int run(struct tool *tool)
+{
+    static char path[4096];
+    const struct cli_list *words = &tool->options->common.words;
+    enum verb verb = VERB_LIST;
+    int code = find_verb(tool->cli, words->count ? words->items[0] : NULL, &verb);
+    if (code != CLI_OK)
+        return code;
+    enum tfops_status status = tfops_cache_default_path(path, sizeof path);
+    if (!sort_words(tool, verb, path))
+        return cli_fail_memory(tool->cli);
+    if (status != TFOPS_OK && tool->files[0] == path)
+        return cli_fail_last(tool->cli, status, NULL);
+    switch (verb) {
+    case VERB_EXPLAIN:
+        return run_explain(tool);
+    case VERB_VERIFY:
+        return run_verify(tool);
+    case VERB_PRUNE:
+        return run_prune(tool);
+    case VERB_SHOW:
+        return run_show(tool);
+    default:
+        return read_files(tool, verb);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli;
+    struct cache_options options = {.common = CLI_COMMON_DEFAULTS};
+    struct tool tool = {.cli = &cli, .options = &options};
+    int code;
+    cli_init(&cli, "tfops-cache", argc, argv);
+    if (cli_options_parse(&cli, &PROGRAM, argc, argv, &options.common, &code))
+        code = run(&tool);
+    free(tool.files);
+    free(tool.problem.items);
+    cli_options_release(&PROGRAM, &options.common);
+    return cli_finish(&cli, code);
+}

@@ -1,0 +1,294 @@
+/*
+ * tfops-tune: finds and records the fastest config of each problem on a live GPU, or fills a cache
+ * with binaries without one. Turns the command line into a run; cli_lane.c does the run.
+ */
+#include "cli.h"
+#include "cli_cancel.h"
+#include "cli_engine.h"
+#include "cli_lane.h"
+#include "cli_options.h"
+#include "cli_text.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/tfops.h>
+
+struct tune_options {
+    struct cli_common common;
+    const char *cache, *device, *arch, *dtype, *dump, *shard;
+    bool compile_only, resume, force, dry_run;
+    int strategy, progress;
+    uint64_t jobs, max_configs, seed, top;
+    double budget;
+    struct cli_list config;
+};
+
+static const char *const STRATEGIES[] = {"exhaustive", "random"};
+#define NO_TOP UINT64_MAX
+
+#define AT(field) offsetof(struct tune_options, field)
+static const struct cli_option OPTIONS[] = {
+    {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache to write (default: the user's)"},
+    {"--device", "N|all|cpu", CLI_TEXT, AT(device),
+        "GPU to tune on (default: 0); all: one run on each, equal GPUs share the problems"},
+    {"--arch", "ARCH", CLI_TEXT, AT(arch), "architecture to compile for, with --compile-only"},
+    {"--compile-only", NULL, CLI_FLAG, AT(compile_only),
+        "fill the cache with binaries; needs NVRTC and no GPU"},
+    {"--dtype", "f16|bf16|…", CLI_TEXT, AT(dtype), "the first dtype; a list makes more problems"},
+    {"--strategy", "exhaustive|random", CLI_CHOICE, AT(strategy),
+        "how the space is searched (default: exhaustive)"},
+    {"--max-configs", "N", CLI_UINT, AT(max_configs),
+        "how many configs random tries (default: 64)"},
+    {"--seed", "N", CLI_UINT, AT(seed), "seed of random choices and data"},
+    {"--budget", "SECONDS", CLI_NUMBER, AT(budget),
+        "time for all problems; at its end what was measured decides"},
+    {"--jobs", "N", CLI_UINT, AT(jobs), "compile workers (default: one per core)"},
+    {"--config", "K=V…", CLI_PAIRS, AT(config),
+        "run only this config; tunables not named keep the default's values"},
+    {"--dump", "DIR", CLI_TEXT, AT(dump), "write source, PTX, cubin and log of each candidate"},
+    {"--shard", "I/N", CLI_TEXT, AT(shard), "do the I-th of N equal parts of the problems"},
+    {"--resume", NULL, CLI_FLAG, AT(resume), "use the samples an interrupted run left"},
+    {"--force", NULL, CLI_FLAG, AT(force), "tune although a record is there"},
+    {"--dry-run", NULL, CLI_FLAG, AT(dry_run), "list the space and compile nothing"},
+    {"--top", "N", CLI_UINT, AT(top),
+        "rows of each table (default: all for one problem, else 10; 0: all)"},
+    {"--progress", CLI_PROGRESS_METAVAR, CLI_CHOICE, AT(progress),
+        "a bar on a terminal, lines elsewhere (default: auto)"},
+    CLI_COMMON_OPTIONS(struct tune_options),
+};
+
+static const struct cli_program PROGRAM = {
+    "OP DIM=VALUE… [DIM=v1,v2…] [OPTION…]",
+    "Compiles, verifies and measures the variants of an operator for each problem and records the "
+    "fastest one. Lists of values make all combinations.",
+    OPTIONS,
+    sizeof OPTIONS / sizeof *OPTIONS,
+    "tfops-info lists the operators with their dimensions. SIGINT stops and keeps what was "
+    "measured.",
+};
+
+static bool without_gpu(const struct tune_options *options)
+{
+    return options->compile_only || options->dry_run;
+}
+
+static int check_numbers(const struct cli *cli, const struct tune_options *options)
+{
+    if (options->jobs > 4096)
+        return cli_usage(cli, "--jobs", "at most 4096", "", "--jobs: at most 4096");
+    if (options->max_configs > UINT32_MAX)
+        return cli_usage(
+            cli, "--max-configs", "at most 4294967295", "", "--max-configs: at most 4294967295");
+    return CLI_OK;
+}
+
+/* "I/N", I counted from 1. */
+static int parse_shard(const struct cli *cli, const char *text, struct cli_run *run)
+{
+    char index[24];
+    uint64_t i, n;
+    run->shard = 0;
+    run->shards = 1;
+    if (!text)
+        return CLI_OK;
+    size_t bytes = strcspn(text, "/");
+    snprintf(index, sizeof index, "%.*s", (int)(bytes < 20 ? bytes : 20), text);
+    if (!text[bytes] || !cli_parse_uint(index, &i) || !cli_parse_uint(text + bytes + 1, &n) ||
+        i < 1 || i > n)
+        return cli_usage(cli, "--shard", "I/N with 1 ≤ I ≤ N", text,
+            "--shard: '%.40s' is not I/N with 1 ≤ I ≤ N", text);
+    run->shard = i - 1;
+    run->shards = n;
+    return CLI_OK;
+}
+
+static int check_arch(const struct cli *cli, const struct tune_options *options)
+{
+    if (!options->arch)
+        return CLI_OK;
+    if (!without_gpu(options))
+        return cli_usage(cli, "--arch", "--compile-only with it", options->arch,
+            "--arch names an architecture to compile for: it needs --compile-only");
+    if (options->device && strcmp(options->device, "cpu") != 0)
+        return cli_usage(cli, "--device", "--arch or --device", options->device,
+            "--arch and --device exclude each other");
+    return cli_arch_check(cli, options->arch);
+}
+
+/* Says so and names the way out; bad problems are told first. */
+static int no_gpu(const struct cli *cli, const struct tune_options *options, const char *why)
+{
+    const struct cli_common *common = &options->common;
+    int code = cli_problems_check(cli, &common->plugins, &common->words, options->dtype);
+    if (code != CLI_OK)
+        return code;
+    if (without_gpu(options))
+        return cli_usage(cli, "--arch", "an architecture", "",
+            "no GPU here (%s): name the architecture to compile for, e.g. --arch sm_90a", why);
+    struct tfops_error error;
+    cli_error(&error, TFOPS_E_DRIVER, "GPU", "a GPU, or --compile-only", why,
+        "no GPU here (%s): tuning measures on a live one; --compile-only --arch sm_90a fills a "
+        "cache with binaries without it",
+        why);
+    return cli_fail(cli, CLI_FAILED, &error);
+}
+
+/* ---- lanes ----------------------------------------------------------------------------------- */
+
+static bool same_sku(const struct tfops_device *a, const struct tfops_device *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->arch, b->arch) == 0 && a->sms == b->sms &&
+           a->l2_bytes == b->l2_bytes && a->memory_bytes >> 32 == b->memory_bytes >> 32 &&
+           strcmp(a->mig, b->mig) == 0;
+}
+
+static int add_lane(struct cli_run *run, const struct tune_options *options, const char *device)
+{
+    size_t index = run->n_lanes;
+    struct cli_lane *lane = &run->lanes[index];
+    struct cli_target target = {
+        .device = device, .cache = options->cache, .plugins = &options->common.plugins};
+    *lane = (struct cli_lane){.run = run, .text = "", .queue = index};
+    snprintf(lane->device, sizeof lane->device, "%s", device);
+    int code = cli_engine_open(run->cli, &target, &lane->engine);
+    if (code != CLI_OK)
+        return code;
+    run->n_lanes++; /* from here on the lane is closed with the run */
+    for (size_t i = 0; i < index && lane->queue == index; i++)
+        if (same_sku(tfops_engine_device(lane->engine), tfops_engine_device(run->lanes[i].engine)))
+            lane->queue = run->lanes[i].queue;
+    return cli_problems_load(
+        run->cli, lane->engine, &options->common.words, options->dtype, &lane->problems);
+}
+
+static int add_all(struct cli_run *run, const struct tune_options *options)
+{
+    struct tfops_platform platform = {.size = sizeof platform};
+    enum tfops_status status = tfops_platform_query(NULL, NULL, &platform);
+    if (status != TFOPS_OK)
+        return cli_fail_last(run->cli, status, NULL);
+    int code = CLI_OK;
+    for (int32_t i = 0; i < platform.device_count && i < CLI_MAX_LANES && code == CLI_OK; i++) {
+        char device[32];
+        snprintf(device, sizeof device, "cuda:%d", (int)i);
+        code = add_lane(run, options, device);
+    }
+    return code;
+}
+
+static int add_lanes(struct cli_run *run, const struct tune_options *options)
+{
+    char device[32] = "cuda:0", why[128];
+    if (options->arch) {
+        cli_arch_device(options->arch, device);
+        return add_lane(run, options, device);
+    }
+    bool all = options->device && strcmp(options->device, "all") == 0;
+    if (options->device && !all && !cli_device_name(options->device, device))
+        return cli_usage(run->cli, "--device", "N, all or cpu", options->device,
+            "--device: '%.40s' is not N, all or cpu", options->device);
+    if (strcmp(device, "cpu") == 0)
+        return no_gpu(run->cli, options, "the cpu device has nothing to tune");
+    if (!cli_gpu_present(why, sizeof why))
+        return no_gpu(run->cli, options, why);
+    return all ? add_all(run, options) : add_lane(run, options, device);
+}
+
+static void close_lanes(struct cli_run *run)
+{
+    for (size_t i = 0; i < run->n_lanes; i++) {
+        cli_problems_release(&run->lanes[i].problems);
+        tfops_engine_close(run->lanes[i].engine);
+    }
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static char *join(const struct cli_list *list)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i < list->count; i++)
+        bytes += strlen(list->items[i]) + 1;
+    char *text = cli_new(bytes, 1);
+    for (size_t i = 0; text && i < list->count; i++) {
+        strcat(text, i ? " " : "");
+        strcat(text, list->items[i]);
+    }
+    return text;
+}
+
+/* A typo in --config is a usage error, told before anything is compiled. */
+static int check_config(const struct cli_run *run)
+{
+    const struct tfops_problem *problem = &run->lanes[0].problems.items[0];
+    struct tfops_config config = {0};
+    struct tfops_error error;
+    if (!run->config)
+        return CLI_OK;
+    enum tfops_status status = tfops_config_parse(problem->spec, run->config, &config);
+    if (status == TFOPS_OK)
+        return CLI_OK;
+    cli_last_error(status, &error);
+    return cli_fail(run->cli, CLI_USAGE, &error);
+}
+
+static void set_options(struct cli_run *run, const struct tune_options *options)
+{
+    run->options = (struct tfops_tune_options){
+        .strategy = STRATEGIES[options->strategy],
+        .max_configs = (uint32_t)options->max_configs,
+        .seed = options->seed,
+        .jobs = (uint32_t)options->jobs,
+        .compile_only = options->compile_only,
+        .force = options->force,
+        .resume = options->resume,
+        .dry_run = options->dry_run,
+        .dump_dir = options->dump,
+    };
+    run->deadline = options->budget > 0 ? cli_seconds() + options->budget : 0;
+    bool many = run->lanes[0].problems.count > 1;
+    run->top = options->top != NO_TOP ? (size_t)options->top : many ? 10 : 0;
+}
+
+static int run_tune(struct cli_run *run, const struct tune_options *options)
+{
+    int code = check_numbers(run->cli, options);
+    if (code == CLI_OK)
+        code = parse_shard(run->cli, options->shard, run);
+    if (code == CLI_OK)
+        code = check_arch(run->cli, options);
+    if (code == CLI_OK && options->common.words.count == 0)
+        code = cli_usage(run->cli, "OP", "OP DIM=VALUE…", "",
+            "no operator given: OP DIM=VALUE… (tfops-info lists them)");
+    if (code != CLI_OK)
+        return code;
+    if (options->config.count > 0 && !(run->config = join(&options->config)))
+        return cli_fail_memory(run->cli);
+    code = add_lanes(run, options);
+    if (code == CLI_OK)
+        code = check_config(run);
+    if (code != CLI_OK)
+        return code;
+    set_options(run, options);
+    cli_progress_start(&run->progress, options->progress);
+    cli_cancel_install();
+    return cli_run_all(run);
+}
+
+int main(int argc, char **argv)
+{
+    static struct cli_run run; /* too large for comfort on a stack */
+    struct cli cli;
+    struct tune_options options = {.common = CLI_COMMON_DEFAULTS, .top = NO_TOP};
+    int code;
+    cli_init(&cli, "tfops-tune", argc, argv);
+    run.cli = &cli;
+    pthread_mutex_init(&run.lock, NULL);
+    if (cli_options_parse(&cli, &PROGRAM, argc, argv, &options.common, &code))
+        code = run_tune(&run, &options);
+    close_lanes(&run);
+    free(run.config);
+    pthread_mutex_destroy(&run.lock);
+    cli_options_release(&PROGRAM, &options.common);
+    return cli_finish(&cli, code);
+}

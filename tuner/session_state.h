@@ -1,0 +1,56 @@
+/* A session's inside, shared by session.c (open, verify) and session_time.c (measure, roof). */
+#ifndef TFOPS_TUNER_SESSION_STATE_H
+#define TFOPS_TUNER_SESSION_STATE_H
+
+#include "buffers.h"
+#include "launcher.h"
+#include "measure.h"
+#include "session.h"
+#include "verify.h"
+
+struct session_candidate {
+    bool used;
+    struct module module;
+    struct launcher launcher;
+    struct verify_subject subject;
+    CUdeviceptr workspace; /* with its red zones */
+    double probe_ns;       /* of one launch on the full extent, roughly; 0: unknown */
+    CUgraphExec exec;
+    uint32_t launches; /* of exec */
+};
+
+/* Memory that copies move around, and the kernel's grid. */
+struct copies {
+    CUdeviceptr memory;
+    size_t bytes, stride; /* of one copy; between pairs of source and target */
+    uint32_t n, grid;
+    double launch_ns;
+};
+
+struct session {
+    const struct env *env;
+    const struct driver *driver;
+    CUdevice device;
+    CUcontext context;
+    bool retained, l2_warm;
+    struct tfops_problem problem;
+    struct gpu gpu;
+    uint64_t seed;
+    size_t free_bytes; /* at open */
+    struct session_candidate reference;
+    struct verifier verifier;
+    bool can_verify;
+    struct buffers_sets sets;
+    struct meter meter;
+    struct copies copies;
+    double launch_ns, best_ns; /* that repeats are chosen for; of the fastest candidate so far */
+    struct session_candidate *candidates;
+    uint32_t n_candidates, capacity;
+};
+
+/* NULL with the error record set when there is no such candidate. */
+struct session_candidate *session_find(struct session *session, uint32_t id);
+/* What to launch. The launcher is looked up at use: the table of candidates may move. */
+struct verify_subject session_subject(const struct session_candidate *candidate);
+
+#endif

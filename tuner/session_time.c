@@ -1,0 +1,364 @@
+/* Timing in a session (see session.h): graphs of candidates and of copies, and their race. */
+#include "base/error.h"
+#include "base/mem.h"
+#include "session_state.h"
+#include <math.h>
+#include <string.h>
+
+/* Shares of free memory that rotated sets and copies take at most. */
+enum { SET_SHARE = 8, COPY_SHARE = 8, N_GRIDS = 5 };
+
+/* What an event pair around one launch may add to its time. */
+static const double PROBE_SLACK_NS = 5000;
+
+/* ---- timing ------------------------------------------------------------------------------ */
+
+struct enqueue {
+    struct session *session;
+    const struct session_candidate *candidate;
+    uint32_t sets;
+};
+
+static enum tfops_status enqueue_candidate(void *user, uint32_t i)
+{
+    const struct enqueue *what = user;
+    struct session *session = what->session;
+    struct tfops_view views[TFOPS_MAX_OPERANDS];
+    struct verify_subject subject = session_subject(what->candidate);
+    buffers_views(&session->sets.layout, buffers_set_base(&session->sets, i % what->sets), views);
+    return gpu_check(&session->gpu,
+        verify_launch(&session->gpu, &session->problem, &subject, views), "cuLaunchKernel");
+}
+
+static enum tfops_status enqueue_copy_kernel(void *user, uint32_t i)
+{
+    const struct session *session = user;
+    const struct copies *copies = &session->copies;
+    CUdeviceptr from = copies->memory + (i % copies->n) * copies->stride;
+    return gpu_copy(&session->gpu, from + copies->stride / 2, from, copies->bytes, copies->grid);
+}
+
+static enum tfops_status enqueue_memcpy(void *user, uint32_t i)
+{
+    const struct session *session = user;
+    const struct copies *copies = &session->copies;
+    CUdeviceptr from = copies->memory + (i % copies->n) * copies->stride;
+    return gpu_move(&session->gpu, from + copies->stride / 2, from, copies->bytes);
+}
+
+static enum tfops_status refresh_sets(void *user)
+{
+    struct session *session = user;
+    return buffers_sets_refresh(&session->gpu, &session->problem, &session->sets);
+}
+
+static enum tfops_status make_sets(struct session *session)
+{
+    struct buffers_layout layout;
+    if (session->sets.n)
+        return TFOPS_OK;
+    enum tfops_status status = buffers_layout(&session->problem, &layout);
+    if (status)
+        return status;
+    uint32_t n = buffers_set_count(
+        &layout, session->gpu.device.l2_bytes, session->free_bytes / SET_SHARE, session->l2_warm);
+    status = buffers_sets_make(&session->gpu, &session->problem, n, session->seed, &session->sets);
+    if (!status && session->sets.has_inout) {
+        session->meter.refresh = refresh_sets;
+        session->meter.user = session;
+    }
+    return status;
+}
+
+/* A launch of unknown length is tried, so that its replays get a sensible one. */
+static enum tfops_status probe(struct session *session, struct session_candidate *candidate)
+{
+    struct enqueue what = {session, candidate, 1};
+    if (candidate->probe_ns > 0)
+        return TFOPS_OK;
+    enum tfops_status status =
+        meter_probe(&session->gpu, enqueue_candidate, &what, &candidate->probe_ns);
+    if (!status && candidate->probe_ns <= 0)
+        candidate->probe_ns = 1; /* below the events' resolution */
+    return status;
+}
+
+static enum tfops_status make_graph(struct session *session, struct session_candidate *candidate,
+    const struct buffers_rotation *rotation)
+{
+    struct enqueue what = {session, candidate, rotation->sets};
+    if (candidate->exec && candidate->launches == rotation->launches)
+        return TFOPS_OK;
+    if (candidate->exec)
+        session->driver->graph_exec_destroy(candidate->exec);
+    candidate->exec = NULL;
+    candidate->launches = rotation->launches;
+    return meter_capture(
+        &session->gpu, rotation->launches, enqueue_candidate, &what, &candidate->exec);
+}
+
+/* The repeats are chosen for the fastest candidate, and the same for all: what a graph adds to its
+ * first launch is then the same share of each. */
+static struct buffers_rotation rotation_for(struct session *session, double fastest_ns)
+{
+    if (session->launch_ns <= 0 || fastest_ns < session->launch_ns / 2)
+        session->launch_ns = fastest_ns;
+    return buffers_rotate(&session->sets.layout, session->sets.n, session->gpu.device.l2_bytes,
+        session->launch_ns, session->l2_warm);
+}
+
+static bool is_hopeless(
+    const struct session *session, const struct session_candidate *candidate, double give_up_ratio)
+{
+    return give_up_ratio > 1 && session->best_ns > 0 &&
+           candidate->probe_ns > give_up_ratio * session->best_ns + PROBE_SLACK_NS;
+}
+
+/* One call of session_measure(): the lanes and whose they are. */
+struct timing {
+    struct session *session;
+    const uint32_t *ids;
+    uint32_t n, n_lanes;
+    struct lane *lanes; /* candidates in the race, then the copies */
+    uint32_t *lane_of;  /* by place in ids; n_lanes' bound: not raced */
+    CUgraphExec copy_exec, memcpy_exec;
+};
+
+static enum tfops_status probe_all(struct timing *timing, double *ret_fastest_ns)
+{
+    enum tfops_status status = make_sets(timing->session);
+    double fastest = INFINITY;
+    for (uint32_t i = 0; i < timing->n && !status; i++) {
+        struct session_candidate *candidate = session_find(timing->session, timing->ids[i]);
+        status = candidate ? probe(timing->session, candidate) : TFOPS_E_ARGUMENT;
+        if (!status && candidate->probe_ns < fastest)
+            fastest = candidate->probe_ns;
+    }
+    *ret_fastest_ns = fastest;
+    return status;
+}
+
+static enum tfops_status add_lanes(struct timing *timing, double give_up_ratio)
+{
+    struct session *session = timing->session;
+    double fastest = 0;
+    enum tfops_status status = probe_all(timing, &fastest);
+    if (status)
+        return status;
+    struct buffers_rotation rotation = rotation_for(session, fastest);
+    for (uint32_t i = 0; i < timing->n && !status; i++) {
+        struct session_candidate *candidate = session_find(session, timing->ids[i]);
+        timing->lane_of[i] = UINT32_MAX;
+        if (is_hopeless(session, candidate, give_up_ratio))
+            continue;
+        status = make_graph(session, candidate, &rotation);
+        timing->lane_of[i] = timing->n_lanes;
+        timing->lanes[timing->n_lanes++] = (struct lane){.exec = candidate->exec,
+            .launches = rotation.launches,
+            .flush = rotation.flush,
+            .expected_ns = candidate->probe_ns};
+    }
+    return status;
+}
+
+/* Hands the samples over; a candidate that was not raced gets the one it has. */
+static enum tfops_status take_results(struct timing *timing, struct sample_set *results)
+{
+    struct session *session = timing->session;
+    enum tfops_status status = TFOPS_OK;
+    for (uint32_t i = 0; i < timing->n && !status; i++) {
+        results[i] = (struct sample_set){0};
+        if (timing->lane_of[i] == UINT32_MAX) {
+            status = sample_set_add(
+                session->env, &results[i], session_find(session, timing->ids[i])->probe_ns);
+            continue;
+        }
+        struct lane *lane = &timing->lanes[timing->lane_of[i]];
+        results[i] = lane->samples;
+        lane->samples = (struct sample_set){0};
+        if (results[i].n && (session->best_ns <= 0 || lane->estimate.median < session->best_ns))
+            session->best_ns = lane->estimate.median;
+    }
+    for (uint32_t i = 0; i < timing->n && status; i++)
+        sample_set_release(session->env, &results[i]);
+    return status;
+}
+
+static enum tfops_status timing_init(
+    struct timing *timing, struct session *session, const uint32_t *ids, uint32_t n)
+{
+    *timing = (struct timing){.session = session, .ids = ids, .n = n};
+    timing->lanes = mem_new(session->env, (size_t)n + 2, sizeof *timing->lanes);
+    timing->lane_of = mem_new(session->env, n, sizeof *timing->lane_of);
+    return timing->lanes && timing->lane_of ? TFOPS_OK : TFOPS_E_MEMORY;
+}
+
+static void timing_release(struct timing *timing)
+{
+    struct session *session = timing->session;
+    for (uint32_t i = 0; i < timing->n_lanes; i++)
+        sample_set_release(session->env, &timing->lanes[i].samples);
+    if (timing->copy_exec)
+        session->driver->graph_exec_destroy(timing->copy_exec);
+    if (timing->memcpy_exec)
+        session->driver->graph_exec_destroy(timing->memcpy_exec);
+    mem_free(session->env, timing->lanes);
+    mem_free(session->env, timing->lane_of);
+}
+
+enum tfops_status session_measure(struct session *session, const uint32_t *ids, uint32_t n,
+    const struct measure_options *options, struct sample_set *ret_results,
+    struct nvml_sample *ret_clocks)
+{
+    struct driver_scope scope;
+    struct timing timing;
+    enum tfops_status status = driver_enter(session->driver, session->context, &scope);
+    if (status)
+        return status;
+    status = timing_init(&timing, session, ids, n);
+    if (!status)
+        status = add_lanes(&timing, options->give_up_ratio);
+    if (!status)
+        status = meter_race(&session->meter, timing.lanes, timing.n_lanes, options, ret_clocks);
+    if (!status)
+        status = take_results(&timing, ret_results);
+    timing_release(&timing);
+    driver_leave(session->driver, &scope);
+    return status;
+}
+
+/* ---- the copy roof ----------------------------------------------------------------------- */
+
+static struct buffers_layout copies_layout(const struct copies *copies)
+{
+    return (struct buffers_layout){.bytes = copies->stride, .data_bytes = 2 * copies->bytes};
+}
+
+static enum tfops_status allocate_copies(struct session *session)
+{
+    const struct tfops_spec *spec = session->problem.spec;
+    struct copies *copies = &session->copies;
+    struct tfops_cost cost = {0};
+    spec->cost(spec->user, &session->problem, &cost);
+    copies->bytes = (size_t)(cost.bytes_read + cost.bytes_written + 1) / 2;
+    copies->stride = 2 * ((copies->bytes + 255) / 256 * 256 + 256);
+    struct buffers_layout layout = copies_layout(copies);
+    copies->n = buffers_set_count(
+        &layout, session->gpu.device.l2_bytes, session->free_bytes / COPY_SHARE, session->l2_warm);
+    enum tfops_status status =
+        gpu_alloc(&session->gpu, copies->n * copies->stride, &copies->memory);
+    const struct gpu_values values = {.seed = session->seed, .scale = 1};
+    if (!status)
+        status = gpu_fill(&session->gpu, copies->memory, TFOPS_F32,
+            copies->n * copies->stride / sizeof(float), &values);
+    return status;
+}
+
+static enum tfops_status add_copy_lane(
+    struct timing *timing, enum tfops_status (*enqueue)(void *user, uint32_t i), CUgraphExec *exec)
+{
+    struct session *session = timing->session;
+    struct buffers_layout layout = copies_layout(&session->copies);
+    struct buffers_rotation rotation = buffers_rotate(&layout, session->copies.n,
+        session->gpu.device.l2_bytes, session->copies.launch_ns, session->l2_warm);
+    enum tfops_status status =
+        meter_capture(&session->gpu, rotation.launches, enqueue, session, exec);
+    timing->lanes[timing->n_lanes++] = (struct lane){.exec = *exec,
+        .launches = rotation.launches,
+        .flush = rotation.flush,
+        .expected_ns = session->copies.launch_ns};
+    return status;
+}
+
+/* A short race between one wave, several, and a block for each tile. */
+static enum tfops_status choose_grid(struct session *session)
+{
+    const struct measure_options options = {.min_samples = 6, .max_samples = 6, .interval = 0.01};
+    struct lane lanes[N_GRIDS];
+    CUgraphExec execs[N_GRIDS] = {NULL};
+    struct timing timing = {.session = session, .lanes = lanes};
+    uint32_t grids[N_GRIDS] = {0}, best = 0;
+    enum tfops_status status = TFOPS_OK;
+    for (uint32_t i = 0; i < N_GRIDS && !status; i++) {
+        grids[i] = i ? (uint32_t)session->gpu.device.sms << i : 0;
+        session->copies.grid = grids[i];
+        status = add_copy_lane(&timing, enqueue_copy_kernel, &execs[i]);
+    }
+    if (!status)
+        status = meter_race(&session->meter, lanes, timing.n_lanes, &options, NULL);
+    for (uint32_t i = 0; i < timing.n_lanes; i++) {
+        if (lanes[i].estimate.median < lanes[best].estimate.median)
+            best = i;
+        sample_set_release(session->env, &lanes[i].samples);
+        if (execs[i])
+            session->driver->graph_exec_destroy(execs[i]);
+    }
+    session->copies.grid = grids[best];
+    return status;
+}
+
+static enum tfops_status make_copies(struct session *session)
+{
+    if (session->copies.memory && session->copies.launch_ns > 0)
+        return TFOPS_OK;
+    enum tfops_status status = session->copies.memory ? TFOPS_OK : allocate_copies(session);
+    double ns = 0;
+    if (!status)
+        status = meter_probe(&session->gpu, enqueue_copy_kernel, session, &ns);
+    if (status)
+        return status;
+    session->copies.launch_ns = ns > 1 ? ns : 1;
+    status = choose_grid(session);
+    if (status)
+        session->copies.launch_ns = 0;
+    return status;
+}
+
+static void take_lane(struct timing *timing, uint32_t lane, struct sample_set *ret_samples)
+{
+    *ret_samples = timing->lanes[lane].samples;
+    timing->lanes[lane].samples = (struct sample_set){0};
+}
+
+enum tfops_status session_measure_beside_copy(struct session *session, const uint32_t *ids,
+    uint32_t n, const struct measure_options *options, struct sample_set *ret_results,
+    struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy,
+    struct nvml_sample *ret_clocks)
+{
+    struct driver_scope scope;
+    struct timing timing;
+    struct measure_options unraced = *options;
+    unraced.race = false;
+    unraced.give_up_ratio = 0;
+    enum tfops_status status = driver_enter(session->driver, session->context, &scope);
+    if (status)
+        return status;
+    status = timing_init(&timing, session, ids, n);
+    if (!status)
+        status = make_copies(session);
+    if (!status)
+        status = add_lanes(&timing, 0);
+    if (!status)
+        status = add_copy_lane(&timing, enqueue_copy_kernel, &timing.copy_exec);
+    if (!status)
+        status = add_copy_lane(&timing, enqueue_memcpy, &timing.memcpy_exec);
+    if (!status)
+        status = meter_race(&session->meter, timing.lanes, timing.n_lanes, &unraced, ret_clocks);
+    if (!status)
+        status = take_results(&timing, ret_results);
+    if (!status) {
+        take_lane(&timing, timing.n_lanes - 2, ret_copy_kernel);
+        take_lane(&timing, timing.n_lanes - 1, ret_memcpy);
+    }
+    timing_release(&timing);
+    driver_leave(session->driver, &scope);
+    return status;
+}
+
+enum tfops_status session_roof(struct session *session, uint32_t id,
+    const struct measure_options *options, struct sample_set *ret_candidate,
+    struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy)
+{
+    return session_measure_beside_copy(
+        session, &id, 1, options, ret_candidate, ret_copy_kernel, ret_memcpy, NULL);
+}
