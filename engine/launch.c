@@ -4,6 +4,7 @@
  * out of line, below.
  */
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "engine_state.h"
 #include "plan_state.h"
@@ -112,21 +113,33 @@ static inline enum tfops_status enqueue(const struct tfops_plan *plan,
     return TFOPS_OK;
 }
 
+/* The long way: other ranks, collapsed rows, an extent of 0, and whatever is wrong. */
+static NOINLINE enum tfops_status bind_to_plan(
+    const struct tfops_plan *plan, const struct tfops_args *args, struct request *request)
+{
+    struct key key;
+    enum tfops_status status = request_bind(plan->problem.spec, args, request);
+    if (status)
+        return status;
+    if (request->problem.align > plan->problem.align)
+        request->problem.align = plan->problem.align; /* better aligned than it must be */
+    key_make(&request->problem, &key);
+    return key_equal(&key, &plan->key) ? TFOPS_OK : refuse_key(plan, &request->problem);
+}
+
 enum tfops_status tfops_plan_launch(
     const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
 {
     struct request request;
-    struct key key;
     if (UNLIKELY(!plan))
         return error_set(TFOPS_E_ARGUMENT, "launch", "plan", "not NULL", "NULL");
     if (UNLIKELY(plan->engine->generation != engine_fork_generation))
         return engine_usable(plan->engine);
-    enum tfops_status status = request_bind(plan->problem.spec, args, &request);
-    if (UNLIKELY(status))
-        return status;
-    key_make(&request.problem, &key);
-    if (UNLIKELY(!key_equal(&key, &plan->key)))
-        return refuse_key(plan, &request.problem);
+    if (UNLIKELY(!match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_ENOUGH, &request))) {
+        enum tfops_status status = bind_to_plan(plan, args, &request);
+        if (status)
+            return status;
+    }
     return enqueue(plan, &request, args, stream);
 }
 
@@ -175,26 +188,58 @@ static NOINLINE enum tfops_status resolve_miss(struct tfops_engine *engine,
     return status;
 }
 
+/* Where the hint for these arguments stands. Reads what may be missing only when it is there. */
+static inline size_t hint_of(const struct tfops_spec *spec, const struct tfops_args *args)
+{
+    const struct tfops_tensor *tensor = args->operands[0];
+    uint64_t hash = (uintptr_t)spec >> 4;
+    if (tensor && tensor->rank > 0 && tensor->rank <= TFOPS_MAX_RANK)
+        hash = hash_mix(hash, (uint64_t)tensor->shape[tensor->rank - 1] << 8 |
+                                  (uint64_t)tensor->dtype << 4 | args->options[0]);
+    return (hash ^ hash >> 32) % PLAN_HINTS;
+}
+
+/* The long way: bind, key, table, miss. Leaves a hint. */
+static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
+    const struct tfops_spec *spec, const struct tfops_args *args, struct CUstream_st *stream,
+    struct request *request, const struct tfops_plan **ret_plan)
+{
+    struct key key;
+    enum tfops_status status = request_bind(spec, args, request);
+    if (status)
+        return status;
+    key_make(&request->problem, &key);
+    const struct tfops_plan *plan = plan_table_find(&engine->plans, &key);
+    if (plan)
+        ENGINE_COUNT(engine, hits);
+    else
+        status = resolve_miss(engine, &request->problem, &key, stream, &plan);
+    if (status)
+        return status;
+    atomic_store_explicit(
+        &engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);
+    *ret_plan = plan;
+    return TFOPS_OK;
+}
+
 enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_spec *spec,
     const struct tfops_args *args, struct CUstream_st *stream)
 {
     struct request request;
-    struct key key;
     if (UNLIKELY(!engine || engine->generation != engine_fork_generation))
         return engine_usable(engine);
-    enum tfops_status status = request_bind(spec, args, &request);
-    if (UNLIKELY(status))
-        return status;
-    key_make(&request.problem, &key);
-    const struct tfops_plan *plan = plan_table_find(&engine->plans, &key);
-    if (UNLIKELY(!plan)) {
-        status = resolve_miss(engine, &request.problem, &key, stream, &plan);
-        if (status)
-            return status;
-    } else {
+    if (UNLIKELY(!spec || !args))
+        return error_set(TFOPS_E_ARGUMENT, "launch", spec ? "args" : "spec", "not NULL", "NULL");
+    const struct tfops_plan *plan = atomic_load_explicit(
+        &engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
+    if (plan && plan->problem.spec == spec &&
+        !atomic_load_explicit(&plan->stale, memory_order_relaxed) &&
+        match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)) {
         ENGINE_COUNT(engine, hits);
+        return enqueue(plan, &request, args, stream);
     }
-    return enqueue(plan, &request, args, stream);
+    enum tfops_status status = look_up(engine, spec, args, stream, &request, &plan);
+    return status ? status : enqueue(plan, &request, args, stream);
 }
 
 /* ---- what a plan tells ---------------------------------------------------------------------- */

@@ -58,8 +58,8 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     const struct tfops_spec *spec = launcher->spec;
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     void *params[] = {pack};
-    struct tfops_geometry geometry;
-    spec->geometry(
+    struct tfops_geometry geometry = launcher->geometry;
+    (spec->grid ? spec->grid : spec->geometry)(
         spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
     if (spec->tensor_maps) {

@@ -228,6 +228,7 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine,
         return NULL;
     }
     atomic_init(&plan->references, 1);
+    atomic_init(&plan->stale, false);
     plan->env = engine->env;
     plan->engine = engine;
     plan->problem = *problem;
@@ -235,6 +236,7 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine,
     plan->key = *key;
     plan->hash = key_hash(key);
     plan->n_variants = n_variants;
+    match_init(problem, &plan->match);
     return plan;
 }
 

@@ -4,7 +4,7 @@
 
 #include "key.h"
 #include "launcher.h"
-#include "request.h"
+#include "match.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <tfops/plan.h>
@@ -36,6 +36,8 @@ struct tfops_plan {
     struct key key;
     uint64_t hash;
     bool cold; /* made by a launch that missed: prepare resolves the key anew */
+    atomic_bool stale; /* no longer the table's plan of this key: hints must not lead here */
+    struct match match;
     size_t n_variants;
     struct plan_variant *variants; /* ascending `last`; the last one is INT64_MAX */
 };

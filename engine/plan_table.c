@@ -23,6 +23,8 @@ static struct tfops_plan tombstone;
 
 void plan_table_init(struct plan_table *table)
 {
+    for (size_t i = 0; i < PLAN_HINTS; i++)
+        atomic_init(&table->hints[i], NULL);
     atomic_init(&table->slots, NULL);
     table->retired = NULL;
     table->n = table->used = 0;
@@ -113,6 +115,7 @@ static enum tfops_status replace(const struct env *env, struct plan_table *table
     if (!retired)
         return TFOPS_E_MEMORY;
     *retired = (struct retired){table->retired, NULL, atomic_load(slot)};
+    atomic_store(&retired->plan->stale, true);
     table->retired = retired;
     atomic_store_explicit(slot, plan, memory_order_release);
     return TFOPS_OK;

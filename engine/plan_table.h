@@ -15,7 +15,12 @@ struct tfops_plan;
 
 struct plan_slots; /* one immutable-size array of slots */
 
+/* Where launches look first: the plan that the last launch of this spec, dtype, width and options
+ * found. A hint is checked whole before it is used. */
+enum { PLAN_HINTS = 256 };
+
 struct plan_table {
+    _Atomic(const struct tfops_plan *) hints[PLAN_HINTS];
     _Atomic(struct plan_slots *) slots;
     struct retired *retired; /* plans and arrays that were replaced */
     size_t n;    /* keys */

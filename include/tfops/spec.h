@@ -91,7 +91,7 @@ struct tfops_geometry {
     uint32_t cluster;    /* blocks per cluster along x; 1: none */
     uint32_t smem_bytes; /* dynamic shared memory */
     bool pdl;            /* programmatic dependent launch */
-    uint32_t grid[3];    /* for the problem's dynamic extent; set in the second call only */
+    uint32_t grid[3];    /* for the problem's dynamic extent */
 };
 
 /* An operand after validation: address and one stride per spec dimension, in elements. */
@@ -235,8 +235,13 @@ struct tfops_spec {
     void (*default_config)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, struct tfops_config *ret_config);
     /* Block, cluster and shared memory, and the grid for the problem's dynamic extent. `config` may
-     * be generic. Called on every launch: cheap, no allocation. */
+     * be generic. */
     void (*geometry)(void *user, const struct tfops_problem *problem,
+        const struct tfops_device *device, const struct tfops_config *config,
+        struct tfops_geometry *ret_geometry);
+    /* The grid alone, for every launch: ret_geometry holds what geometry() said for this config.
+     * NULL: geometry() is called instead. */
+    void (*grid)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config,
         struct tfops_geometry *ret_geometry);
     /* Fills the parameter struct (param_bytes, zeroed by nobody). Called on every launch. */

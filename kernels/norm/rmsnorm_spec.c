@@ -365,29 +365,43 @@ static int64_t walking_groups(
     return groups < period ? period : groups / period * period;
 }
 
-static void geometry(void *user, const struct tfops_problem *problem,
+/* Every launch: 32-bit arithmetic, and one division only where a block has several rows. */
+static void grid(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
     struct tfops_geometry *ret_geometry)
 {
     (void)user;
-    int64_t rows = problem->dims[NORM_ROWS];
-    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1, .cluster = 1};
+    const int64_t *v = config->values;
+    uint32_t rows = (uint32_t)problem->dims[NORM_ROWS];
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
     if (config->generic) {
-        ret_geometry->smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1);
         ret_geometry->grid[0] = (uint32_t)clamp(rows, 1, 8 * device->sms);
         return;
     }
+    uint32_t per_block = (uint32_t)v[ROWS_PER_BLOCK], cluster = (uint32_t)v[CLUSTER];
+    uint32_t groups = per_block == 1 ? rows : (uint32_t)(((uint64_t)rows + per_block - 1) / per_block);
+    if (v[BLOCKS_PER_SM]) {
+        struct layout l = lay_out(problem, config);
+        groups = (uint32_t)clamp(groups, 1, walking_groups(device, v, &l));
+    }
+    ret_geometry->grid[0] = groups * cluster;
+}
+
+static void geometry(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    struct tfops_geometry *ret_geometry)
+{
     const int64_t *v = config->values;
-    struct layout l = lay_out(problem, config);
-    int64_t groups = clamp(ceil_div(rows, v[ROWS_PER_BLOCK]), 1, INT32_MAX / v[CLUSTER]);
-    if (v[BLOCKS_PER_SM])
-        groups = clamp(groups, 1, walking_groups(device, v, &l));
-    ret_geometry->threads = (uint32_t)l.threads;
-    ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 32);
-    ret_geometry->cluster = (uint32_t)v[CLUSTER];
-    ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
-    ret_geometry->grid[0] = (uint32_t)(groups * v[CLUSTER]);
+    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1,
+        .cluster = 1, .smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1)};
+    if (!config->generic) {
+        struct layout l = lay_out(problem, config);
+        ret_geometry->threads = (uint32_t)l.threads;
+        ret_geometry->min_blocks = (uint32_t)clamp(v[BLOCKS_PER_SM], 1, 32);
+        ret_geometry->cluster = (uint32_t)v[CLUSTER];
+        ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
+    }
+    grid(user, problem, device, config, ret_geometry);
 }
 
 static void pack_common(const struct tfops_launch_args *launch, struct rmsnorm_params *params)
@@ -486,7 +500,7 @@ static void tolerance(
     TABLE(dtypes, DTYPES), TABLE(scalars, SCALARS), TABLE(tunables, TUNABLES),                     \
     .template_path = "norm/rmsnorm.cu", .body = "rmsnorm", .generic_body = "rmsnorm_generic",      \
     .params_type = "rmsnorm_params", .param_bytes = sizeof(struct rmsnorm_params),                 \
-    .constraint = constraint, .default_config = default_config, .geometry = geometry,              \
+    .constraint = constraint, .default_config = default_config, .geometry = geometry, .grid = grid,           \
     .cost = cost, .tolerance = tolerance
 
 const struct tfops_spec rmsnorm_spec = {
