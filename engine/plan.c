@@ -207,11 +207,17 @@ static enum tfops_status resolve_choice(struct tfops_engine *engine,
     }
     if (!status || engine->miss_policy == TFOPS_MISS_STRICT)
         return status;
+    struct tfops_error why;
+    error_save(&why);
     mem_free(&engine->env, variant->config);
     *variant = (struct plan_variant){0};
+    if (generic_variant(engine, problem, choice->last, variant)) {
+        error_restore(&why); /* why there is no tuned one says more than that there is no other */
+        return status;
+    }
     log_line(&engine->env, TFOPS_LOG_WARN, "plan: %s is served by the generic variant: %s",
-        problem->spec->name, error_message());
-    return generic_variant(engine, problem, choice->last, variant);
+        problem->spec->name, why.message);
+    return TFOPS_OK;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */
