@@ -2,9 +2,9 @@
  * A program that embeds tfops and launches an operator of its own, scale_bias from a plug-in, on
  * the GPU where there is one, else on the cpu device; checks the result; exits 0 when it is right.
  *
- *   use_plugin [PLUGIN.so [DEVICE]]     default: scale_bias_plugin.so beside the program
+ *   run_scale_bias [PLUGIN.so [DEVICE]]     default: scale_bias_plugin.so beside the program
  *
- *   cc -std=c11 docs/examples/use_plugin.c $(pkg-config --cflags --libs tfops) -lm -o use_plugin
+ *   cc -std=c11 docs/examples/run_scale_bias.c $(pkg-config --cflags --libs tfops) -lm -o run_scale_bias
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@ static void say(const char *what)
 {
     struct tfops_error error = {.size = sizeof error};
     tfops_error_last(&error);
-    fprintf(stderr, "use_plugin: %s: %s\n", what, error.message);
+    fprintf(stderr, "run_scale_bias: %s: %s\n", what, error.message);
 }
 
 /* ---- the operator ------------------------------------------------------------------------- */
@@ -92,7 +92,7 @@ static bool is_right(struct tfops_engine *engine, struct buffers *b)
         if (fabsf(b->host[Y][i] - want) <= 1e-6f)
             continue;
         fprintf(
-            stderr, "use_plugin: y[%d] is %g, not %g\n", i, (double)b->host[Y][i], (double)want);
+            stderr, "run_scale_bias: y[%d] is %g, not %g\n", i, (double)b->host[Y][i], (double)want);
         return false;
     }
     return true;
@@ -104,7 +104,7 @@ static bool run(struct tfops_engine *engine)
     const struct tfops_spec *spec = tfops_engine_operator(engine, "scale_bias");
     bool right = false;
     if (!b || !spec)
-        fprintf(stderr, "use_plugin: %s\n", b ? "no operator scale_bias" : "no memory");
+        fprintf(stderr, "run_scale_bias: %s\n", b ? "no operator scale_bias" : "no memory");
     else if (make_buffers(engine, b))
         say("cannot make the tensors");
     else if (launch(engine, spec, b))
