@@ -34,6 +34,7 @@ struct toy {
 
 #define TOY_SOURCE                                                                                 \
     "#include \"device/core.cuh\"\n"                                                               \
+    "#include \"device/num.cuh\"\n"                                                                \
     "#include \"device/thread.cuh\"\n"                                                             \
     "struct toy_params { void *x, *y; long long m; double alpha; };\n"                             \
     "template <class C> TF_DEV void toy(const toy_params &p)\n"                                    \
