@@ -197,10 +197,10 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     const struct tfops_operand_spec *operand, const struct tfops_tensor *tensor,
     struct tfops_view *view)
 {
-    int extra = tensor->rank - operand->rank;
+    int rank = tensor->rank >= 0 && tensor->rank <= TFOPS_MAX_RANK ? tensor->rank : -TFOPS_MAX_RANK;
+    int extra = rank - operand->rank;
     bool rows = operand->flags & TFOPS_OPERAND_ROWS;
-    if (UNLIKELY(tensor->rank > TFOPS_MAX_RANK || tensor->rank < 0 ||
-                 (rows ? extra < -1 : extra != 0)))
+    if (UNLIKELY(rows ? extra < -1 : extra != 0))
         return refuse_shape(
             &binding->request->problem, operand, tensor, binding->bound);
     enum tfops_status status = TFOPS_OK;
