@@ -36,7 +36,8 @@ struct buffers_layout {
     struct buffers_operand operands[TFOPS_MAX_OPERANDS];
     size_t n_operands, n_zones;
     struct buffers_zone zones[TFOPS_MAX_OPERANDS + 1];
-    size_t bytes;      /* of the arena, a multiple of 256 */
+    bool large;        /* an operand stands on a page of 2 MiB, and so must the arena */
+    size_t bytes;      /* of the arena, a multiple of what its operands need */
     size_t data_bytes; /* of the operands alone */
 };
 
