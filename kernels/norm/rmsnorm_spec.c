@@ -303,7 +303,7 @@ static int64_t default_threads(
     else if (problem->dims[NORM_ROWS] <= 2 * device->sms)
         threads = clamp(vecs / 2, 32, 1024);
     else if (shifted)
-        threads = 128;
+        threads = vecs > 64 ? 128 : 64;
     else if (is_add(problem))
         threads = clamp(vecs, 64, 512);
     else
