@@ -7,8 +7,7 @@
 /* Bases as a framework's allocator gives them: 256 bytes, large blocks on pages of 2 MiB. Measured on
  * an H200: operands that start anywhere cost a kernel 4% of the copy roof (docs/notes/tuner.md). */
 enum { BASE_ALIGN = 256, LARGE_BYTES = 1 << 20, LARGE_ALIGN = 2 << 20 };
-/* Where pages lie moves a large kernel by 3%: several sets average over that. */
-enum { WIDEST = 16, MAX_LAUNCHES = 64, LEAST_SETS = 4 };
+enum { WIDEST = 16, MAX_LAUNCHES = 64 };
 
 /* A replay's length: events resolve about 0.5 µs, so 0.1% of it is above their noise. */
 /* A replay adds some 15 µs of its own to a graph of kernels (H200): 1% of a steady one. */
@@ -161,11 +160,11 @@ uint32_t buffers_set_count(
 {
     size_t far = 3 * (size_t)(l2_bytes > 0 ? l2_bytes : 0);
     size_t data = layout->data_bytes ? layout->data_bytes : 1;
-    size_t n = (far + data - 1) / data + 1;
+    size_t n = (far + data - 1) / data;
     size_t fit = cap_bytes / layout->bytes;
     if (l2_warm)
         return 1;
-    n = n < LEAST_SETS ? LEAST_SETS : n > BUFFERS_MAX_SETS ? BUFFERS_MAX_SETS : n;
+    n = n < 1 ? 1 : n > BUFFERS_MAX_SETS ? BUFFERS_MAX_SETS : n;
     return (uint32_t)(n <= fit ? n : fit ? fit : 1);
 }
 
