@@ -1,6 +1,7 @@
 /*
- * Launches as a server does them: threads, contexts, streams, captures, several engines. Results are
- * compared with the cpu device. The fake driver runs these tests as well (tests/cli/gpu_on_fake.sh).
+ * Launches as a server does them: threads, contexts, streams, captures, several engines. Results
+ * are compared with the cpu device. The fake driver runs these tests as well
+ * (tests/cli/gpu_on_fake.sh).
  */
 #include "driver.h"
 #include "engine_access.h"
@@ -526,8 +527,8 @@ static void *launch_many(void *argument)
         ;
     for (int i = 0; i < ROUNDS && !worker->status; i++)
         worker->status = worker->plan
-            ? tfops_plan_launch(worker->plan, &worker->norm.args, worker->stream)
-            : launch(worker->gpu, &worker->norm, worker->stream);
+                             ? tfops_plan_launch(worker->plan, &worker->norm.args, worker->stream)
+                             : launch(worker->gpu, &worker->norm, worker->stream);
     return NULL;
 }
 
@@ -643,8 +644,8 @@ Test(engine_gpu, batch_invariant_rows_have_the_same_bits_alone_and_in_a_batch)
     for (size_t i = 0; i < sizeof INVARIANT / sizeof *INVARIANT; i++)
         for (int prepared = 0; prepared < 2; prepared++) {
             struct norm batch;
-            make_norm(&batch, gpu->engine, INVARIANT[i].dtype, INVARIANT[i].hidden > 8192 ? 70 : 700,
-                INVARIANT[i].hidden, 1);
+            make_norm(&batch, gpu->engine, INVARIANT[i].dtype,
+                INVARIANT[i].hidden > 8192 ? 70 : 700, INVARIANT[i].hidden, 1);
             batch.args.flags = TFOPS_BATCH_INVARIANT;
             if (prepared)
                 warm(gpu, &batch);

@@ -64,8 +64,8 @@ static void mutate(const char *file, const char *line, const char *with)
 
 /* ---- the mutants ---------------------------------------------------------------------------- */
 
-/* `values`: tunables that differ from the default config, NULL: none. The reference on the device is
- * the generic variant, made from the same files: a mutant must not reach what it uses. */
+/* `values`: tunables that differ from the default config, NULL: none. The reference on the device
+ * is the generic variant, made from the same files: a mutant must not reach what it uses. */
 static const struct mutant {
     const char *what, *op, *problem, *values, *file, *line, *with;
 } MUTANTS[] = {
@@ -155,8 +155,8 @@ static void verify(const struct mutant *mutant, struct seen *seen)
     if (seen->n == 0) {
         struct tfops_error error = {.size = sizeof error};
         tfops_error_last(&error);
-        cr_assert_fail("%s: no candidate: %s: %s", mutant->what, tfops_status_name(status),
-            error.message);
+        cr_assert_fail(
+            "%s: no candidate: %s: %s", mutant->what, tfops_status_name(status), error.message);
     }
     support_engine_close(&open);
 }

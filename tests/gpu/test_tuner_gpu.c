@@ -1,7 +1,7 @@
 /*
- * The tuner on a GPU: an operator whose space is full of bad configs (tests/fakes/bad_plugin.c) costs
- * each of them only itself; records, the lock, and what a second run does. The fake driver runs the
- * same (tests/cli/gpu_on_fake.sh), slowly: its kernels are C on one core.
+ * The tuner on a GPU: an operator whose space is full of bad configs (tests/fakes/bad_plugin.c)
+ * costs each of them only itself; records, the lock, and what a second run does. The fake driver
+ * runs the same (tests/cli/gpu_on_fake.sh), slowly: its kernels are C on one core.
  */
 #include "driver.h"
 #include "engine_access.h"
@@ -127,8 +127,9 @@ static void expect_verdicts(const struct seen *seen)
         cr_expect_eq(seen->n[kind], kind ? 1 : 3, "KIND %d: %u configs", kind, seen->n[kind]);
         cr_expect_eq(seen->verdict[kind], EXPECTED[kind].verdict, "KIND %d, %s: %s: %s", kind,
             EXPECTED[kind].what, tfops_verdict_name(seen->verdict[kind]), seen->text[kind]);
-        cr_expect(strstr(seen->text[kind], EXPECTED[kind].word), "KIND %d, %s: \"%s\" is not in: %s",
-            kind, EXPECTED[kind].what, EXPECTED[kind].word, seen->text[kind]);
+        cr_expect(strstr(seen->text[kind], EXPECTED[kind].word),
+            "KIND %d, %s: \"%s\" is not in: %s", kind, EXPECTED[kind].what, EXPECTED[kind].word,
+            seen->text[kind]);
     }
 }
 

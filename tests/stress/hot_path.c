@@ -1,7 +1,7 @@
 /*
- * What a launch that hits may not do: take a lock, allocate, call SQLite, open or read a file. Counted
- * from outside by libhot_path_shim.so over 1000 launches, with the fake driver and, where there is
- * one, on a GPU behind libcount_shim.so; what the driver does itself is not counted.
+ * What a launch that hits may not do: take a lock, allocate, call SQLite, open or read a file.
+ * Counted from outside by libhot_path_shim.so over 1000 launches, with the fake driver and, where
+ * there is one, on a GPU behind libcount_shim.so; what the driver does itself is not counted.
  */
 #include "tests/fakes/hot_path_shim.h"
 #include "tests/support/test_support.h"
@@ -63,8 +63,7 @@ static void count_launches(struct tfops_engine *engine, const char *driver, bool
     struct tfops_plan *plan = NULL;
     struct hot_path_counts counts;
     char what[96];
-    const struct tfops_spec *spec =
-        tfops_engine_operator(engine, add ? "add_rmsnorm" : "rmsnorm");
+    const struct tfops_spec *spec = tfops_engine_operator(engine, add ? "add_rmsnorm" : "rmsnorm");
     make_call(&calls[0], engine, add, 4);
     make_call(&calls[1], engine, add, 7);
     for (int i = 0; i < 2; i++)

@@ -1,11 +1,12 @@
 /*
  * Processes that start at once with an empty cache and prepare the same problem: each binary is
- * compiled once in all of them together, counted by libcount_shim.so; and when the one that compiles
- * is killed, the others go on at once. Real NVRTC, no GPU.
+ * compiled once in all of them together, counted by libcount_shim.so; and when the one that
+ * compiles is killed, the others go on at once. Real NVRTC, no GPU.
  *
  *   prepare_processes                  runs it all
  *   prepare_processes CACHE GO [stop]  one process: waits until the file GO is there, prepares;
- *                                      with "stop" it stops itself in the middle of its first compile
+ *                                      with "stop" it stops itself in the middle of its first
+ * compile
  */
 #include "tests/fakes/count_shim.h"
 #include "tests/support/test_support.h"
@@ -167,7 +168,8 @@ static int test_kill(int n)
     const double took_ms = now_ms() - start_ms;
     const long long compiles = support_json_sum(stage.counts, "nvrtcCompileProgram");
     support_dir_remove(stage.dir);
-    printf("kill: %d processes were done %.0f ms after the claimant's death, %lld compiles in all\n",
+    printf(
+        "kill: %d processes were done %.0f ms after the claimant's death, %lld compiles in all\n",
         n, took_ms, compiles);
     return failed || took_ms > TAKE_OVER_LIMIT_MS || compiles != compiles_of(1);
 }

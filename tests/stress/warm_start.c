@@ -1,7 +1,7 @@
 /*
- * A start with a warm cache compiles nothing, and needs no NVRTC. Each start is a process of its own;
- * what it compiled is counted by libcount_shim.so, which stands before the driver and NVRTC. With the
- * fake driver, and on a GPU where there is one.
+ * A start with a warm cache compiles nothing, and needs no NVRTC. Each start is a process of its
+ * own; what it compiled is counted by libcount_shim.so, which stands before the driver and NVRTC.
+ * With the fake driver, and on a GPU where there is one.
  *
  *   warm_start            runs all starts
  *   warm_start CACHE      one start: opens, launches, compares; prints "SOURCE COMPILES"
@@ -127,9 +127,11 @@ static void try_driver(const char *program, const char *name, const char *nvrtc)
     setenv("TFOPS_LIBNVRTC", shim, 1);
     setenv("COUNT_SHIM_NVRTC", nvrtc, 1);
     struct outcome cold = run(program, dir);
-    expect(cold.stats > 0 && cold.shim == cold.stats && !strcmp(cold.source, "default"), name, "cold", &cold);
+    expect(cold.stats > 0 && cold.shim == cold.stats && !strcmp(cold.source, "default"), name,
+        "cold", &cold);
     struct outcome warm = run(program, dir);
-    expect(warm.stats == 0 && warm.shim == 0 && !strcmp(warm.source, "default"), name, "warm", &warm);
+    expect(
+        warm.stats == 0 && warm.shim == 0 && !strcmp(warm.source, "default"), name, "warm", &warm);
     setenv("TFOPS_LIBNVRTC", "/nonexistent/libnvrtc.so", 1);
     struct outcome without = run(program, dir);
     expect(without.stats == 0 && without.shim == 0 && !strcmp(without.source, "default"), name,
