@@ -20,13 +20,24 @@ static bool fits(const struct binary *binary, const struct build_job *job)
            binary->smem_bytes == job->geometry.smem_bytes;
 }
 
+/* On the cpu and arch devices nothing is loaded. */
+static bool loadable(const struct tfops_engine *engine, const struct binary *binary)
+{
+    return engine->kind != ENGINE_CUDA || binary->min_driver <= engine->driver.version;
+}
+
 static enum tfops_status keep_if_fits(struct tfops_engine *engine, const struct build_job *job,
     bool *ret_found, struct binary *ret_binary)
 {
-    if (!*ret_found || fits(ret_binary, job))
+    if (!*ret_found || (fits(ret_binary, job) && loadable(engine, ret_binary)))
         return TFOPS_OK;
-    log_line(&engine->env, TFOPS_LOG_WARN,
-        "cache: binary of %s %s has another entry ABI, left out", job->op, job->config);
+    if (!fits(ret_binary, job))
+        log_line(&engine->env, TFOPS_LOG_WARN,
+            "cache: binary of %s %s has another entry ABI, left out", job->op, job->config);
+    else
+        log_line(&engine->env, TFOPS_LOG_WARN,
+            "cache: binary of %s %s needs a driver for CUDA %d.%d, left out", job->op, job->config,
+            ret_binary->min_driver / 1000, ret_binary->min_driver % 1000 / 10);
     binary_release(&engine->env, ret_binary);
     *ret_found = false;
     return TFOPS_OK;

@@ -85,12 +85,10 @@ static enum tfops_status read_options(
     return TFOPS_OK;
 }
 
-static enum tfops_status open_cuda(
-    struct tfops_engine *engine, const struct tfops_engine_options *options)
+static enum tfops_status open_gpu(struct tfops_engine *engine)
 {
-    enum tfops_status status = driver_open(options->driver_path, &engine->driver);
-    if (!status)
-        status = device_query(&engine->driver, engine->ordinal, &engine->device);
+    enum tfops_status status =
+        device_query(&engine->driver, engine->ordinal, &engine->device);
     if (status)
         return status;
     CUresult result = engine->driver.device_get(&engine->handle, engine->ordinal);
@@ -98,6 +96,32 @@ static enum tfops_status open_cuda(
         result = engine->driver.primary_ctx_retain(&engine->context, engine->handle);
     return driver_error(
         &engine->driver, result, "cuDevicePrimaryCtxRetain", engine->device.name);
+}
+
+static enum tfops_status open_cuda(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    enum tfops_status status = driver_open(options->driver_path, &engine->driver);
+    return status ? status : open_gpu(engine);
+}
+
+/* cuda:0, or the cpu where the driver or a GPU is absent; a GPU that fails is an error. */
+static enum tfops_status open_any(
+    struct tfops_engine *engine, const struct tfops_engine_options *options)
+{
+    int count = 0;
+    enum tfops_status status = driver_open(options->driver_path, &engine->driver);
+    if (!status && !engine->driver.device_get_count(&count) && !count)
+        status = error_set(TFOPS_E_DRIVER, "engine", "libcuda", "a GPU", "none");
+    if (status != TFOPS_E_DRIVER) {
+        engine->kind = ENGINE_CUDA;
+        return status ? status : open_gpu(engine);
+    }
+    log_line(&engine->env, TFOPS_LOG_INFO, "engine: no GPU, taking the cpu device: %s",
+        error_message());
+    engine->kind = ENGINE_CPU;
+    device_cpu(&engine->device);
+    return TFOPS_OK;
 }
 
 /* "cuda:N", "cpu", "arch:NAME". */
@@ -129,20 +153,8 @@ static enum tfops_status open_named(
 static enum tfops_status open_device(
     struct tfops_engine *engine, const struct tfops_engine_options *options)
 {
-    enum tfops_status status;
-    if (options->device) {
-        status = open_named(engine, options);
-    } else {
-        engine->kind = ENGINE_CUDA;
-        status = open_cuda(engine, options);
-        if (status == TFOPS_E_DRIVER && !engine->context) {
-            log_line(&engine->env, TFOPS_LOG_INFO, "engine: no GPU, taking the cpu device: %s",
-                error_message());
-            engine->kind = ENGINE_CPU;
-            device_cpu(&engine->device);
-            status = TFOPS_OK;
-        }
-    }
+    enum tfops_status status =
+        options->device ? open_named(engine, options) : open_any(engine, options);
     if (!status)
         device_sku(&engine->device, engine->sku);
     return status;

@@ -68,6 +68,12 @@ static void add_int(struct text *text, const char *name, long long value)
     add(text, name, digits);
 }
 
+/* Problems are printed before they are checked too: to say what is wrong with them. */
+static const char *value_name(const struct tfops_option_spec *option, unsigned index)
+{
+    return index < option->n_values ? option->values[index] : "?";
+}
+
 void key_text(const struct tfops_problem *problem, char ret_text[KEY_TEXT_BYTES])
 {
     const struct tfops_spec *spec = problem->spec;
@@ -79,7 +85,7 @@ void key_text(const struct tfops_problem *problem, char ret_text[KEY_TEXT_BYTES]
     for (size_t i = 0; i < spec->n_dtypes; i++)
         add(&text, spec->dtypes[i].name, tfops_dtype_name((enum tfops_dtype)problem->dtypes[i]));
     for (size_t i = 0; i < spec->n_options; i++)
-        add(&text, spec->options[i].name, spec->options[i].values[problem->options[i]]);
+        add(&text, spec->options[i].name, value_name(&spec->options[i], problem->options[i]));
     for (size_t i = 0; i < spec->n_operands; i++)
         if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
             add_int(&text, spec->operands[i].name, problem->present >> i & 1);

@@ -25,13 +25,24 @@ static NOINLINE enum tfops_status refuse_workspace(const struct tfops_args *args
     return error_set(TFOPS_E_ARGUMENT, "launch", "workspace", expected, actual);
 }
 
+/* Names the first property that is not the plan's. */
 static NOINLINE enum tfops_status refuse_key(
     const struct tfops_plan *plan, const struct tfops_problem *problem)
 {
-    char expected[KEY_TEXT_BYTES], actual[KEY_TEXT_BYTES];
+    char expected[KEY_TEXT_BYTES], actual[KEY_TEXT_BYTES], name[48];
+    char *saved_expected = NULL, *saved_actual = NULL;
     key_text(&plan->problem, expected);
     key_text(problem, actual);
-    return error_set(TFOPS_E_ARGUMENT, "launch", plan->problem.spec->name, expected, actual);
+    const char *want = strtok_r(expected, " ", &saved_expected);
+    const char *got = strtok_r(actual, " ", &saved_actual);
+    while (want && got && !strcmp(want, got)) {
+        want = strtok_r(NULL, " ", &saved_expected);
+        got = strtok_r(NULL, " ", &saved_actual);
+    }
+    const char *either = want ? want : got ? got : "";
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(either, "="), either);
+    return error_set(
+        TFOPS_E_ARGUMENT, "launch", name, want ? want : "nothing", got ? got : "nothing");
 }
 
 static NOINLINE enum tfops_status refuse_foreign_stream(const struct tfops_plan *plan)
@@ -272,6 +283,9 @@ enum tfops_status tfops_plan_describe(
     if (!plan || !ret_info || ret_info->size != sizeof *ret_info || extent < 1)
         return error_set(TFOPS_E_ARGUMENT, "plan", "describe",
             "a plan, an extent of 1 or more and a sized struct", "something else");
+    enum tfops_status status = engine_usable(plan->engine);
+    if (status)
+        return status;
     const struct plan_variant *variant = plan_choose(plan, extent);
     struct tfops_problem problem = plan->problem;
     struct tfops_geometry geometry = {0};

@@ -18,8 +18,7 @@ void match_init(const struct tfops_problem *problem, struct match *ret_match)
     const struct tfops_spec *spec = problem->spec;
     *ret_match = (struct match){.usable = true,
         .n_operands = (uint8_t)spec->n_operands,
-        .n_scalars = (uint8_t)spec->n_scalars,
-        .n_options = (uint8_t)spec->n_options};
+        .n_scalars = (uint8_t)spec->n_scalars};
     for (size_t i = 0; i < spec->n_dims; i++)
         if (spec->dims[i].flags & TFOPS_DIM_DYNAMIC)
             ret_match->dynamic_dim = (uint8_t)i;
@@ -46,9 +45,9 @@ struct range {
     int64_t stride;
 };
 
-/* Extents are far below 2^63 once they fit in memory; this bound keeps the products in range. */
-enum { MOST_LOG2 = 40 };
-#define MOST (1ll << MOST_LOG2)
+/* Far beyond what fits in memory, far below what overflows in bytes; the rest takes the long way. */
+#define MOST (1ll << 40)
+#define MOST_REACH (1ll << 56)
 
 static inline bool bind_one(const struct match_operand *match, const struct tfops_tensor *tensor,
     int64_t rows, struct tfops_view *view, struct range *range, uint64_t *misfit)
@@ -62,7 +61,7 @@ static inline bool bind_one(const struct match_operand *match, const struct tfop
         !tensor->data)
         return false;
     int last = match->rank - 1;
-    int64_t stride = match->inner, steps = 0;
+    int64_t stride = match->inner, steps = 0, reach;
     if (last) {
         if (tensor->shape[0] != rows)
             return false;
@@ -78,8 +77,10 @@ static inline bool bind_one(const struct match_operand *match, const struct tfop
     view->strides[last] = 1;
     view->data = tensor->data;
     range->begin = (uintptr_t)tensor->data;
-    range->end =
-        range->begin + (uintptr_t)(steps * stride + match->inner) * match->elem_bytes;
+    if (range->begin & (match->elem_bytes - 1) || __builtin_mul_overflow(steps, stride, &reach) ||
+        reach > MOST_REACH)
+        return false;
+    range->end = range->begin + (uintptr_t)(reach + match->inner) * match->elem_bytes;
     range->stride = stride;
     *misfit |= range->begin;
     return true;
@@ -108,9 +109,8 @@ static inline bool same_numbers(
     if (args->size != sizeof *args || args->flags != problem->flags ||
         args->n_scalars != match->n_scalars)
         return false;
-    for (size_t i = 0; i < match->n_options; i++)
-        if (args->options[i] != problem->options[i])
-            return false;
+    if (memcmp(args->options, problem->options, sizeof args->options)) /* 0 beyond the operator's */
+        return false;
     for (size_t i = 0; i < match->n_scalars; i++)
         if (!(args->scalars[i] >= spec->scalars[i].min && args->scalars[i] <= spec->scalars[i].max))
             return false;

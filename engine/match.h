@@ -21,7 +21,7 @@ struct match_operand {
 
 struct match {
     bool usable; /* false: the operator has other shapes; every launch takes request_bind() */
-    uint8_t n_operands, n_scalars, n_options;
+    uint8_t n_operands, n_scalars;
     uint8_t dynamic_dim;
     struct match_operand operands[TFOPS_MAX_OPERANDS];
 };

@@ -4,6 +4,12 @@
 #include "kernels/norm/norm_specs.h"
 #include <tfops/ops.h>
 
+/* An option of args is a byte: what does not fit becomes one that no operator has. */
+static uint8_t option_of(enum tfops_weight_variant variant)
+{
+    return (unsigned)variant < UINT8_MAX ? (uint8_t)variant : UINT8_MAX;
+}
+
 enum tfops_status tfops_rmsnorm(struct tfops_engine *engine, const struct tfops_tensor *x,
     const struct tfops_tensor *weight, const struct tfops_tensor *out, double eps,
     enum tfops_weight_variant variant, struct CUstream_st *stream)
@@ -13,7 +19,7 @@ enum tfops_status tfops_rmsnorm(struct tfops_engine *engine, const struct tfops_
     args.operands[RMSNORM_WEIGHT] = weight;
     args.operands[RMSNORM_OUT] = out;
     args.scalars[NORM_EPS] = eps;
-    args.options[NORM_WEIGHT_VARIANT] = (uint8_t)variant;
+    args.options[NORM_WEIGHT_VARIANT] = option_of(variant);
     return tfops_launch(engine, &rmsnorm_spec, &args, stream);
 }
 
@@ -29,6 +35,6 @@ enum tfops_status tfops_add_rmsnorm(struct tfops_engine *engine, const struct tf
     args.operands[ADD_RMSNORM_OUT] = out;
     args.operands[ADD_RMSNORM_RESIDUAL_OUT] = residual_out;
     args.scalars[NORM_EPS] = eps;
-    args.options[NORM_WEIGHT_VARIANT] = (uint8_t)variant;
+    args.options[NORM_WEIGHT_VARIANT] = option_of(variant);
     return tfops_launch(engine, &add_rmsnorm_spec, &args, stream);
 }

@@ -39,6 +39,12 @@ static int compare_extents(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static int64_t geometric_mean(int64_t a, int64_t b)
+{
+    double mean = sqrt((double)a) * sqrt((double)b);
+    return mean < 0x1p62 ? (int64_t)mean : a;
+}
+
 /* Every extent where the choice may change: powers of two, and the ends of the records' reaches. */
 static size_t list_bounds(const struct record_list *records, int64_t *bounds)
 {
@@ -47,11 +53,10 @@ static size_t list_bounds(const struct record_list *records, int64_t *bounds)
         bounds[n++] = 1ll << i;
     for (size_t i = 0; i < records->n && n + 4 < MAX_BOUNDS; i++) {
         int64_t extent = records->records[i].row.extent;
-        bounds[n++] = (extent + REACH - 1) / REACH - 1;
-        bounds[n++] = extent * REACH;
+        bounds[n++] = (extent - 1) / REACH;
+        bounds[n++] = extent > INT64_MAX / REACH ? INT64_MAX : extent * REACH;
         if (i + 1 < records->n)
-            bounds[n++] =
-                (int64_t)sqrt((double)extent * (double)records->records[i + 1].row.extent);
+            bounds[n++] = geometric_mean(extent, records->records[i + 1].row.extent);
     }
     bounds[n++] = INT64_MAX;
     qsort(bounds, n, sizeof *bounds, compare_extents);
@@ -105,6 +110,23 @@ static bool record_config(struct tfops_engine *engine, const struct tfops_proble
     log_line(&engine->env, TFOPS_LOG_WARN, "plan: record %lld of %s is left out: %s",
         (long long)record->id, spec->name, reason[0] ? reason : error_message());
     return false;
+}
+
+/* Leaves out what can serve nothing, once, so that it neither hides a neighbour nor fills the log. */
+static void drop_unusable(
+    struct tfops_engine *engine, const struct tfops_problem *problem, struct record_list *records)
+{
+    size_t kept = 0;
+    int dim = key_dynamic_dim(problem->spec);
+    for (size_t i = 0; i < records->n; i++) {
+        struct record *record = &records->records[i];
+        struct tfops_config config = default_config(engine, *problem, dim, record->row.extent);
+        if (record->row.extent > 0 && record_config(engine, problem, &record->row, &config))
+            records->records[kept++] = *record;
+        else
+            record_release(&engine->env, record);
+    }
+    records->n = kept;
 }
 
 static void choose(struct tfops_engine *engine, const struct tfops_problem *problem, int dim,
@@ -207,11 +229,17 @@ static enum tfops_status resolve_choice(struct tfops_engine *engine,
     }
     if (!status || engine->miss_policy == TFOPS_MISS_STRICT)
         return status;
+    struct tfops_error why;
+    error_save(&why);
     mem_free(&engine->env, variant->config);
     *variant = (struct plan_variant){0};
+    if (generic_variant(engine, problem, choice->last, variant)) {
+        error_restore(&why); /* why there is no tuned one says more than that there is no other */
+        return status;
+    }
     log_line(&engine->env, TFOPS_LOG_WARN, "plan: %s is served by the generic variant: %s",
-        problem->spec->name, error_message());
-    return generic_variant(engine, problem, choice->last, variant);
+        problem->spec->name, why.message);
+    return TFOPS_OK;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------- */
@@ -229,6 +257,7 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine,
     }
     atomic_init(&plan->references, 1);
     atomic_init(&plan->stale, false);
+    plan->env = engine->env;
     plan->engine = engine;
     plan->problem = *problem;
     plan->dynamic_dim = key_dynamic_dim(problem->spec);
@@ -319,6 +348,7 @@ enum tfops_status plan_resolve(struct tfops_engine *engine, const struct tfops_p
         record_list_release(&engine->env, &records);
         records = (struct record_list){0};
     }
+    drop_unusable(engine, problem, &records);
     if (!records.n)
         ENGINE_COUNT(engine, misses_record);
     status = resolve_tuned(engine, problem, key, &records, ret_plan);
@@ -337,7 +367,7 @@ void tfops_plan_release(struct tfops_plan *plan)
 {
     if (!plan || atomic_fetch_sub_explicit(&plan->references, 1, memory_order_acq_rel) != 1)
         return;
-    const struct env env = plan->engine->env;
+    const struct env env = plan->env;
     for (size_t i = 0; i < plan->n_variants; i++)
         mem_free(&env, plan->variants[i].config);
     mem_free(&env, plan->variants);

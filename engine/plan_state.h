@@ -29,6 +29,7 @@ struct plan_variant {
 
 struct tfops_plan {
     atomic_uint references;
+    struct env env; /* the engine's: a plan may outlive it */
     struct tfops_engine *engine;
     struct tfops_problem problem;
     int dynamic_dim;

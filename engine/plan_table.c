@@ -2,6 +2,7 @@
 #include "plan_table.h"
 #include "base/mem.h"
 #include "plan_state.h"
+#include <stdint.h>
 #include <tfops/plan.h>
 
 enum { FIRST_SLOTS = 64 };
@@ -26,7 +27,13 @@ void plan_table_init(struct plan_table *table)
         atomic_init(&table->hints[i], NULL);
     atomic_init(&table->slots, NULL);
     table->retired = NULL;
-    table->n = 0;
+    table->n = table->used = 0;
+}
+
+size_t plan_table_slots(const struct plan_table *table)
+{
+    const struct plan_slots *slots = atomic_load(&table->slots);
+    return slots ? slots->mask + 1 : 0;
 }
 
 void plan_table_release(const struct env *env, struct plan_table *table)
@@ -60,21 +67,26 @@ const struct tfops_plan *plan_table_find(const struct plan_table *table, const s
     }
 }
 
-/* The slot of the key, or the first free one. */
+/* The slot of the key; where it has none, the first that can take it: dropped, else empty. */
 static size_t seek(struct plan_slots *slots, const struct key *key, uint64_t hash)
 {
-    size_t i = hash;
-    for (;; i++) {
+    size_t dropped = SIZE_MAX;
+    for (size_t i = hash;; i++) {
         struct tfops_plan *plan = atomic_load(&slots->plans[i & slots->mask]);
-        if (!plan || (plan != &tombstone && key_equal(&plan->key, key)))
+        if (plan == &tombstone)
+            dropped = dropped == SIZE_MAX ? i & slots->mask : dropped;
+        else if (!plan)
+            return dropped == SIZE_MAX ? i & slots->mask : dropped;
+        else if (key_equal(&plan->key, key))
             return i & slots->mask;
     }
 }
 
+/* New slots for the keys alone: twice as many unless half of the used ones had been dropped. */
 static enum tfops_status grow(const struct env *env, struct plan_table *table)
 {
     struct plan_slots *old = atomic_load(&table->slots);
-    size_t n = old ? 2 * (old->mask + 1) : FIRST_SLOTS;
+    size_t n = !old ? FIRST_SLOTS : (old->mask + 1) << (2 * table->n >= table->used);
     struct retired *retired = mem_new(env, 1, sizeof *retired);
     struct plan_slots *slots = mem_new(env, 1, sizeof *slots + n * sizeof slots->plans[0]);
     if (!retired || !slots) {
@@ -90,6 +102,7 @@ static enum tfops_status grow(const struct env *env, struct plan_table *table)
     }
     *retired = (struct retired){table->retired, old, NULL};
     table->retired = retired;
+    table->used = table->n;
     atomic_store_explicit(&table->slots, slots, memory_order_release);
     return TFOPS_OK;
 }
@@ -112,17 +125,19 @@ enum tfops_status plan_table_put(
     const struct env *env, struct plan_table *table, struct tfops_plan *plan)
 {
     struct plan_slots *slots = atomic_load(&table->slots);
-    if (!slots || 2 * (table->n + 1) > slots->mask + 1) {
+    if (!slots || 2 * (table->used + 1) > slots->mask + 1) {
         enum tfops_status status = grow(env, table);
         if (status)
             return status;
         slots = atomic_load(&table->slots);
     }
     size_t i = seek(slots, &plan->key, plan->hash);
-    if (atomic_load(&slots->plans[i]))
+    struct tfops_plan *old = atomic_load(&slots->plans[i]);
+    if (old && old != &tombstone)
         return replace(env, table, &slots->plans[i], plan);
     atomic_store_explicit(&slots->plans[i], plan, memory_order_release);
-    table->n++; /* tombstones count: they lengthen probes as plans do */
+    table->n++;
+    table->used += !old;
     return TFOPS_OK;
 }
 
@@ -133,7 +148,10 @@ enum tfops_status plan_table_drop(
     if (!slots)
         return TFOPS_OK;
     size_t i = seek(slots, key, key_hash(key));
-    if (!atomic_load(&slots->plans[i]))
+    struct tfops_plan *old = atomic_load(&slots->plans[i]);
+    if (!old || old == &tombstone)
         return TFOPS_OK;
-    return replace(env, table, &slots->plans[i], &tombstone);
+    enum tfops_status status = replace(env, table, &slots->plans[i], &tombstone);
+    table->n -= !status;
+    return status;
 }

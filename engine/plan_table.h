@@ -23,7 +23,8 @@ struct plan_table {
     _Atomic(const struct tfops_plan *) hints[PLAN_HINTS];
     _Atomic(struct plan_slots *) slots;
     struct retired *retired; /* plans and arrays that were replaced */
-    size_t n;
+    size_t n;    /* keys */
+    size_t used; /* slots that are not empty: keys, and those that were dropped */
 };
 
 void plan_table_init(struct plan_table *table);
@@ -31,6 +32,8 @@ void plan_table_init(struct plan_table *table);
 void plan_table_release(const struct env *env, struct plan_table *table);
 /* The plan of the key, without a new reference; NULL when there is none. */
 const struct tfops_plan *plan_table_find(const struct plan_table *table, const struct key *key);
+/* Slots there are: for tests. */
+size_t plan_table_slots(const struct plan_table *table);
 /* Adds or replaces; the table takes over one reference on success. */
 enum tfops_status plan_table_put(
     const struct env *env, struct plan_table *table, struct tfops_plan *plan);

@@ -144,7 +144,8 @@ enum tfops_status tfops_problem_set(
     struct tfops_problem *problem, const char *name, const char *value)
 {
     if (!problem || !problem->spec || !name || !value)
-        return refuse_null("problem", !problem ? "problem" : !name ? "name" : "value");
+        return refuse_null(
+            "problem", !problem || !problem->spec ? "problem" : !name ? "name" : "value");
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dims; i++)
         if (!strcmp(name, spec->dims[i].name))
@@ -312,6 +313,16 @@ static enum tfops_status unknown_tunable(const struct tfops_spec *spec, const ch
         spec->name, known);
 }
 
+static enum tfops_status bad_tunable(const struct tfops_tunable_spec *tunable, const char *value)
+{
+    char expected[160];
+    size_t length = (size_t)snprintf(expected, sizeof expected, "one of");
+    for (size_t k = 0; k < tunable->n_values && length < sizeof expected; k++)
+        length += (size_t)snprintf(expected + length, sizeof expected - length, " %lld",
+            (long long)tunable->values[k]);
+    return error_set(TFOPS_E_RANGE, "config", tunable->name, expected, value);
+}
+
 static enum tfops_status set_tunable(
     const struct tfops_spec *spec, const char *name, const char *value, struct tfops_config *config)
 {
@@ -325,8 +336,7 @@ static enum tfops_status set_tunable(
             for (size_t k = 0; k < tunable->n_values; k++)
                 known |= tunable->values[k] == number;
         if (!known)
-            return error_set(
-                TFOPS_E_RANGE, "config", name, "a value of its table (tfops-info lists it)", value);
+            return bad_tunable(tunable, value);
         config->values[i] = number;
         return TFOPS_OK;
     }

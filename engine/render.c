@@ -11,11 +11,13 @@
 
 /* ---- files under the kernel root ---------------------------------------------------------------- */
 
-static char *read_file(const struct env *env, const char *path)
+/* *ret_text NULL where there is no such file. */
+static enum tfops_status read_file(const struct env *env, const char *path, char **ret_text)
 {
     FILE *file = fopen(path, "rbe");
+    *ret_text = NULL;
     if (!file)
-        return NULL;
+        return TFOPS_OK;
     struct strbuf text;
     char chunk[4096];
     size_t n;
@@ -23,7 +25,8 @@ static char *read_file(const struct env *env, const char *path)
     while ((n = fread(chunk, 1, sizeof chunk, file)) > 0)
         strbuf_add_bytes(&text, chunk, n);
     fclose(file);
-    return strbuf_take(&text);
+    *ret_text = strbuf_take(&text);
+    return *ret_text ? TFOPS_OK : TFOPS_E_MEMORY;
 }
 
 static const char *find_embedded(const char *path)
@@ -34,18 +37,20 @@ static const char *find_embedded(const char *path)
     return NULL;
 }
 
-const char *render_file(const struct env *env, const char *path, char **ret_owned)
+enum tfops_status render_file(
+    const struct env *env, const char *path, const char **ret_text, char **ret_owned)
 {
     const char *root = getenv("TFOPS_KERNEL_DIR");
     char full[1024];
     *ret_owned = NULL;
     if (root && *root && !strstr(path, "..")) {
         snprintf(full, sizeof full, "%s/%s", root, path);
-        *ret_owned = read_file(env, full);
-        if (*ret_owned)
-            return *ret_owned;
+        enum tfops_status status = read_file(env, full, ret_owned);
+        if (status)
+            return status; /* never the embedded text in place of one that is there */
     }
-    return find_embedded(path);
+    *ret_text = *ret_owned ? *ret_owned : find_embedded(path);
+    return TFOPS_OK;
 }
 
 /* ---- the closure of includes ---------------------------------------------------------------- */
@@ -129,9 +134,10 @@ static enum tfops_status scan(const struct env *env, struct render_includes *inc
         if (contains(includes, path))
             continue;
         owned = NULL;
-        bool given = header_source && !strcmp(path, header_path);
-        const char *body = given ? header_source : render_file(env, path, &owned);
-        if (body)
+        const char *body = header_source;
+        if (!header_source || strcmp(path, header_path))
+            status = render_file(env, path, &body, &owned);
+        if (!status && body)
             status = add_include(env, includes, path, body, owned);
     }
     return status;

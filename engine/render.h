@@ -53,6 +53,7 @@ void render_includes_release(const struct env *env, struct render_includes *incl
 
 /* The text of a file under the kernel root: TFOPS_KERNEL_DIR where set, else the embedded one; NULL
  * when there is none. *ret_owned is the text to mem_free when it was read from the directory. */
-const char *render_file(const struct env *env, const char *path, char **ret_owned);
+enum tfops_status render_file(
+    const struct env *env, const char *path, const char **ret_text, char **ret_owned);
 
 #endif

@@ -171,7 +171,7 @@ static inline enum tfops_status bind_extent(struct binding *binding,
 static inline enum tfops_status collapse(const struct tfops_operand_spec *operand,
     const struct tfops_tensor *tensor, int n, int64_t *ret_extent, int64_t *ret_stride)
 {
-    int64_t extent = 1, stride = 0;
+    int64_t extent = 1, stride = 0, next;
     for (int i = n - 1; i >= 0; i--) {
         int64_t shape = tensor->shape[i];
         if (shape == 1)
@@ -180,7 +180,9 @@ static inline enum tfops_status collapse(const struct tfops_operand_spec *operan
             return refuse_stride(operand, "extents of 0 or more", shape);
         if (extent == 1)
             stride = tensor->strides[i];
-        else if (UNLIKELY(tensor->strides[i] != stride * extent && shape && extent))
+        else if (UNLIKELY((__builtin_mul_overflow(stride, extent, &next) ||
+                              tensor->strides[i] != next) &&
+                          shape && extent))
             return refuse_stride(
                 operand, "leading extents with one common stride", tensor->strides[i]);
         if (UNLIKELY(__builtin_mul_overflow(extent, shape, &extent)))
@@ -195,10 +197,10 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     const struct tfops_operand_spec *operand, const struct tfops_tensor *tensor,
     struct tfops_view *view)
 {
-    int extra = tensor->rank - operand->rank;
+    int rank = tensor->rank >= 0 && tensor->rank <= TFOPS_MAX_RANK ? tensor->rank : -TFOPS_MAX_RANK;
+    int extra = rank - operand->rank;
     bool rows = operand->flags & TFOPS_OPERAND_ROWS;
-    if (UNLIKELY(tensor->rank > TFOPS_MAX_RANK || tensor->rank < 0 ||
-                 (rows ? extra < -1 : extra != 0)))
+    if (UNLIKELY(rows ? extra < -1 : extra != 0))
         return refuse_shape(
             &binding->request->problem, operand, tensor, binding->bound);
     enum tfops_status status = TFOPS_OK;
@@ -239,7 +241,7 @@ static inline enum tfops_status close_strides(struct binding *binding,
                 return refuse_stride(operand, "a last stride of 1", stride);
         } else {
             binding->misfit |= (uint64_t)stride * elem_bytes;
-            if (UNLIKELY(operand->access != TFOPS_IN && extent > 1 && stride < natural))
+            if (UNLIKELY(operand->access != TFOPS_IN && extent > 1 && stride <= reach))
                 return refuse_stride(operand, "rows that do not overlap", stride);
         }
         if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
@@ -377,6 +379,10 @@ static inline enum tfops_status bind_numbers(
             return refuse_option(&spec->options[i], args->options[i]);
         request->problem.options[i] = args->options[i];
     }
+    for (size_t i = spec->n_options; i < TFOPS_MAX_OPTIONS; i++)
+        if (UNLIKELY(args->options[i]))
+            return error_set(TFOPS_E_RANGE, "request", "options",
+                "0 beyond the operator's options", "another number");
     request->scalars = args->scalars;
     if (args->n_scalars < spec->n_scalars) {
         for (size_t i = 0; i < spec->n_scalars; i++)
@@ -391,13 +397,18 @@ static inline enum tfops_status bind_numbers(
     return TFOPS_OK;
 }
 
-/* No row at all needs no memory: a NULL address is right then. */
-static enum tfops_status check_addresses(const struct request *request)
+static inline bool is_empty(const struct tfops_problem *problem)
+{
+    const struct tfops_spec *spec = problem->spec;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (spec->dims[i].flags & TFOPS_DIM_DYNAMIC && !problem->dims[i])
+            return true;
+    return false;
+}
+
+static inline enum tfops_status check_addresses(const struct request *request)
 {
     const struct tfops_spec *spec = request->problem.spec;
-    for (size_t i = 0; i < spec->n_dims; i++)
-        if (spec->dims[i].flags & TFOPS_DIM_DYNAMIC && !request->problem.dims[i])
-            return TFOPS_OK;
     for (size_t i = 0; i < spec->n_operands; i++)
         if (UNLIKELY(!request->operands[i].data && request->problem.present >> i & 1))
             return refuse_address(&spec->operands[i], NULL, 1);
@@ -426,6 +437,8 @@ enum tfops_status request_bind(
         if (!ret_request->problem.dtypes[i])
             ret_request->problem.dtypes[i] = ret_request->problem.dtypes[0];
     ret_request->problem.align = 1u << __builtin_ctzll(binding.misfit);
+    if (UNLIKELY(is_empty(&ret_request->problem)))
+        return TFOPS_OK; /* no row at all: no memory is needed, none is touched */
     status = check_addresses(ret_request);
     if (!status)
         status = check_overlap(ret_request);

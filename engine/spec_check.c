@@ -29,6 +29,12 @@ static bool is_name(const char *name, bool upper)
     return true;
 }
 
+/* A value that can stand behind NAME= in a list of such pairs. */
+static bool is_value(const char *value)
+{
+    return value && *value && strlen(value) <= 40 && !strpbrk(value, " \t\n=,");
+}
+
 static enum tfops_status check_counts(const struct tfops_spec *spec)
 {
     const struct {
@@ -67,23 +73,62 @@ static enum tfops_status check_dims(const struct tfops_spec *spec)
     return TFOPS_OK;
 }
 
-static enum tfops_status check_choices(const struct tfops_spec *spec)
+static enum tfops_status check_dtypes(const struct tfops_spec *spec)
 {
+    const uint32_t known = (1u << TFOPS_DTYPE_COUNT) - 2;
     for (size_t i = 0; i < spec->n_dtypes; i++)
         if (!is_name(spec->dtypes[i].name, false) || !spec->dtypes[i].allowed ||
-            spec->dtypes[i].allowed & 1u)
+            spec->dtypes[i].allowed & ~known)
             return bad(spec, "dtypes", "lower-case names and at least one allowed dtype");
     if (strcmp(spec->dtypes[0].name, "dtype"))
         return bad(spec, "dtypes[0].name", "dtype");
+    return TFOPS_OK;
+}
+
+static bool are_values(const struct tfops_option_spec *option)
+{
+    for (size_t i = 0; i < option->n_values; i++) {
+        if (!is_value(option->values[i]))
+            return false;
+        for (size_t k = 0; k < i; k++)
+            if (!strcmp(option->values[i], option->values[k]))
+                return false;
+    }
+    return true;
+}
+
+static enum tfops_status check_options(const struct tfops_spec *spec)
+{
     for (size_t i = 0; i < spec->n_options; i++) {
         const struct tfops_option_spec *option = &spec->options[i];
         if (!is_name(option->name, false) || !option->n_values || option->n_values > 15 ||
-            !option->values)
-            return bad(spec, "options", "lower-case names and 1 to 15 values");
+            !option->values || !are_values(option))
+            return bad(spec, "options", "lower-case names and 1 to 15 values, each a word of its own");
     }
-    for (size_t i = 0; i < spec->n_scalars; i++)
-        if (!is_name(spec->scalars[i].name, false))
-            return bad(spec, "scalars", "lower-case names");
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_scalars(const struct tfops_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_scalars; i++) {
+        const struct tfops_scalar_spec *scalar = &spec->scalars[i];
+        if (!is_name(scalar->name, false) || !(scalar->min <= scalar->default_value) ||
+            !(scalar->default_value <= scalar->max))
+            return bad(spec, "scalars", "lower-case names and min ≤ default ≤ max");
+    }
+    return TFOPS_OK;
+}
+
+/* A launch takes each extent from a tensor that is always there. */
+static enum tfops_status check_bound(const struct tfops_spec *spec)
+{
+    uint32_t bound = 0;
+    for (size_t i = 0; i < spec->n_operands; i++)
+        for (int d = 0; d < spec->operands[i].rank; d++)
+            if (!(spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL))
+                bound |= 1u << spec->operands[i].dims[d];
+    if (bound != (1u << spec->n_dims) - 1)
+        return bad(spec, "dims", "each of them in a required operand");
     return TFOPS_OK;
 }
 
@@ -91,6 +136,12 @@ static enum tfops_status check_operands(const struct tfops_spec *spec)
 {
     for (size_t i = 0; i < spec->n_operands; i++) {
         const struct tfops_operand_spec *operand = &spec->operands[i];
+        if ((unsigned)operand->access > TFOPS_INOUT)
+            return bad(spec, "operands.access", "TFOPS_IN, TFOPS_OUT or TFOPS_INOUT");
+        if (operand->flags & ~(TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS))
+            return bad(spec, "operands.flags", "known flags");
+        if (operand->may_alias >> spec->n_operands)
+            return bad(spec, "operands.may_alias", "bits of operands");
         if (!is_name(operand->name, false))
             return bad(spec, "operands", "lower-case names");
         if (operand->dtype < 0 || (size_t)operand->dtype >= spec->n_dtypes)
@@ -139,6 +190,61 @@ static enum tfops_status check_unique(const struct tfops_spec *spec)
     return TFOPS_OK;
 }
 
+/* What the renderer puts into Cfg, each name once. Names are compared in any case. */
+struct constants {
+    const struct tfops_spec *spec;
+    char names[96][48];
+    size_t n;
+    const char *twice;
+};
+
+static void add_constant(struct constants *constants, const char *prefix, const char *name)
+{
+    char *added = constants->names[constants->n];
+    snprintf(added, sizeof constants->names[0], "%s%s", prefix, name);
+    for (char *c = added; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    for (size_t i = 0; i < constants->n; i++)
+        if (!strcmp(constants->names[i], added))
+            constants->twice = added;
+    constants->n++;
+}
+
+static void add_geometry(struct constants *constants)
+{
+    static const char *const GEOMETRY[] = {"THREADS", "MIN_BLOCKS", "CLUSTER", "SMEM_BYTES", "PDL"};
+    for (size_t g = 0; g < sizeof GEOMETRY / sizeof GEOMETRY[0]; g++) {
+        bool tunable = false; /* then it is the geometry's value */
+        for (size_t i = 0; i < constants->spec->n_tunables; i++)
+            tunable |= !strcmp(constants->spec->tunables[i].name, GEOMETRY[g]);
+        if (!tunable)
+            add_constant(constants, "", GEOMETRY[g]);
+    }
+}
+
+static enum tfops_status check_constants(const struct tfops_spec *spec)
+{
+    struct constants constants = {.spec = spec};
+    add_constant(&constants, "", "ALIGN");
+    add_constant(&constants, "", "BATCH_INVARIANT");
+    add_geometry(&constants);
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        add_constant(&constants, "", spec->dtypes[i].name);
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+            add_constant(&constants, "", spec->dims[i].name);
+    for (size_t i = 0; i < spec->n_options; i++)
+        add_constant(&constants, "", spec->options[i].name);
+    for (size_t i = 0; i < spec->n_operands; i++)
+        if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
+            add_constant(&constants, "HAS_", spec->operands[i].name);
+    for (size_t i = 0; i < spec->n_constants; i++)
+        add_constant(&constants, "", spec->constants[i].name);
+    for (size_t i = 0; i < spec->n_tunables; i++)
+        add_constant(&constants, "", spec->tunables[i].name);
+    return constants.twice ? bad(spec, constants.twice, "a constant of Cfg defined once") : TFOPS_OK;
+}
+
 static enum tfops_status check_callbacks(const struct tfops_spec *spec)
 {
     const struct {
@@ -173,7 +279,8 @@ enum tfops_status spec_check(const struct tfops_spec *spec)
     if (!is_name(spec->name, false))
         return bad(spec, "name", "lower-case letters, digits and underscores");
     enum tfops_status (*const CHECKS[])(const struct tfops_spec *) = {check_counts, check_dims,
-        check_choices, check_operands, check_tunables, check_unique, check_callbacks};
+        check_dtypes, check_options, check_scalars, check_operands, check_bound, check_tunables,
+        check_unique, check_constants, check_callbacks};
     enum tfops_status status = TFOPS_OK;
     for (size_t i = 0; !status && i < sizeof CHECKS / sizeof CHECKS[0]; i++)
         status = CHECKS[i](spec);

@@ -19,7 +19,7 @@
 struct bench_options {
     struct cli_common common;
     const char *cache, *device, *dtype, *suite;
-    bool launch;
+    bool launch, warm;
     double budget, interval;
     uint64_t seed, samples;
 };
@@ -28,6 +28,7 @@ struct bench_options {
 static const struct cli_option OPTIONS[] = {
     {"--suite", "NAME", CLI_TEXT, AT(suite), "a named list of problems: rmsnorm, launch or open"},
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
+    {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache that chooses (default: the user's)"},
     {"--device", "N", CLI_TEXT, AT(device), "GPU (default: 0)"},
     {"--dtype", "f16|bf16|…", CLI_TEXT, AT(dtype), "the first dtype; a list makes more problems"},
@@ -143,7 +144,8 @@ static enum tfops_status bench_kernel(
     struct tfops_bench_options options = {.size = sizeof options,
         .interval = bench->options.interval / 100,
         .budget_s = bench->options.budget,
-        .seed = bench->options.seed};
+        .seed = bench->options.seed,
+        .l2_warm = bench->options.warm};
     struct tfops_bench_result result = {.size = sizeof result};
     enum tfops_status status = tfops_bench(bench->engine, problem, &options, &result);
     if (status != TFOPS_OK)

@@ -161,7 +161,8 @@ static enum tfops_status measure(struct bench *bench, const struct tfops_bench_o
         .fill = &bench->support[SUPPORT_FILL],
         .compare = &bench->support[SUPPORT_COMPARE],
         .copy = &bench->support[SUPPORT_COPY],
-        .seed = options ? options->seed : 0};
+        .seed = options ? options->seed : 0,
+        .l2_warm = options && options->l2_warm};
     const struct measure_options how = {
         .interval = options && options->interval > 0 ? options->interval : DEFAULT_INTERVAL,
         .min_samples = MIN_SAMPLES,

@@ -36,7 +36,8 @@ struct buffers_layout {
     struct buffers_operand operands[TFOPS_MAX_OPERANDS];
     size_t n_operands, n_zones;
     struct buffers_zone zones[TFOPS_MAX_OPERANDS + 1];
-    size_t bytes;      /* of the arena, a multiple of 256 */
+    bool large;        /* an operand stands on a page of 2 MiB, and so must the arena */
+    size_t bytes;      /* of the arena, a multiple of what its operands need */
     size_t data_bytes; /* of the operands alone */
 };
 
@@ -62,7 +63,7 @@ enum tfops_status buffers_paint_access(const struct gpu *gpu, const struct tfops
     const struct buffers_layout *layout, CUdeviceptr base, uint64_t seed, uint64_t special_every,
     enum tfops_access access);
 
-/* Rotated sets: as many as make a set's reuse come after 3× L2, from 2 to 64, within cap_bytes. */
+/* Rotated sets: as many as make a set's reuse come after 3× L2, from 4 to 64, within cap_bytes. */
 uint32_t buffers_set_count(
     const struct buffers_layout *layout, int64_t l2_bytes, size_t cap_bytes, bool l2_warm);
 

@@ -239,10 +239,14 @@ static enum tfops_status replay(const struct race *race, const struct lane *lane
     return gpu_check(gpu, gpu->driver->graph_launch(lane->exec, gpu->stream), "cuGraphLaunch");
 }
 
+/*
+ * An untimed replay leads in where nothing is flushed: the timed one then finds what a steady stream
+ * of the same launches would, not another lane's dirty lines and address translations.
+ */
 static enum tfops_status timed_replay(
     const struct race *race, const struct lane *lane, const CUevent *pair)
 {
-    enum tfops_status status = lane->flush ? flush(race->meter) : TFOPS_OK;
+    enum tfops_status status = lane->flush ? flush(race->meter) : replay(race, lane);
     if (!status)
         status = record(race->meter->gpu, pair[0]);
     if (!status)
@@ -290,10 +294,10 @@ static enum tfops_status run_round(struct race *race, struct nvml_sample *ret_cl
     enum tfops_status status = TFOPS_OK;
     order_lanes(race);
     for (uint32_t slot = 0; slot < race->repeats * race->n_in && !status; slot++) {
-        status = refresh(race, 1);
+        const struct lane *lane = &race->lanes[race->order[slot % race->n_in]];
+        status = refresh(race, lane->flush ? 1 : 2);
         if (!status)
-            status = timed_replay(race, &race->lanes[race->order[slot % race->n_in]],
-                &race->events[2 * (size_t)slot]);
+            status = timed_replay(race, lane, &race->events[2 * (size_t)slot]);
     }
     if (!status && meter->nvml)
         nvml_read(meter->nvml, meter->nvml_device, ret_clocks);

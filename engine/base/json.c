@@ -1,7 +1,9 @@
 /* JSON through cJSON (see json.h). */
 #include "base/json.h"
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 json *json_object(void)
 {
@@ -49,9 +51,15 @@ void json_add_string(json *parent, const char *name, const char *value)
     adopt(parent, name, value ? cJSON_CreateString(value) : cJSON_CreateNull());
 }
 
+/* Beyond 15 digits cJSON prints a number that is only near. */
 void json_add_int(json *parent, const char *name, int64_t value)
 {
-    adopt(parent, name, cJSON_CreateNumber((double)value));
+    char digits[24];
+    const int64_t least = 1000000000000000;
+    snprintf(digits, sizeof digits, "%" PRId64, value);
+    adopt(parent, name,
+        value > -least && value < least ? cJSON_CreateNumber((double)value)
+                                        : cJSON_CreateRaw(digits));
 }
 
 void json_add_number(json *parent, const char *name, double value)

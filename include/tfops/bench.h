@@ -5,6 +5,7 @@
 #ifndef TFOPS_BENCH_H
 #define TFOPS_BENCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tfops/engine.h>
@@ -19,6 +20,7 @@ struct tfops_bench_options {
     double interval;  /* relative half width of the 95% interval aimed at; 0: 0.01 */
     double budget_s;  /* 0: 5 */
     uint64_t seed;
+    bool l2_warm; /* one set of operands, so that small ones stay in L2 */
 };
 
 /* Medians over a CUDA graph of repeats, inputs rotated past 3× L2, random data; nanoseconds. */

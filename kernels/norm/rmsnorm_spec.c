@@ -170,26 +170,29 @@ static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
 }
 
 /*
- * Registers a thread needs, a little generous: the row while it waits, an early or kept weight beside
- * it, the loads of a chunk. What it refuses spills, or nearly so.
+ * Registers a thread needs: fitted to what ptxas gave for sm_90a. For each vector: the row while it
+ * waits, the weight beside it (the compiler starts all its loads at once), and the unpacked result;
+ * a walking block adds its loop, a second stage the next row. What this refuses spills.
  */
 static int64_t registers(
     const struct tfops_problem *problem, const struct tfops_config *config, const struct layout *l)
 {
+    enum { BASE = 16, WALK = 10 };
     const int64_t *v = config->values;
-    size_t weight_bytes =
-        tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    int64_t weight_bytes = (int64_t)tfops_dtype_bytes(
+        (enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
     bool add = is_add(problem);
     int64_t tensors = add ? 2 : 1;
     int64_t chunk = l->per_thread < 8 / tensors ? l->per_thread : 8 / tensors;
-    int64_t vec_registers = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
-    int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec_registers;
-    int64_t weight = l->vec * (int64_t)weight_bytes < 4 ? 1 : l->vec * (int64_t)weight_bytes / 4;
-    /* The compiler starts the weight's loads, and those from shared memory, all at once. */
+    int64_t vec = v[VEC_BYTES] < 4 ? 1 : v[VEC_BYTES] / 4;
+    int64_t held = add && !problem->options[ADD_RMSNORM_RESIDUAL_ROUND] ? l->vec : vec;
+    int64_t weight = l->vec * weight_bytes < 4 ? 1 : l->vec * weight_bytes / 4;
+    int64_t unpacked = l->elem < 4 ? vec : 0;
     int64_t waiting = v[RELOAD] == 2 ? chunk : l->per_thread;
-    int64_t need = 26 + chunk * vec_registers * (tensors - 1);
-    need += waiting * (weight + (v[RELOAD] == 0 ? held : vec_registers));
-    return need + (v[STAGES] == 2 ? l->per_thread * vec_registers * tensors : 0);
+    int64_t weights = v[WEIGHT_LOAD] == 2 ? l->per_thread : waiting;
+    int64_t need = BASE + (v[BLOCKS_PER_SM] ? WALK : 0) + weights * weight;
+    need += waiting * ((v[RELOAD] ? vec : held) + unpacked);
+    return need + (v[STAGES] == 2 ? l->per_thread * vec * tensors : 0);
 }
 
 static int64_t register_limit(const struct tfops_config *config, const struct layout *l)
@@ -240,7 +243,7 @@ static bool possible(const struct tfops_problem *problem, const struct tfops_dev
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_config *config,
     const struct layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { CLUSTER_VECS = 512, WAITING_VECS = 8, MOST_ROWS_THREADS = 512 };
+    enum { CLUSTER_VECS = 512, WAITING_VECS = 8, MOST_UNROLLED = 32, MOST_ROWS_THREADS = 512 };
     const int64_t *v = config->values;
     if (v[VEC_BYTES] != widest(problem, l->elem))
         return refuse(reason, "VEC_BYTES is not the widest access of these rows");
@@ -250,6 +253,8 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_c
         return refuse(reason, "the row is too short to share it among blocks");
     if (v[RELOAD] && l->per_thread < WAITING_VECS)
         return refuse(reason, "the row fits in registers");
+    if (l->per_thread > MOST_UNROLLED)
+        return refuse(reason, "a thread's part of the row would unroll too far");
     if (v[ROWS_PER_BLOCK] > 1 && l->threads > MOST_ROWS_THREADS)
         return refuse(reason, "a block of several rows is larger than 512 threads");
     if (l->threads < 64 && l->vecs > 32)
@@ -285,24 +290,38 @@ static int64_t threads_for(int64_t wish)
     return THREADS_VALUES[i];
 }
 
+/* Of the larger thread counts, the one that leaves the fewest idle in a row's last turn. */
+static int64_t least_idle(int64_t vecs)
+{
+    static const int64_t COUNTS[] = {512, 448, 384, 320};
+    int64_t best = COUNTS[0];
+    for (size_t i = 1; i < sizeof COUNTS / sizeof COUNTS[0]; i++)
+        if (ceil_div(vecs, COUNTS[i]) * COUNTS[i] < ceil_div(vecs, best) * best)
+            best = COUNTS[i];
+    return best;
+}
+
 /*
  * Threads for a row of `vecs` vectors, by what was fastest on an H200 (docs/notes/rmsnorm.md): few
- * rows want latency, one or two vectors a thread; many rows want few, busy threads.
+ * rows want latency, one or two vectors a thread; many rows of halves want few, busy threads; f32
+ * and a second tensor, which bring more loads of their own, want more.
  */
-static int64_t default_threads(
-    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs, bool shifted)
+static int64_t default_threads(const struct tfops_problem *problem,
+    const struct tfops_device *device, int64_t vecs, const struct layout *l)
 {
     int64_t threads;
     if (vecs <= 32)
-        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, shifted ? 16 : 8, 32);
+        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, l->shifted ? 16 : 8, 32);
     else if (problem->dims[NORM_ROWS] <= 2 * device->sms)
         threads = clamp(vecs / 2, 32, 1024);
-    else if (shifted)
-        threads = 128;
+    else if (l->shifted)
+        threads = vecs > 64 ? 128 : 64;
     else if (is_add(problem))
-        threads = clamp(vecs, 64, 512);
+        threads = vecs <= 512 ? clamp(vecs, 64, 512) : least_idle(vecs);
+    else if (l->elem == 4)
+        threads = clamp(vecs / 2, 32, 512);
     else
-        threads = clamp(vecs / 3, 32, 224);
+        threads = vecs <= 1024 ? clamp(vecs / 3, 32, 224) : least_idle(vecs);
     return threads_for(threads);
 }
 
@@ -346,8 +365,9 @@ static void default_config(void *user, const struct tfops_problem *problem,
     memset(ret_config, 0, sizeof *ret_config);
     v[VEC_BYTES] = widest(problem, elem);
     int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
-    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, v[VEC_BYTES] > problem->align);
-    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
+    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = v[THREADS_PER_ROW] = v[ROWS_PER_BLOCK] = 1;
+    struct layout l = lay_out(problem, ret_config);
+    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, &l);
     v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
     settle_long_row(problem, device, ret_config);
     uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);

@@ -112,7 +112,7 @@ Test(buffers, sets_reach_past_three_times_the_cache)
     layout.data_bytes = 1 << 10;
     cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), BUFFERS_MAX_SETS);
     layout.data_bytes = 1 << 30;
-    cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), 2);
+    cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), 4);
 }
 
 Test(buffers, sets_stay_within_the_memory_cap)
