@@ -74,7 +74,7 @@ struct buffers_rotation {
     bool flush;        /* L2 must be emptied before each replay */
 };
 struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint32_t n_sets,
-    int64_t l2_bytes, double launch_ns, bool l2_warm);
+    int64_t l2_bytes, double launch_ns, bool l2_warm, bool steady);
 
 struct buffers_sets {
     struct buffers_layout layout;
