@@ -44,6 +44,10 @@ struct buffers_layout {
 /* TFOPS_E_RANGE when a size overflows. */
 enum tfops_status buffers_layout(
     const struct tfops_problem *problem, struct buffers_layout *ret_layout);
+/* The same with room behind each row, of another width for each operand: every operand has a row
+ * stride of its own, and none is its number of columns. */
+enum tfops_status buffers_layout_padded(
+    const struct tfops_problem *problem, struct buffers_layout *ret_layout);
 /* Views of the arena at `base`. */
 void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
     struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
