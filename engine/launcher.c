@@ -52,6 +52,24 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
+void launcher_init(struct launcher *launcher, const struct driver *driver,
+    const struct tfops_device *device, const struct tfops_problem *problem,
+    const struct tfops_config *config)
+{
+    const struct tfops_spec *spec = problem->spec;
+    *launcher = (struct launcher){.launch_kernel = driver->launch_kernel,
+        .grid = spec->grid ? spec->grid : spec->geometry,
+        .pack = spec->pack,
+        .user = spec->user,
+        .device = device,
+        .config = *config,
+        .spec = spec};
+    spec->geometry(spec->user, problem, device, config, &launcher->geometry);
+    launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
+                      spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
+                      launcher->geometry.cluster <= 1 && !launcher->geometry.pdl;
+}
+
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_launch_args *args, CUstream stream)
 {

@@ -11,17 +11,49 @@
 #include "module.h"
 #include <tfops/spec.h>
 
-/* A loaded variant: everything of a launch that does not change between calls. */
+/*
+ * A loaded variant: everything of a launch that does not change between calls. What a plain launch
+ * reads comes first, copied from the spec and the driver's table so that it stands together.
+ */
 struct launcher {
-    const struct tfops_spec *spec;
+    CUfunction function;
+    DRIVER_FUNCTION(launch_kernel);
+    struct tfops_geometry geometry; /* compiled-in part */
+    bool plain; /* launcher_launch_plain() will do */
+    void (*grid)(void *user, const struct tfops_problem *problem,
+        const struct tfops_device *device, const struct tfops_config *config,
+        struct tfops_geometry *ret_geometry); /* of the spec, or its geometry() */
+    void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
+    void *user;
     const struct tfops_device *device;
     struct tfops_config config;
-    struct tfops_geometry geometry; /* compiled-in part */
-    CUfunction function;
+    const struct tfops_spec *spec;
 };
+
+/* Bytes of parameters a plain launch has room for: little, so that few lines of stack are new. */
+enum { LAUNCHER_PLAIN_PARAM_BYTES = 256 };
+
+/* All but the function, which the caller loads. `driver` may be a table without functions. */
+void launcher_init(struct launcher *launcher, const struct driver *driver,
+    const struct tfops_device *device, const struct tfops_problem *problem,
+    const struct tfops_config *config);
 
 /* `args->problem->dims` hold the dynamic extent (> 0). Returns the driver's result. */
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_launch_args *args, CUstream stream);
+
+/* The same where the launcher is plain: no workspace, no tensor maps, no attributes of the launch. */
+static inline CUresult launcher_launch_plain(
+    const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
+{
+    _Alignas(128) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
+    void *params[] = {pack};
+    struct tfops_geometry geometry = launcher->geometry;
+    launcher->grid(
+        launcher->user, args->problem, launcher->device, &launcher->config, &geometry);
+    launcher->pack(launcher->user, args, pack);
+    return launcher->launch_kernel(launcher->function, geometry.grid[0], geometry.grid[1],
+        geometry.grid[2], geometry.threads, 1, 1, geometry.smem_bytes, stream, params, NULL);
+}
 
 #endif

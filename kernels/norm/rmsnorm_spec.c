@@ -371,7 +371,7 @@ static int64_t walking_groups(
 }
 
 /* Every launch: 32-bit arithmetic, and one division only where a block has several rows. */
-static void grid(void *user, const struct tfops_problem *problem,
+__attribute__((hot)) static void grid(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
     struct tfops_geometry *ret_geometry)
 {
@@ -420,7 +420,7 @@ static void pack_common(const struct tfops_launch_args *launch, struct rmsnorm_p
     params->weight_variant = problem->options[NORM_WEIGHT_VARIANT];
 }
 
-static void pack_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
+__attribute__((hot)) static void pack_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
 {
     (void)user;
     struct rmsnorm_params *params = ret_params;
@@ -436,7 +436,7 @@ static void pack_rmsnorm(void *user, const struct tfops_launch_args *launch, voi
     params->residual_round = 0;
 }
 
-static void pack_add_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
+__attribute__((hot)) static void pack_add_rmsnorm(void *user, const struct tfops_launch_args *launch, void *ret_params)
 {
     (void)user;
     struct rmsnorm_params *params = ret_params;
