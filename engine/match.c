@@ -10,7 +10,10 @@ static uint64_t tensor_type(enum tfops_dtype dtype, int32_t rank)
     return type;
 }
 
-/* [inner] or [dynamic, inner]. An inner extent of 1 would have no stride of its own. */
+/*
+ * [inner] or [dynamic, inner]. An inner extent of 1 would have no stride of its own; an alignment
+ * below an element's would leave addresses within one to be found.
+ */
 static bool usual_shape(const struct tfops_problem *problem, size_t i)
 {
     const struct tfops_spec *spec = problem->spec;
@@ -18,6 +21,7 @@ static bool usual_shape(const struct tfops_problem *problem, size_t i)
     const int inner = operand->dims[operand->rank - 1];
     return !(spec->dims[inner].flags & TFOPS_DIM_DYNAMIC) && problem->dims[inner] > 1 &&
            problem->dims[inner] <= MATCH_MOST_INNER &&
+           problem->align >= problem_operand_bytes(problem, i) &&
            (operand->rank == 1 ||
                (operand->rank == 2 && spec->dims[operand->dims[0]].flags & TFOPS_DIM_DYNAMIC));
 }

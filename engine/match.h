@@ -61,53 +61,47 @@ enum match_align {
     MATCH_ALIGN_EXACT,  /* that very class: what the key of a look-up would say */
 };
 
-/* The bytes an operand spans. */
-struct match_range {
-    uintptr_t begin, end;
-    int64_t stride;
-};
-
-/* A present operand: fills *view and *range; non-zero when something is wrong. */
+/* A present operand: fills *view, *ret_end and adds to *misfit; non-zero when something is wrong. */
 static inline uint64_t match_tensor(const struct match_operand *match,
-    const struct tfops_tensor *tensor, int64_t rows, struct tfops_view *view,
-    struct match_range *range, uint64_t *misfit)
+    const struct tfops_tensor *tensor, int64_t rows, struct tfops_view *view, uintptr_t *ret_end,
+    uint64_t *misfit)
 {
+    /* All ones where there are rows, and where there are several: masks instead of branches. */
+    const uint64_t in_rows = -(uint64_t)match->has_rows;
+    const uint64_t in_pitch = in_rows & -(uint64_t)(rows > 1);
+    const uint64_t inner = match->inner, begin = (uintptr_t)tensor->data;
+    const uint64_t stride = inner + (((uint64_t)tensor->strides[0] - inner) & in_pitch);
     uint64_t type, wrong;
-    const uintptr_t begin = (uintptr_t)tensor->data;
-    const int64_t inner = match->inner;
-    const int last = match->has_rows;
-    const int64_t stride = match->has_rows && rows > 1 ? tensor->strides[0] : inner;
-    const int64_t steps = match->has_rows ? rows - 1 : 0;
     memcpy(&type, &tensor->dtype, sizeof type);
     wrong = type ^ match->type;
-    wrong |= (uint64_t)(tensor->shape[last] ^ inner);
-    wrong |= (uint64_t)(tensor->shape[0] ^ (match->has_rows ? rows : inner));
-    wrong |= (uint64_t)(tensor->strides[last] ^ 1);
-    wrong |= (uint64_t)stride - (uint64_t)inner > MATCH_MOST_GAP;
+    wrong |= (uint64_t)tensor->shape[match->has_rows] ^ inner;
+    wrong |= ((uint64_t)tensor->shape[0] ^ (uint64_t)rows) & in_rows;
+    wrong |= (uint64_t)tensor->strides[match->has_rows] ^ 1;
+    wrong |= stride - inner > MATCH_MOST_GAP;
     wrong |= !begin;
-    wrong |= begin & (uintptr_t)(match->elem_bytes - 1);
     view->data = tensor->data;
-    view->strides[0] = stride;
-    view->strides[last] = 1;
-    range->begin = begin;
-    range->end = begin + ((uint64_t)steps * (uint64_t)stride + (uint64_t)inner) * match->elem_bytes;
-    range->stride = stride;
-    *misfit |= begin | (match->has_rows ? (uint64_t)stride * match->elem_bytes : 0);
+    view->strides[0] = (int64_t)stride;
+    view->strides[match->has_rows] = 1;
+    *ret_end = begin + ((((uint64_t)rows - 1) & in_rows) * stride + inner) * match->elem_bytes;
+    *misfit |= begin | ((stride * match->elem_bytes) & in_rows);
     return wrong;
 }
 
 /* Non-zero when something written overlaps an operand that it may not be the very same as. */
-static inline uint64_t match_overlaps(const struct match *match, const struct match_range *ranges)
+static inline uint64_t match_overlaps(
+    const struct match *match, const struct tfops_view *views, const uintptr_t *ends)
 {
     uint64_t wrong = 0;
     for (unsigned written = match->written; written; written &= written - 1) {
         const int i = __builtin_ctz(written);
-        const struct match_range a = ranges[i];
+        const uintptr_t begin = (uintptr_t)views[i].data, end = ends[i];
+        const int64_t stride = views[i].strides[0];
         const unsigned may_alias = match->operands[i].may_alias;
         for (unsigned k = 0; k < match->n_operands; k++) {
-            const struct match_range *b = &ranges[k];
-            const unsigned overlap = (a.begin < b->end) & (b->begin < a.end);
-            const unsigned same = may_alias >> k & (a.begin == b->begin) & (a.stride == b->stride);
+            const uintptr_t other = (uintptr_t)views[k].data;
+            const unsigned overlap = (begin < ends[k]) & (other < end);
+            const unsigned same =
+                may_alias >> k & (begin == other) & (stride == views[k].strides[0]);
             wrong |= overlap & ~same;
         }
     }
@@ -136,7 +130,7 @@ static inline uint64_t match_scalars(
 static inline __attribute__((always_inline)) bool match_bind(const struct match *match, const struct tfops_problem *problem,
     const struct tfops_args *args, enum match_align align, struct request *ret_request)
 {
-    struct match_range ranges[TFOPS_MAX_OPERANDS];
+    uintptr_t ends[TFOPS_MAX_OPERANDS];
     uint64_t misfit = 16;
     if (!match->usable || !args || args->size != sizeof *args)
         return false;
@@ -152,16 +146,17 @@ static inline __attribute__((always_inline)) bool match_bind(const struct match 
             return false;
         if (tensor) {
             wrong |= match_tensor(
-                operand, tensor, rows, &ret_request->operands[i], &ranges[i], &misfit);
+                operand, tensor, rows, &ret_request->operands[i], &ends[i], &misfit);
         } else {
             ret_request->operands[i].data = NULL;
-            ranges[i] = (struct match_range){0};
+            ret_request->operands[i].strides[0] = 0;
+            ends[i] = 0;
         }
     }
     wrong |= args->flags ^ match->flags;
     wrong |= memcmp(args->options, match->options, sizeof match->options) != 0;
     wrong |= match_scalars(match, args, &ret_request->scalars);
-    wrong |= match_overlaps(match, ranges);
+    wrong |= match_overlaps(match, ret_request->operands, ends);
     const uint64_t low = misfit & (~misfit + 1); /* the alignment class: the lowest set bit */
     wrong |= align == MATCH_ALIGN_EXACT ? low != match->align : low < match->align;
     if (wrong)
