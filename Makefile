@@ -326,7 +326,7 @@ tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh
 test: tests $(check_arch) ## everything that needs no special tool; ends with one summary line
 	@$(run_tests) all
-unit: $(unit_tests) ## the unit tests alone
+unit: all $(unit_tests) $(fakes) $(plugins) ## the unit tests alone
 	@$(run_tests) unit
 gpu: all $(gpu_tests) $(fakes) $(plugins) ## the GPU tests alone (TFOPS_REQUIRE_GPU=1: a skip fails)
 	@$(run_tests) gpu

@@ -59,7 +59,7 @@ enum tfops_status buffers_paint_access(const struct gpu *gpu, const struct tfops
     const struct buffers_layout *layout, CUdeviceptr base, uint64_t seed, uint64_t special_every,
     enum tfops_access access);
 
-/* Rotated sets: as many as make a set's reuse come after 3× L2, from 2 to 64, within cap_bytes. */
+/* Rotated sets: as many as make a set's reuse come after 3× L2, from 4 to 64, within cap_bytes. */
 uint32_t buffers_set_count(
     const struct buffers_layout *layout, int64_t l2_bytes, size_t cap_bytes, bool l2_warm);
 
@@ -70,7 +70,7 @@ struct buffers_rotation {
     bool flush;        /* L2 must be emptied before each replay */
 };
 struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint32_t n_sets,
-    int64_t l2_bytes, double launch_ns, bool l2_warm);
+    int64_t l2_bytes, double launch_ns, bool l2_warm, bool steady);
 
 struct buffers_sets {
     struct buffers_layout layout;

@@ -290,24 +290,38 @@ static int64_t threads_for(int64_t wish)
     return THREADS_VALUES[i];
 }
 
+/* Of the larger thread counts, the one that leaves the fewest idle in a row's last turn. */
+static int64_t least_idle(int64_t vecs)
+{
+    static const int64_t COUNTS[] = {512, 448, 384, 320};
+    int64_t best = COUNTS[0];
+    for (size_t i = 1; i < sizeof COUNTS / sizeof COUNTS[0]; i++)
+        if (ceil_div(vecs, COUNTS[i]) * COUNTS[i] < ceil_div(vecs, best) * best)
+            best = COUNTS[i];
+    return best;
+}
+
 /*
  * Threads for a row of `vecs` vectors, by what was fastest on an H200 (docs/notes/rmsnorm.md): few
- * rows want latency, one or two vectors a thread; many rows want few, busy threads.
+ * rows want latency, one or two vectors a thread; many rows of halves want few, busy threads; f32
+ * and a second tensor, which bring more loads of their own, want more.
  */
-static int64_t default_threads(
-    const struct tfops_problem *problem, const struct tfops_device *device, int64_t vecs, bool shifted)
+static int64_t default_threads(const struct tfops_problem *problem,
+    const struct tfops_device *device, int64_t vecs, const struct layout *l)
 {
     int64_t threads;
     if (vecs <= 32)
-        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, shifted ? 16 : 8, 32);
+        threads = clamp(vecs > 16 ? 32 : vecs > 8 ? 16 : 8, l->shifted ? 16 : 8, 32);
     else if (problem->dims[NORM_ROWS] <= 2 * device->sms)
         threads = clamp(vecs / 2, 32, 1024);
-    else if (shifted)
+    else if (l->shifted)
         threads = vecs > 64 ? 128 : 64;
     else if (is_add(problem))
-        threads = clamp(vecs, 64, 512);
+        threads = vecs <= 512 ? clamp(vecs, 64, 512) : least_idle(vecs);
+    else if (l->elem == 4)
+        threads = clamp(vecs / 2, 32, 512);
     else
-        threads = clamp(vecs / 3, 32, 224);
+        threads = vecs <= 1024 ? clamp(vecs / 3, 32, 224) : least_idle(vecs);
     return threads_for(threads);
 }
 
@@ -351,8 +365,9 @@ static void default_config(void *user, const struct tfops_problem *problem,
     memset(ret_config, 0, sizeof *ret_config);
     v[VEC_BYTES] = widest(problem, elem);
     int64_t vecs = problem->dims[NORM_HIDDEN] * elem / v[VEC_BYTES];
-    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, v[VEC_BYTES] > problem->align);
-    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = 1;
+    v[CLUSTER] = v[STAGES] = v[WEIGHT_LOAD] = v[THREADS_PER_ROW] = v[ROWS_PER_BLOCK] = 1;
+    struct layout l = lay_out(problem, ret_config);
+    v[THREADS_PER_ROW] = default_threads(problem, device, vecs, &l);
     v[ROWS_PER_BLOCK] = v[THREADS_PER_ROW] > 32 ? 1 : 128 / v[THREADS_PER_ROW];
     settle_long_row(problem, device, ret_config);
     uint64_t bytes = (uint64_t)(problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN] * elem);

@@ -13,11 +13,12 @@
 
 #if UINTPTR_MAX == UINT64_MAX
 
-SIZE(tfops_bench_options, 32);
+SIZE(tfops_bench_options, 40);
 OFFSET(tfops_bench_options, size, 0);
 OFFSET(tfops_bench_options, interval, 8);
 OFFSET(tfops_bench_options, budget_s, 16);
 OFFSET(tfops_bench_options, seed, 24);
+OFFSET(tfops_bench_options, l2_warm, 32);
 
 SIZE(tfops_bench_result, 632);
 OFFSET(tfops_bench_result, size, 0);

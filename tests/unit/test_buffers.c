@@ -96,7 +96,7 @@ Test(buffers, sets_reach_past_three_times_the_cache)
     layout.data_bytes = 1 << 10;
     cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), BUFFERS_MAX_SETS);
     layout.data_bytes = 1 << 30;
-    cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), 2);
+    cr_assert_eq(buffers_set_count(&layout, l2, SIZE_MAX, false), 4);
 }
 
 Test(buffers, sets_stay_within_the_memory_cap)
@@ -109,7 +109,7 @@ Test(buffers, sets_stay_within_the_memory_cap)
 Test(buffers, rotation_makes_whole_turns)
 {
     struct buffers_layout layout = {.data_bytes = 32 << 20, .bytes = 33 << 20};
-    struct buffers_rotation r = buffers_rotate(&layout, 7, 50 << 20, 9200, false);
+    struct buffers_rotation r = buffers_rotate(&layout, 7, 50 << 20, 9200, false, false);
     cr_assert_eq(r.sets, 7);
     cr_assert_eq(r.launches % 7, 0);
     cr_assert(r.launches >= 43 && r.launches <= 50, "%u", r.launches);
@@ -119,17 +119,17 @@ Test(buffers, rotation_makes_whole_turns)
 Test(buffers, rotation_flushes_when_the_sets_fit_into_the_cache)
 {
     struct buffers_layout layout = {.data_bytes = 1 << 15, .bytes = 1 << 16};
-    struct buffers_rotation r = buffers_rotate(&layout, 64, 50 << 20, 0, false);
+    struct buffers_rotation r = buffers_rotate(&layout, 64, 50 << 20, 0, false, false);
     cr_assert_eq(r.launches, 64);
     cr_assert_eq(r.sets, 64);
     cr_assert(r.flush);
-    cr_assert_not(buffers_rotate(&layout, 1, 50 << 20, 0, true).flush);
+    cr_assert_not(buffers_rotate(&layout, 1, 50 << 20, 0, true, false).flush);
 }
 
 Test(buffers, rotation_is_one_launch_when_launches_are_long)
 {
     struct buffers_layout layout = {.data_bytes = 1 << 30, .bytes = 1 << 30};
-    struct buffers_rotation r = buffers_rotate(&layout, 2, 50 << 20, 5e6, false);
+    struct buffers_rotation r = buffers_rotate(&layout, 2, 50 << 20, 5e6, false, false);
     cr_assert_eq(r.launches, 1);
     cr_assert_not(r.flush);
 }
