@@ -1,5 +1,6 @@
 /* One kernel launch (see launcher.h). */
 #include "launcher.h"
+#include "key.h"
 #include <string.h>
 
 static CUresult encode_maps(const struct driver *driver, const struct tfops_spec *spec,
@@ -58,7 +59,7 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
 {
     const struct tfops_spec *spec = problem->spec;
     *launcher = (struct launcher){.launch_kernel = driver->launch_kernel,
-        .grid = spec->grid ? spec->grid : spec->geometry,
+        .dynamic_dim = key_dynamic_dim(spec),
         .pack = spec->pack,
         .user = spec->user,
         .device = device,
@@ -67,7 +68,8 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     spec->geometry(spec->user, problem, device, config, &launcher->geometry);
     launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.cluster <= 1 && !launcher->geometry.pdl;
+                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
+                      !launcher->geometry.pdl;
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
@@ -77,8 +79,12 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     void *params[] = {pack};
     struct tfops_geometry geometry = launcher->geometry;
-    (spec->grid ? spec->grid : spec->geometry)(
-        spec->user, args->problem, launcher->device, &launcher->config, &geometry);
+    geometry.grid[1] = geometry.grid[2] = 1;
+    if (geometry.extent_per_group)
+        geometry.grid[0] = launcher_grid(&geometry, args->problem->dims[launcher->dynamic_dim]);
+    else
+        spec->geometry(
+            spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
     if (spec->tensor_maps) {
         CUresult result = encode_maps(driver, spec, args, pack);
