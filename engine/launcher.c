@@ -14,12 +14,12 @@ static CUresult encode_maps(const struct driver *driver, const struct tfops_spec
         cuuint64_t dims[5], strides[4];
         memcpy(dims, map->dims, sizeof dims);
         memcpy(strides, map->strides_bytes, sizeof strides);
-        result = driver->tensor_map_encode_tiled(
-            (CUtensorMap *)(void *)(params + map->param_offset),
-            (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
-            dims, strides, map->box, map->element_strides,
-            (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
-            (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
+        result =
+            driver->tensor_map_encode_tiled((CUtensorMap *)(void *)(params + map->param_offset),
+                (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
+                dims, strides, map->box, map->element_strides,
+                (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
+                (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
     }
     return result;
 }
@@ -83,8 +83,7 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     if (geometry.extent_per_group)
         geometry.grid[0] = launcher_grid(&geometry, args->problem->dims[launcher->dynamic_dim]);
     else
-        spec->geometry(
-            spec->user, args->problem, launcher->device, &launcher->config, &geometry);
+        spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
     if (spec->tensor_maps) {
         CUresult result = encode_maps(driver, spec, args, pack);

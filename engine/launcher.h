@@ -19,7 +19,7 @@ struct launcher {
     CUfunction function;
     DRIVER_FUNCTION(launch_kernel);
     struct tfops_geometry geometry; /* its grid is another extent's */
-    bool plain; /* launcher_launch_plain() will do */
+    bool plain;                     /* launcher_launch_plain() will do */
     int dynamic_dim;
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;

@@ -88,8 +88,7 @@ void match_init(const struct tfops_problem *problem, struct match *ret_match)
         .n_scalars = (uint8_t)spec->n_scalars};
     memcpy(ret_match->options, problem->options, sizeof ret_match->options);
     for (size_t i = 0; i < spec->n_scalars; i++) {
-        ret_match->scalars[i] =
-            (struct match_scalar){spec->scalars[i].min, spec->scalars[i].max};
+        ret_match->scalars[i] = (struct match_scalar){spec->scalars[i].min, spec->scalars[i].max};
         ret_match->defaults[i] = spec->scalars[i].default_value;
     }
     for (size_t i = 0; i < spec->n_operands; i++) {

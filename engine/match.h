@@ -25,8 +25,8 @@
 
 /* What an operand must look like, computed once for a plan. */
 struct match_operand {
-    uint64_t type; /* dtype and rank as they stand in a tensor; 0: absent */
-    uint32_t inner; /* extent of the last dimension */
+    uint64_t type;      /* dtype and rank as they stand in a tensor; 0: absent */
+    uint32_t inner;     /* extent of the last dimension */
     uint16_t may_alias; /* operands it may be the very same as, itself among them */
     uint8_t elem_bytes;
     bool has_rows; /* [dynamic, inner], else [inner] */
@@ -47,7 +47,7 @@ struct match {
     uint8_t n_operands, n_scalars;
     uint8_t dynamic_dim;
     uint8_t rows_operand; /* the first operand with rows */
-    uint16_t written; /* bit i: operand i */
+    uint16_t written;     /* bit i: operand i */
     struct match_operand operands[TFOPS_MAX_OPERANDS];
     struct match_scalar scalars[TFOPS_MAX_SCALARS];
     double defaults[TFOPS_MAX_SCALARS];
@@ -61,7 +61,8 @@ enum match_align {
     MATCH_ALIGN_EXACT,  /* that very class: what the key of a look-up would say */
 };
 
-/* A present operand: fills *view, *ret_end and adds to *misfit; non-zero when something is wrong. */
+/* A present operand: fills *view, *ret_end and adds to *misfit; non-zero when something is wrong.
+ */
 static inline uint64_t match_tensor(const struct match_operand *match,
     const struct tfops_tensor *tensor, int64_t rows, struct tfops_view *view, uintptr_t *ret_end,
     uint64_t *misfit)
@@ -127,8 +128,9 @@ static inline uint64_t match_scalars(
  * Fills *ret_request and returns true when the arguments are right in the usual form. The dynamic
  * extent is at least 1.
  */
-static inline __attribute__((always_inline)) bool match_bind(const struct match *match, const struct tfops_problem *problem,
-    const struct tfops_args *args, enum match_align align, struct request *ret_request)
+static inline __attribute__((always_inline)) bool match_bind(const struct match *match,
+    const struct tfops_problem *problem, const struct tfops_args *args, enum match_align align,
+    struct request *ret_request)
 {
     uintptr_t ends[TFOPS_MAX_OPERANDS];
     uint64_t misfit = 16;
@@ -145,8 +147,8 @@ static inline __attribute__((always_inline)) bool match_bind(const struct match 
         if (!tensor != !operand->type)
             return false;
         if (tensor) {
-            wrong |= match_tensor(
-                operand, tensor, rows, &ret_request->operands[i], &ends[i], &misfit);
+            wrong |=
+                match_tensor(operand, tensor, rows, &ret_request->operands[i], &ends[i], &misfit);
         } else {
             ret_request->operands[i].data = NULL;
             ret_request->operands[i].strides[0] = 0;
