@@ -94,6 +94,9 @@
             CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,                       \
             CUtensorMapFloatOOBfill oob_fill))
 
+/* A member or variable that points to the function of that field. */
+#define DRIVER_FUNCTION(field) __typeof__(((struct driver *)NULL)->field) field
+
 struct driver {
     void *library; /* dlopen handle; NULL for a table made by a test */
     char path[256];

@@ -62,7 +62,7 @@ struct tfops_engine {
 };
 
 /* Raised in the child of every fork() after the first engine was opened. */
-extern unsigned engine_fork_generation;
+extern unsigned engine_fork_generation __attribute__((visibility("hidden")));
 
 #define ENGINE_COUNT(engine, field)                                                                \
     atomic_fetch_add_explicit(&(engine)->counters.field, 1, memory_order_relaxed)

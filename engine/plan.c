@@ -211,10 +211,8 @@ static enum tfops_status fill_variant(struct tfops_engine *engine,
     variant->measured = choice->record ? choice->record->extent : 0;
     variant->registers = binary->registers;
     memcpy(variant->sha256, binary->sha256, sizeof variant->sha256);
-    variant->launcher = (struct launcher){
-        .spec = spec, .device = &engine->device, .config = choice->config};
-    spec->geometry(spec->user, problem, &engine->device, &choice->config,
-        &variant->launcher.geometry);
+    launcher_init(
+        &variant->launcher, &engine->driver, &engine->device, problem, &choice->config);
     return module_cache_load(engine, binary, &variant->launcher.function);
 }
 
@@ -244,21 +242,30 @@ static enum tfops_status resolve_choice(struct tfops_engine *engine,
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
+static uintptr_t next_line(uintptr_t at)
+{
+    return (at + PLAN_LINE_BYTES - 1) / PLAN_LINE_BYTES * PLAN_LINE_BYTES;
+}
+
+/* One block for the plan and its variants, each on lines of its own. */
 static struct tfops_plan *new_plan(struct tfops_engine *engine,
     const struct tfops_problem *problem, const struct key *key, size_t n_variants)
 {
-    struct tfops_plan *plan = mem_new(&engine->env, 1, sizeof *plan);
-    if (!plan)
+    const size_t plan_bytes = next_line(sizeof(struct tfops_plan));
+    char *block = mem_new(&engine->env, 1,
+        PLAN_LINE_BYTES + plan_bytes + n_variants * sizeof(struct plan_variant));
+    if (!block)
         return NULL;
-    plan->variants = mem_new(&engine->env, n_variants, sizeof *plan->variants);
-    if (!plan->variants) {
-        mem_free(&engine->env, plan);
-        return NULL;
-    }
+    char *start = block + (next_line((uintptr_t)block) - (uintptr_t)block);
+    struct tfops_plan *plan = (struct tfops_plan *)(void *)start;
+    plan->block = block;
+    plan->variants = (struct plan_variant *)(void *)(start + plan_bytes);
     atomic_init(&plan->references, 1);
     atomic_init(&plan->stale, false);
     plan->env = engine->env;
     plan->engine = engine;
+    plan->generation = engine->generation;
+    plan->spec = problem->spec;
     plan->problem = *problem;
     plan->dynamic_dim = key_dynamic_dim(problem->spec);
     plan->key = *key;
@@ -370,6 +377,5 @@ void tfops_plan_release(struct tfops_plan *plan)
     const struct env env = plan->env;
     for (size_t i = 0; i < plan->n_variants; i++)
         mem_free(&env, plan->variants[i].config);
-    mem_free(&env, plan->variants);
-    mem_free(&env, plan);
+    mem_free(&env, plan->block);
 }

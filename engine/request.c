@@ -429,10 +429,6 @@ enum tfops_status request_bind(
         status = bind_operand(&binding, i, args->operands[i]);
     if (UNLIKELY(status))
         return status;
-    for (size_t i = spec->n_operands; i < TFOPS_MAX_OPERANDS; i++)
-        if (UNLIKELY(args->operands[i] != NULL))
-            return error_set(TFOPS_E_ARGUMENT, "request", "operands",
-                "no tensor beyond the operator's operands", "a tensor");
     for (size_t i = 0; i < spec->n_dtypes; i++)
         if (!ret_request->problem.dtypes[i])
             ret_request->problem.dtypes[i] = ret_request->problem.dtypes[0];

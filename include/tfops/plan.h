@@ -51,7 +51,8 @@ size_t tfops_problem_format(const struct tfops_problem *problem, char *ret_text,
 /* ---- launches ------------------------------------------------------------------------------- */
 
 /*
- * Arguments of one launch. `operands[i]` is the spec's i-th operand, NULL for an absent optional one.
+ * Arguments of one launch. `operands[i]` is the spec's i-th operand, NULL for an absent optional one;
+ * what stands beyond the operator's operands is not looked at.
  * Scalars beyond n_scalars take the spec's default. Options are indices of values, 0 the default.
  */
 struct tfops_args {

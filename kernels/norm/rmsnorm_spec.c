@@ -385,32 +385,29 @@ static int64_t walking_groups(
     return groups < period ? period : groups / period * period;
 }
 
-/* Every launch: 32-bit arithmetic, and one division only where a block has several rows. */
-static void grid(void *user, const struct tfops_problem *problem,
-    const struct tfops_device *device, const struct tfops_config *config,
-    struct tfops_geometry *ret_geometry)
+/* Groups of rows: as many as there are, or as many as walk over them. */
+static void group(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, struct tfops_geometry *geometry)
 {
-    (void)user;
     const int64_t *v = config->values;
-    uint32_t rows = (uint32_t)problem->dims[NORM_ROWS];
-    ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
+    geometry->extent_per_group = config->generic ? 1 : (uint32_t)v[ROWS_PER_BLOCK];
+    geometry->most_groups = MAX_ROWS;
     if (config->generic) {
-        ret_geometry->grid[0] = (uint32_t)clamp(rows, 1, 8 * device->sms);
-        return;
-    }
-    uint32_t per_block = (uint32_t)v[ROWS_PER_BLOCK], cluster = (uint32_t)v[CLUSTER];
-    uint32_t groups = per_block == 1 ? rows : (uint32_t)(((uint64_t)rows + per_block - 1) / per_block);
-    if (v[BLOCKS_PER_SM]) {
+        geometry->most_groups = (uint32_t)(8 * device->sms);
+    } else if (v[BLOCKS_PER_SM]) {
         struct layout l = lay_out(problem, config);
-        groups = (uint32_t)clamp(groups, 1, walking_groups(device, v, &l));
+        geometry->most_groups = (uint32_t)walking_groups(device, v, &l);
     }
-    ret_geometry->grid[0] = groups * cluster;
+    int64_t groups = ceil_div(problem->dims[NORM_ROWS], geometry->extent_per_group);
+    geometry->grid[0] = (uint32_t)clamp(groups, 1, geometry->most_groups) * geometry->cluster;
+    geometry->grid[1] = geometry->grid[2] = 1;
 }
 
 static void geometry(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
     struct tfops_geometry *ret_geometry)
 {
+    (void)user;
     const int64_t *v = config->values;
     *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1,
         .cluster = 1, .smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1)};
@@ -421,7 +418,7 @@ static void geometry(void *user, const struct tfops_problem *problem,
         ret_geometry->cluster = (uint32_t)v[CLUSTER];
         ret_geometry->smem_bytes = (uint32_t)l.smem_bytes;
     }
-    grid(user, problem, device, config, ret_geometry);
+    group(problem, device, config, ret_geometry);
 }
 
 static void pack_common(const struct tfops_launch_args *launch, struct rmsnorm_params *params)
@@ -520,7 +517,7 @@ static void tolerance(
     TABLE(dtypes, DTYPES), TABLE(scalars, SCALARS), TABLE(tunables, TUNABLES),                     \
     .template_path = "norm/rmsnorm.cu", .body = "rmsnorm", .generic_body = "rmsnorm_generic",      \
     .params_type = "rmsnorm_params", .param_bytes = sizeof(struct rmsnorm_params),                 \
-    .constraint = constraint, .default_config = default_config, .geometry = geometry, .grid = grid,           \
+    .constraint = constraint, .default_config = default_config, .geometry = geometry,             \
     .cost = cost, .tolerance = tolerance
 
 const struct tfops_spec rmsnorm_spec = {

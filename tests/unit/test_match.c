@@ -160,6 +160,52 @@ Test(match, leaves_sizes_that_overflow_to_the_long_way)
     cr_assert_not(compare(MATCH_ALIGN_ENOUGH, 0));
 }
 
+/* The other way round: nothing that is both right and usual goes the long way. */
+Test(match, takes_all_that_is_right_and_usual)
+{
+    for (uint64_t i = 0; i < 20000; i++) {
+        seed = i;
+        const bool sum_apart = pick(2), in_place = pick(2);
+        make_right(sum_apart);
+        prepare(0);
+        args.n_scalars = (uint32_t)pick(2);
+        args.operands[5 + pick(TFOPS_MAX_OPERANDS - 5)] = &tensors[pick(5)];
+        if (in_place)
+            tensors[ADD_RMSNORM_OUT].data = tensors[ADD_RMSNORM_X].data;
+        if (in_place && sum_apart)
+            tensors[ADD_RMSNORM_RESIDUAL_OUT].data = tensors[ADD_RMSNORM_RESIDUAL].data;
+        cr_assert(compare(MATCH_ALIGN_ENOUGH, i), "case %llu", (unsigned long long)i);
+        cr_assert(compare(MATCH_ALIGN_EXACT, i), "case %llu", (unsigned long long)i);
+    }
+}
+
+Test(match, gives_the_defaults_where_no_scalar_is_given)
+{
+    seed = 5;
+    make_right(true);
+    prepare(0);
+    struct request request;
+    args.n_scalars = 0;
+    args.scalars[0] = NAN;
+    cr_assert(match_bind(&match, &problem, &args, MATCH_ALIGN_ENOUGH, &request));
+    cr_assert_eq(request.scalars[0], add_rmsnorm_spec.scalars[NORM_EPS].default_value);
+}
+
+Test(match, leaves_problems_that_arguments_cannot_tell_to_the_long_way)
+{
+    seed = 6;
+    make_right(true);
+    prepare(0);
+    problem.dims[NORM_HIDDEN] = 1; /* an extent of 1 has no stride of its own */
+    match_init(&problem, &match);
+    cr_assert_not(match.usable);
+    problem.dims[NORM_HIDDEN] = HIDDEN;
+    problem.dtypes[NORM_WEIGHT_DTYPE] = TFOPS_BF16;
+    problem.present &= ~(1u << ADD_RMSNORM_WEIGHT); /* nothing tells its dtype */
+    match_init(&problem, &match);
+    cr_assert_not(match.usable);
+}
+
 Test(match, leaves_unknown_options_to_the_long_way)
 {
     seed = 4;

@@ -28,6 +28,7 @@ static struct tfops_plan *new_plan(uint64_t n)
     struct tfops_plan *plan = expect_heap_alloc(&heap, sizeof *plan);
     memset(plan, 0, sizeof *plan);
     plan->env = engine.env;
+    plan->block = plan;
     atomic_init(&plan->references, 1);
     plan->engine = &engine;
     plan->key = key_number(n);
