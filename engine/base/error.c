@@ -51,8 +51,7 @@ static void put(char *field, size_t bytes, const char *text)
     snprintf(field, bytes, "%s", text ? text : "");
 }
 
-static void start(
-    enum tfops_status status, int32_t native, const char *where, const char *subject)
+static void start(enum tfops_status status, int32_t native, const char *where, const char *subject)
 {
     last.size = sizeof last;
     last.status = status;
