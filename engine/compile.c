@@ -99,15 +99,31 @@ static void first_error(const char *log, char *line, size_t bytes)
     snprintf(line, bytes, "%.*s", (int)strcspn(at, "\n"), at);
 }
 
+enum { NVRTC_INVALID_OPTION = 5 };
+
+/*
+ * On a host with a driver NVRTC keeps a cache of its own, and what it takes from there comes without
+ * a build log: registers 0, spills unseen (tests/gpu/test_tuner_gpu.c). An NVRTC too old to know the
+ * option is asked without it.
+ */
+static int compile_uncached(
+    const struct nvrtc *nvrtc, struct _nvrtcProgram *program, const char *arch)
+{
+    const char *const options[] = {
+        arch, "-std=c++17", "-default-device", "--ptxas-options=-v", "--no-cache"};
+    const int n = sizeof options / sizeof options[0];
+    int result = nvrtc->compile(program, n, options);
+    return result == NVRTC_INVALID_OPTION ? nvrtc->compile(program, n - 1, options) : result;
+}
+
 static enum tfops_status run(const struct env *env, const struct nvrtc *nvrtc,
     struct _nvrtcProgram *program, const struct build_job *job, bool want_ptx,
     struct compiled *compiled)
 {
     char arch[32], line[256];
     snprintf(arch, sizeof arch, "-arch=%s", job->arch);
-    const char *const options[] = {arch, "-std=c++17", "-default-device", "--ptxas-options=-v"};
     double start = now_ms();
-    int result = nvrtc->compile(program, sizeof options / sizeof options[0], options);
+    int result = compile_uncached(nvrtc, program, arch);
     compiled->ms = now_ms() - start;
     enum tfops_status status = fetch(env, nvrtc, program, nvrtc->get_log_size, nvrtc->get_log,
         "nvrtcGetProgramLog", &compiled->log, NULL);

@@ -167,6 +167,7 @@ static enum tfops_status measure(struct bench *bench, const struct tfops_bench_o
         .interval = options && options->interval > 0 ? options->interval : DEFAULT_INTERVAL,
         .min_samples = MIN_SAMPLES,
         .max_samples = MAX_SAMPLES,
+        .steady = true,
         .budget_s = options && options->budget_s > 0 ? options->budget_s : DEFAULT_BUDGET_S};
     enum tfops_status status = session_open(bench->access.env, &session, &bench->session);
     if (!status)

@@ -7,11 +7,11 @@
 /* Bases as a framework's allocator gives them: 256 bytes, large blocks on pages of 2 MiB. Measured on
  * an H200: operands that start anywhere cost a kernel 4% of the copy roof (docs/notes/tuner.md). */
 enum { BASE_ALIGN = 256, LARGE_BYTES = 1 << 20, LARGE_ALIGN = 2 << 20 };
-/* Where pages lie moves a large kernel by 3%: several sets average over that. */
-enum { WIDEST = 16, MAX_LAUNCHES = 64, LEAST_SETS = 4 };
+enum { WIDEST = 16, MAX_LAUNCHES = 64 };
 
 /* A replay's length: events resolve about 0.5 µs, so 0.1% of it is above their noise. */
-static const double REPLAY_NS = 400e3, SHORTEST_LAUNCH_NS = 2000;
+/* A replay adds some 15 µs of its own to a graph of kernels (H200): 1% of a steady one. */
+static const double STEADY_REPLAY_NS = 1600e3, REPLAY_NS = 400e3, SHORTEST_LAUNCH_NS = 2000;
 
 static size_t round_up(size_t value, size_t to)
 {
@@ -20,7 +20,7 @@ static size_t round_up(size_t value, size_t to)
 
 /* Rows, columns and strides; false when a size overflows. */
 static bool shape(const struct tfops_problem *problem, const struct tfops_operand_spec *spec,
-    struct buffers_operand *operand)
+    size_t pad_units, struct buffers_operand *operand)
 {
     size_t unit = problem->align > operand->elem_bytes ? problem->align : operand->elem_bytes;
     operand->rows = 1;
@@ -33,7 +33,8 @@ static bool shape(const struct tfops_problem *problem, const struct tfops_operan
         return false;
     operand->stride = operand->cols;
     if (operand->rows > 1)
-        operand->stride = (int64_t)(round_up((size_t)operand->cols * operand->elem_bytes, unit) /
+        operand->stride = (int64_t)((round_up((size_t)operand->cols * operand->elem_bytes, unit) +
+                                        pad_units * unit) /
                                     operand->elem_bytes);
     int64_t elems, stride = 1;
     if (__builtin_mul_overflow(operand->rows, operand->stride, &elems) || elems >= INT64_MAX / 64)
@@ -66,8 +67,8 @@ static void place(
     *end = offset + operand->bytes;
 }
 
-enum tfops_status buffers_layout(
-    const struct tfops_problem *problem, struct buffers_layout *ret_layout)
+static enum tfops_status lay_out(
+    const struct tfops_problem *problem, bool padded, struct buffers_layout *ret_layout)
 {
     const struct tfops_spec *spec = problem->spec;
     struct buffers_layout layout = {.n_operands = spec->n_operands};
@@ -81,7 +82,8 @@ enum tfops_status buffers_layout(
         operand->elem_bytes = tfops_dtype_bytes(operand->dtype);
         if (!operand->elem_bytes)
             return error_set(TFOPS_E_DTYPE, "buffers", spec->operands[i].name, "a dtype", "none");
-        if (!shape(problem, &spec->operands[i], operand) || layout.data_bytes > SIZE_MAX / 8)
+        if (!shape(problem, &spec->operands[i], padded ? i + 1 : 0, operand) ||
+            layout.data_bytes > SIZE_MAX / 8)
             return error_set(TFOPS_E_RANGE, "buffers", spec->operands[i].name,
                 "a size below 2^57 elements", "more");
         size_t unit = problem->align > operand->elem_bytes ? problem->align : operand->elem_bytes;
@@ -91,6 +93,18 @@ enum tfops_status buffers_layout(
     layout.zones[layout.n_zones++] = (struct buffers_zone){end, layout.bytes - end};
     *ret_layout = layout;
     return TFOPS_OK;
+}
+
+enum tfops_status buffers_layout(
+    const struct tfops_problem *problem, struct buffers_layout *ret_layout)
+{
+    return lay_out(problem, false, ret_layout);
+}
+
+enum tfops_status buffers_layout_padded(
+    const struct tfops_problem *problem, struct buffers_layout *ret_layout)
+{
+    return lay_out(problem, true, ret_layout);
 }
 
 void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
@@ -160,19 +174,19 @@ uint32_t buffers_set_count(
 {
     size_t far = 3 * (size_t)(l2_bytes > 0 ? l2_bytes : 0);
     size_t data = layout->data_bytes ? layout->data_bytes : 1;
-    size_t n = (far + data - 1) / data + 1;
+    size_t n = (far + data - 1) / data;
     size_t fit = cap_bytes / layout->bytes;
     if (l2_warm)
         return 1;
-    n = n < LEAST_SETS ? LEAST_SETS : n > BUFFERS_MAX_SETS ? BUFFERS_MAX_SETS : n;
+    n = n < 1 ? 1 : n > BUFFERS_MAX_SETS ? BUFFERS_MAX_SETS : n;
     return (uint32_t)(n <= fit ? n : fit ? fit : 1);
 }
 
 struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint32_t n_sets,
-    int64_t l2_bytes, double launch_ns, bool l2_warm)
+    int64_t l2_bytes, double launch_ns, bool l2_warm, bool steady)
 {
     double launches =
-        REPLAY_NS / (launch_ns > SHORTEST_LAUNCH_NS ? launch_ns : SHORTEST_LAUNCH_NS) + 0.5;
+        (steady ? STEADY_REPLAY_NS : REPLAY_NS) / (launch_ns > SHORTEST_LAUNCH_NS ? launch_ns : SHORTEST_LAUNCH_NS) + 0.5;
     struct buffers_rotation rotation = {.sets = n_sets};
     rotation.launches = launches < 1              ? 1
                         : launches > MAX_LAUNCHES ? MAX_LAUNCHES

@@ -44,6 +44,10 @@ struct buffers_layout {
 /* TFOPS_E_RANGE when a size overflows. */
 enum tfops_status buffers_layout(
     const struct tfops_problem *problem, struct buffers_layout *ret_layout);
+/* The same with room behind each row, of another width for each operand: every operand has a row
+ * stride of its own, and none is its number of columns. */
+enum tfops_status buffers_layout_padded(
+    const struct tfops_problem *problem, struct buffers_layout *ret_layout);
 /* Views of the arena at `base`. */
 void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
     struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
@@ -59,7 +63,8 @@ enum tfops_status buffers_paint_access(const struct gpu *gpu, const struct tfops
     const struct buffers_layout *layout, CUdeviceptr base, uint64_t seed, uint64_t special_every,
     enum tfops_access access);
 
-/* Rotated sets: as many as make a set's reuse come after 3× L2, from 4 to 64, within cap_bytes. */
+/* Rotated sets: as many as make a set's reuse come after 3× L2, up to 64, within cap_bytes. Not more:
+ * beyond some 1 GB address translation misses, and every kernel (no memcpy) loses 3% on an H200. */
 uint32_t buffers_set_count(
     const struct buffers_layout *layout, int64_t l2_bytes, size_t cap_bytes, bool l2_warm);
 
@@ -70,7 +75,7 @@ struct buffers_rotation {
     bool flush;        /* L2 must be emptied before each replay */
 };
 struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint32_t n_sets,
-    int64_t l2_bytes, double launch_ns, bool l2_warm);
+    int64_t l2_bytes, double launch_ns, bool l2_warm, bool steady);
 
 struct buffers_sets {
     struct buffers_layout layout;

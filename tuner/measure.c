@@ -240,13 +240,17 @@ static enum tfops_status replay(const struct race *race, const struct lane *lane
 }
 
 /*
- * An untimed replay leads in where nothing is flushed: the timed one then finds what a steady stream
- * of the same launches would, not another lane's dirty lines and address translations.
+ * After a lead-in the timed replay finds what a steady stream of the same launches would, not another
+ * lane's dirty lines and address translations.
  */
 static enum tfops_status timed_replay(
     const struct race *race, const struct lane *lane, const CUevent *pair)
 {
-    enum tfops_status status = lane->flush ? flush(race->meter) : replay(race, lane);
+    enum tfops_status status = TFOPS_OK;
+    if (lane->flush)
+        status = flush(race->meter);
+    else if (lane->lead_in)
+        status = replay(race, lane);
     if (!status)
         status = record(race->meter->gpu, pair[0]);
     if (!status)
@@ -295,7 +299,7 @@ static enum tfops_status run_round(struct race *race, struct nvml_sample *ret_cl
     order_lanes(race);
     for (uint32_t slot = 0; slot < race->repeats * race->n_in && !status; slot++) {
         const struct lane *lane = &race->lanes[race->order[slot % race->n_in]];
-        status = refresh(race, lane->flush ? 1 : 2);
+        status = refresh(race, lane->lead_in && !lane->flush ? 2 : 1);
         if (!status)
             status = timed_replay(race, lane, &race->events[2 * (size_t)slot]);
     }

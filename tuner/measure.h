@@ -38,6 +38,7 @@ struct lane {
     CUgraphExec exec;
     uint32_t launches;  /* in the graph */
     bool flush;         /* empty L2 before each replay */
+    bool lead_in;       /* an untimed replay before each timed one, where nothing is flushed */
     double expected_ns; /* per launch, roughly; 0: unknown */
     struct sample_set samples;
     struct estimate estimate;

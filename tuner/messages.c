@@ -249,6 +249,7 @@ void put_measure_options(struct wire_writer *writer, const struct measure_option
     wire_put_u32(writer, options->min_samples);
     wire_put_u32(writer, options->max_samples);
     wire_put_u32(writer, options->race);
+    wire_put_u32(writer, options->steady);
     wire_put_f64(writer, options->give_up_ratio);
 }
 
@@ -259,6 +260,7 @@ bool get_measure_options(struct wire_reader *reader, struct measure_options *ret
     ret_options->min_samples = wire_get_u32(reader);
     ret_options->max_samples = wire_get_u32(reader);
     ret_options->race = wire_get_u32(reader) != 0;
+    ret_options->steady = wire_get_u32(reader) != 0;
     ret_options->give_up_ratio = wire_get_f64(reader);
     return !reader->failed;
 }

@@ -369,7 +369,8 @@ static enum tfops_status measure_roof(struct race *race)
     struct tune *tune = race->tune;
     const struct measure_options options = {.interval = tune->options.interval,
         .min_samples = ROUND_MIN_SAMPLES,
-        .max_samples = ROUND_MAX_SAMPLES};
+        .max_samples = ROUND_MAX_SAMPLES,
+        .steady = true};
     struct candidate *winner = &tune->candidates.list[tune->winner];
     enum tfops_status status = TFOPS_OK;
     if (!gpu_client_is_open(tune) || winner->generation != tune->gpu.generation)

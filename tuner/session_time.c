@@ -99,12 +99,13 @@ static enum tfops_status make_graph(struct session *session, struct session_cand
 
 /* The repeats are chosen for the fastest candidate, and the same for all: what a graph adds to its
  * first launch is then the same share of each. */
-static struct buffers_rotation rotation_for(struct session *session, double fastest_ns)
+static struct buffers_rotation rotation_for(
+    struct session *session, double fastest_ns, bool steady)
 {
     if (session->launch_ns <= 0 || fastest_ns < session->launch_ns / 2)
         session->launch_ns = fastest_ns;
     return buffers_rotate(&session->sets.layout, session->sets.n, session->gpu.device.l2_bytes,
-        session->launch_ns, session->l2_warm);
+        session->launch_ns, session->l2_warm, steady);
 }
 
 static bool is_hopeless(
@@ -138,14 +139,15 @@ static enum tfops_status probe_all(struct timing *timing, double *ret_fastest_ns
     return status;
 }
 
-static enum tfops_status add_lanes(struct timing *timing, double give_up_ratio)
+static enum tfops_status add_lanes(
+    struct timing *timing, const struct measure_options *options, double give_up_ratio)
 {
     struct session *session = timing->session;
     double fastest = 0;
     enum tfops_status status = probe_all(timing, &fastest);
     if (status)
         return status;
-    struct buffers_rotation rotation = rotation_for(session, fastest);
+    struct buffers_rotation rotation = rotation_for(session, fastest, options->steady);
     for (uint32_t i = 0; i < timing->n && !status; i++) {
         struct session_candidate *candidate = session_find(session, timing->ids[i]);
         timing->lane_of[i] = UINT32_MAX;
@@ -156,6 +158,7 @@ static enum tfops_status add_lanes(struct timing *timing, double give_up_ratio)
         timing->lanes[timing->n_lanes++] = (struct lane){.exec = candidate->exec,
             .launches = rotation.launches,
             .flush = rotation.flush,
+            .lead_in = options->steady,
             .expected_ns = candidate->probe_ns};
     }
     return status;
@@ -217,7 +220,7 @@ enum tfops_status session_measure(struct session *session, const uint32_t *ids, 
         return status;
     status = timing_init(&timing, session, ids, n);
     if (!status)
-        status = add_lanes(&timing, options->give_up_ratio);
+        status = add_lanes(&timing, options, options->give_up_ratio);
     if (!status)
         status = meter_race(&session->meter, timing.lanes, timing.n_lanes, options, ret_clocks);
     if (!status)
@@ -259,18 +262,19 @@ static enum tfops_status allocate_copies(struct session *session)
     return status;
 }
 
-static enum tfops_status add_copy_lane(
-    struct timing *timing, enum tfops_status (*enqueue)(void *user, uint32_t i), CUgraphExec *exec)
+static enum tfops_status add_copy_lane(struct timing *timing,
+    enum tfops_status (*enqueue)(void *user, uint32_t i), bool steady, CUgraphExec *exec)
 {
     struct session *session = timing->session;
     struct buffers_layout layout = copies_layout(&session->copies);
     struct buffers_rotation rotation = buffers_rotate(&layout, session->copies.n,
-        session->gpu.device.l2_bytes, session->copies.launch_ns, session->l2_warm);
+        session->gpu.device.l2_bytes, session->copies.launch_ns, session->l2_warm, steady);
     enum tfops_status status =
         meter_capture(&session->gpu, rotation.launches, enqueue, session, exec);
     timing->lanes[timing->n_lanes++] = (struct lane){.exec = *exec,
         .launches = rotation.launches,
         .flush = rotation.flush,
+        .lead_in = steady,
         .expected_ns = session->copies.launch_ns};
     return status;
 }
@@ -287,7 +291,7 @@ static enum tfops_status choose_grid(struct session *session)
     for (uint32_t i = 0; i < N_GRIDS && !status; i++) {
         grids[i] = i ? (uint32_t)session->gpu.device.sms << i : 0;
         session->copies.grid = grids[i];
-        status = add_copy_lane(&timing, enqueue_copy_kernel, &execs[i]);
+        status = add_copy_lane(&timing, enqueue_copy_kernel, false, &execs[i]);
     }
     if (!status)
         status = meter_race(&session->meter, lanes, timing.n_lanes, &options, NULL);
@@ -342,11 +346,11 @@ enum tfops_status session_measure_beside_copy(struct session *session, const uin
     if (!status)
         status = make_copies(session);
     if (!status)
-        status = add_lanes(&timing, 0);
+        status = add_lanes(&timing, options, 0);
     if (!status)
-        status = add_copy_lane(&timing, enqueue_copy_kernel, &timing.copy_exec);
+        status = add_copy_lane(&timing, enqueue_copy_kernel, options->steady, &timing.copy_exec);
     if (!status)
-        status = add_copy_lane(&timing, enqueue_memcpy, &timing.memcpy_exec);
+        status = add_copy_lane(&timing, enqueue_memcpy, options->steady, &timing.memcpy_exec);
     if (!status)
         status = meter_race(&session->meter, timing.lanes, timing.n_lanes, &unraced, ret_clocks);
     if (!status)

@@ -165,7 +165,9 @@ enum tfops_status verify_case_make(const struct gpu *gpu, const struct tfops_pro
     struct verify_case made = {
         .kind = kind, .extent = extent, .problem = at_extent(problem, extent)};
     choose_aliases(problem, made.onto);
-    enum tfops_status status = buffers_layout(&made.problem, &made.layout);
+    enum tfops_status status = kind == VERIFY_SPECIAL
+                                   ? buffers_layout_padded(&made.problem, &made.layout)
+                                   : buffers_layout(&made.problem, &made.layout);
     if (!status)
         status = gpu_alloc(gpu, ARENAS * made.layout.bytes, &made.memory);
     if (status)

@@ -10,7 +10,8 @@
 
 enum verify_kind {
     VERIFY_PLAIN = 0, /* random values */
-    VERIFY_SPECIAL,   /* zeros of both signs, a subnormal, large ones; rows of zeros, NaN and Inf */
+    VERIFY_SPECIAL,   /* zeros of both signs, a subnormal, large ones; rows of zeros, NaN and Inf;
+                         rows padded, each operand's by another width */
     VERIFY_ALIAS,     /* in place: each output that may be an input is that input */
 };
 

@@ -29,8 +29,9 @@ double verify_value(enum tfops_dtype dtype, const void *element)
 /* "rows=37", "rows=37, in place". */
 void verify_describe_case(const struct verify_case *vcase, char ret_text[VERIFY_TEXT_BYTES])
 {
-    static const char *const KINDS[] = {
-        [VERIFY_PLAIN] = "", [VERIFY_SPECIAL] = ", special values", [VERIFY_ALIAS] = ", in place"};
+    static const char *const KINDS[] = {[VERIFY_PLAIN] = "",
+        [VERIFY_SPECIAL] = ", special values, padded rows",
+        [VERIFY_ALIAS] = ", in place"};
     const struct tfops_spec *spec = vcase->problem.spec;
     snprintf(ret_text, VERIFY_TEXT_BYTES, "%s=%lld%s", spec->dims[key_dynamic_dim(spec)].name,
         (long long)vcase->extent, KINDS[vcase->kind]);

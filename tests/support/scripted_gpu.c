@@ -227,6 +227,10 @@ static void run_candidate(enum scripted_role role, const struct scale_params *pa
     struct scale_params p = *params;
     if (role == SCRIPTED_DROPS_LAST_ROW)
         p.rows--;
+    if (role == SCRIPTED_PACKS_ROWS)
+        p.out_stride = p.cols;
+    if (role == SCRIPTED_SHARES_STRIDE)
+        p.out_stride = p.x_stride;
     if (role == SCRIPTED_FAULT)
         scripted.faulted = true;
     compute(&p, role == SCRIPTED_SLIGHTLY_WRONG ? 1 + 5e-4 : 1);

@@ -26,6 +26,8 @@ enum scripted_role {
     SCRIPTED_WRITES_PADDING,
     SCRIPTED_WRITES_INPUT,
     SCRIPTED_WRONG_IN_PLACE,
+    SCRIPTED_PACKS_ROWS,    /* takes the number of columns for the stride of out */
+    SCRIPTED_SHARES_STRIDE, /* takes the stride of x for that of out */
     SCRIPTED_WRONG_BEYOND_A_WAVE,
     SCRIPTED_DEPENDS_ON_ROWS,
     SCRIPTED_WRITES_BEHIND_WORKSPACE,

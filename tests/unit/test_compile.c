@@ -50,6 +50,9 @@ static struct {
     int fails;      /* the call that fails, counted from 1 */
     int calls, programs;
     size_t image_bytes;
+    bool old; /* knows no --no-cache */
+    int compiles;
+    bool uncached; /* the last compilation had --no-cache */
 } fake;
 
 static int step(void)
@@ -78,8 +81,12 @@ static int destroy(struct _nvrtcProgram **program)
 
 static int compile(struct _nvrtcProgram *program, int n, const char *const *options)
 {
-    (void)program, (void)n, (void)options;
-    return fake.result;
+    (void)program;
+    fake.compiles++;
+    fake.uncached = false;
+    for (int i = 0; i < n; i++)
+        fake.uncached |= !strcmp(options[i], "--no-cache");
+    return fake.old && fake.uncached ? 5 : fake.result; /* NVRTC_ERROR_INVALID_OPTION */
 }
 
 static int get_size(struct _nvrtcProgram *program, size_t *bytes)
@@ -134,6 +141,25 @@ static enum tfops_status compile_with_log(const char *log)
     fake.calls = 0;
     compiled_release(&env, &compiled);
     return compile_job(&env, &stand_in, &job, false, &compiled);
+}
+
+/* What NVRTC takes from its own cache comes without a build log: spills would not be seen. */
+Test(compile, goes_past_the_cache_of_nvrtc)
+{
+    render_toy(TOY_SOURCE);
+    EXPECT_OK(compile_with_log(""));
+    EXPECT_INT(fake.uncached, true);
+    EXPECT_INT(fake.compiles, 1);
+}
+
+Test(compile, does_without_the_option_when_nvrtc_is_too_old_for_it)
+{
+    render_toy(TOY_SOURCE);
+    fake.old = true;
+    EXPECT_OK(compile_with_log("ptxas info    : Used 32 registers"));
+    EXPECT_INT(fake.compiles, 2);
+    EXPECT_INT(fake.uncached, false);
+    EXPECT_INT(compiled.registers, 32);
 }
 
 Test(compile, reads_resources_from_the_log)

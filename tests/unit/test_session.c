@@ -101,6 +101,16 @@ FINDS(a_written_input, SCRIPTED_WRITES_INPUT, "x[0][0]: an input was written")
 FINDS(an_error_in_place, SCRIPTED_WRONG_IN_PLACE, "in place")
 FINDS(an_error_beyond_a_wave, SCRIPTED_WRONG_BEYOND_A_WAVE, "out[8][0]")
 
+/* Of 64 columns rows are whole vectors: without padding on purpose their stride is their length. */
+Test(session, verify_finds_a_stride_that_is_not_the_operands_own)
+{
+    struct setup setup;
+    set_up(&setup, 80, 64);
+    expect_wrong(&setup, SCRIPTED_PACKS_ROWS, "padded rows");
+    set_up(&setup, 80, 64);
+    expect_wrong(&setup, SCRIPTED_SHARES_STRIDE, "padded rows");
+}
+
 Test(session, verify_finds_a_row_that_depends_on_their_number)
 {
     struct setup setup;

@@ -99,6 +99,8 @@ static CUresult attribute_get(int *value, CUdevice_attribute attribute, CUdevice
         if (attributes[i].attribute == attribute)
             *value = attributes[i].value;
     }
+    if (attribute == CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)
+        *value = (int)env_number("FAKE_CUDA_L2", (unsigned long long)*value);
     return CUDA_SUCCESS;
 }
 
