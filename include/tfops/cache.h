@@ -42,7 +42,7 @@ enum tfops_status tfops_cache_default_path(char *ret_path, size_t bytes);
 struct tfops_record {
     size_t size;
     int64_t id;
-    const char *sku; /* canonical text, e.g. "NVIDIA H200/sm_90/132sm/60mb-l2/140gib/" */
+    const char *sku; /* canonical text, e.g. "NVIDIA H200/cc90/132sm/60mb-l2/140gib/" */
     const char *op;
     uint32_t spec_version;
     const char *problem; /* static part: "hidden=4096 dtype=f16 … align=16" */

@@ -28,8 +28,8 @@ struct tfops_plan;
 /* ---- problems ------------------------------------------------------------------------------- */
 
 /*
- * Starts a problem of an operator: dtype f16, default options, required operands, extents 0,
- * alignment 16.
+ * Starts a problem of an operator: dtype f16, default options, required operands, extents 0, and
+ * alignment 0, which tfops_problem_check() fills.
  */
 enum tfops_status tfops_problem_init(
     const struct tfops_spec *spec, struct tfops_problem *ret_problem);
