@@ -54,7 +54,7 @@
         (const CUlaunchConfig *config, CUfunction function, void **params, void **extra))          \
     X(mem_alloc, "cuMemAlloc_v2", (CUdeviceptr * memory, size_t bytes))                            \
     X(mem_free, "cuMemFree_v2", (CUdeviceptr memory))                                              \
-    X(mem_get_info, "cuMemGetInfo_v2", (size_t * free_bytes, size_t *total_bytes))                 \
+    X(mem_get_info, "cuMemGetInfo_v2", (size_t * free_bytes, size_t * total_bytes))                \
     X(memcpy_htod, "cuMemcpyHtoD_v2", (CUdeviceptr to, const void *from, size_t bytes))            \
     X(memcpy_dtoh, "cuMemcpyDtoH_v2", (void *to, CUdeviceptr from, size_t bytes))                  \
     X(memcpy_htod_async, "cuMemcpyHtoDAsync_v2",                                                   \
@@ -93,6 +93,9 @@
             const cuuint32_t *element_strides, CUtensorMapInterleave interleave,                   \
             CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,                       \
             CUtensorMapFloatOOBfill oob_fill))
+
+/* A member or variable that points to the function of that field. */
+#define DRIVER_FUNCTION(field) __typeof__(((struct driver *)NULL)->field) field
 
 struct driver {
     void *library; /* dlopen handle; NULL for a table made by a test */

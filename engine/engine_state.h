@@ -48,21 +48,21 @@ struct tfops_engine {
     char *nvrtc_path, *worker_path; /* NULL: defaults */
     uint64_t open_ns;
 
-    pthread_mutex_t lock;      /* guards what follows, but for atomics; not held during a compile */
-    struct nvrtc nvrtc;        /* opened at the first compile */
+    pthread_mutex_t lock; /* guards what follows, but for atomics; not held during a compile */
+    struct nvrtc nvrtc;   /* opened at the first compile */
     enum tfops_status nvrtc_status;
     bool nvrtc_tried;
     struct nvml nvml;
     bool nvml_tried;
     struct loaded *modules;
     struct operators operators;
-    struct plan_table plans;   /* readers need no lock */
+    struct plan_table plans;      /* readers need no lock */
     pthread_mutex_t compile_lock; /* one NVRTC program at a time */
     struct counters counters;
 };
 
 /* Raised in the child of every fork() after the first engine was opened. */
-extern unsigned engine_fork_generation;
+extern unsigned engine_fork_generation __attribute__((visibility("hidden")));
 
 #define ENGINE_COUNT(engine, field)                                                                \
     atomic_fetch_add_explicit(&(engine)->counters.field, 1, memory_order_relaxed)

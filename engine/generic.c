@@ -109,16 +109,15 @@ enum tfops_status generic_variant(struct tfops_engine *engine, const struct tfop
     if (!generic->loaded)
         return error_set(TFOPS_E_COLD, "plan", problem->spec->name,
             "a prepared key or a generic variant", "neither");
-    struct plan_variant variant = {.last = last, .source = PLAN_GENERIC,
-        .registers = generic->registers};
+    struct plan_variant variant = {
+        .last = last, .source = PLAN_GENERIC, .registers = generic->registers};
     variant.config = mem_strdup(&engine->env, "generic");
     if (!variant.config)
         return TFOPS_E_MEMORY;
     memcpy(variant.sha256, generic->sha256, HASH_BYTES);
-    variant.launcher = (struct launcher){.spec = problem->spec, .device = &engine->device,
-        .config = {.generic = true}, .function = generic->function};
-    problem->spec->geometry(problem->spec->user, problem, &engine->device,
-        &variant.launcher.config, &variant.launcher.geometry);
+    launcher_init(&variant.launcher, &engine->driver, &engine->device, problem,
+        &(struct tfops_config){.generic = true});
+    variant.launcher.function = generic->function;
     *ret_variant = variant;
     ENGINE_COUNT(engine, generic_plans);
     return TFOPS_OK;

@@ -13,11 +13,13 @@
 #include <string.h>
 
 #define NOINLINE __attribute__((noinline, cold))
+#define HOT __attribute__((hot, aligned(64)))
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* ---- refusals ------------------------------------------------------------------------------- */
 
-static NOINLINE enum tfops_status refuse_workspace(const struct tfops_args *args, size_t needed)
+static NOINLINE enum tfops_status refuse_workspace(
+    const struct tfops_launch_args *args, size_t needed)
 {
     char expected[64], actual[64];
     snprintf(expected, sizeof expected, "%zu bytes, 256-byte aligned", needed);
@@ -83,74 +85,91 @@ static NOINLINE enum tfops_status recover(const struct tfops_plan *plan,
     return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
 }
 
-static enum tfops_status compute_reference(const struct tfops_plan *plan,
-    const struct tfops_launch_args *args, struct CUstream_st *stream)
+static enum tfops_status compute_reference(
+    const struct tfops_plan *plan, const struct tfops_launch_args *args, struct CUstream_st *stream)
 {
     const struct tfops_spec *spec = plan->problem.spec;
     if (stream)
-        return error_set(TFOPS_E_CONTEXT, "launch", spec->name, "no stream on the cpu device",
-            "a stream");
+        return error_set(
+            TFOPS_E_CONTEXT, "launch", spec->name, "no stream on the cpu device", "a stream");
     return spec->reference(spec->user, args);
 }
 
+/* Whatever is not a plain launch. */
+static NOINLINE enum tfops_status enqueue_special(const struct tfops_plan *plan,
+    const struct plan_variant *variant, const struct tfops_launch_args *args, CUstream stream)
+{
+    const struct tfops_spec *spec = plan->problem.spec;
+    if (variant->source == PLAN_REFERENCE)
+        return compute_reference(plan, args, stream);
+    if (spec->workspace) {
+        size_t needed = spec->workspace(
+            spec->user, args->problem, &plan->engine->device, &variant->launcher.config);
+        if (needed && (needed > args->workspace_bytes || !args->workspace ||
+                          (uintptr_t)args->workspace & 255))
+            return refuse_workspace(args, needed);
+    }
+    CUresult result = CUDA_ERROR_INVALID_HANDLE;
+    if (variant->launcher.function)
+        result = launcher_launch(&variant->launcher, &plan->engine->driver, args, stream);
+    return result ? recover(plan, variant, args, stream, result) : TFOPS_OK;
+}
+
+/* For an extent above 0. */
 static inline enum tfops_status enqueue(const struct tfops_plan *plan,
     const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
 {
-    const struct tfops_spec *spec = plan->problem.spec;
-    int64_t extent = request->problem.dims[plan->dynamic_dim];
-    if (UNLIKELY(extent == 0))
-        return TFOPS_OK;
-    const struct plan_variant *variant = plan_choose(plan, extent);
-    struct tfops_launch_args launch = {.problem = &request->problem,
+    const struct plan_variant *variant =
+        plan_choose(plan, request->problem.dims[plan->match.dynamic_dim]);
+    const struct tfops_launch_args launch = {.problem = &request->problem,
         .config = &variant->launcher.config,
         .operands = request->operands,
         .scalars = request->scalars,
         .workspace = args->workspace,
         .workspace_bytes = args->workspace_bytes};
-    if (UNLIKELY(variant->source == PLAN_REFERENCE))
-        return compute_reference(plan, &launch, stream);
-    if (spec->workspace) {
-        size_t needed = spec->workspace(
-            spec->user, &request->problem, &plan->engine->device, &variant->launcher.config);
-        if (UNLIKELY(needed && (needed > args->workspace_bytes || !args->workspace ||
-                                   (uintptr_t)args->workspace & 255)))
-            return refuse_workspace(args, needed);
-    }
-    CUresult result = CUDA_ERROR_INVALID_HANDLE;
-    if (variant->launcher.function)
-        result = launcher_launch(&variant->launcher, &plan->engine->driver, &launch, stream);
+    if (UNLIKELY(!variant->launcher.plain))
+        return enqueue_special(plan, variant, &launch, stream);
+    CUresult result = launcher_launch_plain(&variant->launcher, &launch, stream);
     if (UNLIKELY(result))
         return recover(plan, variant, &launch, stream, result);
     return TFOPS_OK;
 }
 
-/* The long way: other ranks, collapsed rows, an extent of 0, and whatever is wrong. */
-static NOINLINE enum tfops_status bind_to_plan(
-    const struct tfops_plan *plan, const struct tfops_args *args, struct request *request)
+static NOINLINE enum tfops_status enqueue_bound(const struct tfops_plan *plan,
+    const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
 {
-    struct key key;
-    enum tfops_status status = request_bind(plan->problem.spec, args, request);
-    if (status)
-        return status;
-    if (request->problem.align > plan->problem.align)
-        request->problem.align = plan->problem.align; /* better aligned than it must be */
-    key_make(&request->problem, &key);
-    return key_equal(&key, &plan->key) ? TFOPS_OK : refuse_key(plan, &request->problem);
+    if (!request->problem.dims[plan->dynamic_dim])
+        return TFOPS_OK;
+    return enqueue(plan, request, args, stream);
 }
 
-enum tfops_status tfops_plan_launch(
+/* The long way: other ranks, collapsed rows, an extent of 0, and whatever is wrong. */
+static NOINLINE enum tfops_status launch_unusual(
+    const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
+{
+    struct request request;
+    struct key key;
+    enum tfops_status status = request_bind(plan->problem.spec, args, &request);
+    if (status)
+        return status;
+    if (request.problem.align > plan->problem.align)
+        request.problem.align = plan->problem.align; /* better aligned than it must be */
+    key_make(&request.problem, &key);
+    if (!key_equal(&key, &plan->key))
+        return refuse_key(plan, &request.problem);
+    return enqueue_bound(plan, &request, args, stream);
+}
+
+HOT enum tfops_status tfops_plan_launch(
     const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
 {
     struct request request;
     if (UNLIKELY(!plan))
         return error_set(TFOPS_E_ARGUMENT, "launch", "plan", "not NULL", "NULL");
-    if (UNLIKELY(plan->engine->generation != engine_fork_generation))
+    if (UNLIKELY(plan->generation != engine_fork_generation))
         return engine_usable(plan->engine);
-    if (UNLIKELY(!match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_ENOUGH, &request))) {
-        enum tfops_status status = bind_to_plan(plan, args, &request);
-        if (status)
-            return status;
-    }
+    if (UNLIKELY(!match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_ENOUGH, &request)))
+        return launch_unusual(plan, args, stream);
     return enqueue(plan, &request, args, stream);
 }
 
@@ -159,8 +178,7 @@ enum tfops_status tfops_plan_launch(
 static bool capturing(const struct tfops_engine *engine, struct CUstream_st *stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return engine->kind == ENGINE_CUDA &&
-           !engine->driver.stream_is_capturing(stream, &status) &&
+    return engine->kind == ENGINE_CUDA && !engine->driver.stream_is_capturing(stream, &status) &&
            status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
@@ -181,8 +199,8 @@ static NOINLINE enum tfops_status resolve_miss(struct tfops_engine *engine,
     if (operators_index(&engine->operators, problem->spec) < 0)
         return error_set(TFOPS_E_UNKNOWN, "launch", problem->spec->name,
             "a spec from tfops_engine_operator() of this engine", "another");
-    if ((in_capture && !generic) || (engine->miss_policy == TFOPS_MISS_STRICT &&
-                                        engine->kind != ENGINE_CPU)) {
+    if ((in_capture && !generic) ||
+        (engine->miss_policy == TFOPS_MISS_STRICT && engine->kind != ENGINE_CPU)) {
         if (in_capture)
             ENGINE_COUNT(engine, misses_capture);
         return error_set(TFOPS_E_COLD, "launch", text, "a prepared key",
@@ -212,28 +230,26 @@ static inline size_t hint_of(const struct tfops_spec *spec, const struct tfops_a
 
 /* The long way: bind, key, table, miss. Leaves a hint. */
 static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
-    const struct tfops_spec *spec, const struct tfops_args *args, struct CUstream_st *stream,
-    struct request *request, const struct tfops_plan **ret_plan)
+    const struct tfops_spec *spec, const struct tfops_args *args, struct CUstream_st *stream)
 {
+    struct request request;
     struct key key;
-    enum tfops_status status = request_bind(spec, args, request);
+    enum tfops_status status = request_bind(spec, args, &request);
     if (status)
         return status;
-    key_make(&request->problem, &key);
+    key_make(&request.problem, &key);
     const struct tfops_plan *plan = plan_table_find(&engine->plans, &key);
     if (plan)
         ENGINE_COUNT(engine, hits);
     else
-        status = resolve_miss(engine, &request->problem, &key, stream, &plan);
+        status = resolve_miss(engine, &request.problem, &key, stream, &plan);
     if (status)
         return status;
-    atomic_store_explicit(
-        &engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);
-    *ret_plan = plan;
-    return TFOPS_OK;
+    atomic_store_explicit(&engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);
+    return enqueue_bound(plan, &request, args, stream);
 }
 
-enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_spec *spec,
+HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_spec *spec,
     const struct tfops_args *args, struct CUstream_st *stream)
 {
     struct request request;
@@ -241,16 +257,14 @@ enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_s
         return engine_usable(engine);
     if (UNLIKELY(!spec || !args))
         return error_set(TFOPS_E_ARGUMENT, "launch", spec ? "args" : "spec", "not NULL", "NULL");
-    const struct tfops_plan *plan = atomic_load_explicit(
-        &engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
-    if (plan && plan->problem.spec == spec &&
-        !atomic_load_explicit(&plan->stale, memory_order_relaxed) &&
-        match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)) {
-        ENGINE_COUNT(engine, hits);
-        return enqueue(plan, &request, args, stream);
-    }
-    enum tfops_status status = look_up(engine, spec, args, stream, &request, &plan);
-    return status ? status : enqueue(plan, &request, args, stream);
+    const struct tfops_plan *plan =
+        atomic_load_explicit(&engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
+    if (UNLIKELY(!plan || plan->spec != spec ||
+                 atomic_load_explicit(&plan->stale, memory_order_relaxed) ||
+                 !match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
+        return look_up(engine, spec, args, stream);
+    ENGINE_COUNT(engine, hits);
+    return enqueue(plan, &request, args, stream);
 }
 
 /* ---- what a plan tells ---------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* One kernel launch (see launcher.h). */
 #include "launcher.h"
+#include "key.h"
 #include <string.h>
 
 static CUresult encode_maps(const struct driver *driver, const struct tfops_spec *spec,
@@ -13,12 +14,12 @@ static CUresult encode_maps(const struct driver *driver, const struct tfops_spec
         cuuint64_t dims[5], strides[4];
         memcpy(dims, map->dims, sizeof dims);
         memcpy(strides, map->strides_bytes, sizeof strides);
-        result = driver->tensor_map_encode_tiled(
-            (CUtensorMap *)(void *)(params + map->param_offset),
-            (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
-            dims, strides, map->box, map->element_strides,
-            (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
-            (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
+        result =
+            driver->tensor_map_encode_tiled((CUtensorMap *)(void *)(params + map->param_offset),
+                (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
+                dims, strides, map->box, map->element_strides,
+                (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
+                (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
     }
     return result;
 }
@@ -52,6 +53,25 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
+void launcher_init(struct launcher *launcher, const struct driver *driver,
+    const struct tfops_device *device, const struct tfops_problem *problem,
+    const struct tfops_config *config)
+{
+    const struct tfops_spec *spec = problem->spec;
+    *launcher = (struct launcher){.launch_kernel = driver->launch_kernel,
+        .dynamic_dim = key_dynamic_dim(spec),
+        .pack = spec->pack,
+        .user = spec->user,
+        .device = device,
+        .config = *config,
+        .spec = spec};
+    spec->geometry(spec->user, problem, device, config, &launcher->geometry);
+    launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
+                      spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
+                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
+                      !launcher->geometry.pdl;
+}
+
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_launch_args *args, CUstream stream)
 {
@@ -59,8 +79,11 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     void *params[] = {pack};
     struct tfops_geometry geometry = launcher->geometry;
-    (spec->grid ? spec->grid : spec->geometry)(
-        spec->user, args->problem, launcher->device, &launcher->config, &geometry);
+    geometry.grid[1] = geometry.grid[2] = 1;
+    if (geometry.extent_per_group)
+        geometry.grid[0] = launcher_grid(&geometry, args->problem->dims[launcher->dynamic_dim]);
+    else
+        spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
     if (spec->tensor_maps) {
         CUresult result = encode_maps(driver, spec, args, pack);

@@ -12,9 +12,9 @@
 /* A validated launch: what key, plan and launcher work on. */
 struct request {
     struct tfops_problem problem; /* dims hold the dynamic extent */
+    const double *scalars;        /* the caller's, the plan's or defaults */
     struct tfops_view operands[TFOPS_MAX_OPERANDS];
     double defaults[TFOPS_MAX_SCALARS];
-    const double *scalars; /* the caller's, or defaults */
 };
 
 /* Fills *ret_request; its unused views are left alone. `scalars` may point into `args`. */

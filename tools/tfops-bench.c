@@ -73,7 +73,8 @@ static json *start_line(const struct bench *bench, const char *event, const char
     json_add_string(line, "problem", problem);
     struct tfops_device device = {.size = sizeof device};
     const struct tfops_device *known = bench->engine ? tfops_engine_device(bench->engine) : NULL;
-    if (!known && tfops_platform_device(NULL, cli_device_ordinal(bench->device), &device) == TFOPS_OK)
+    if (!known &&
+        tfops_platform_device(NULL, cli_device_ordinal(bench->device), &device) == TFOPS_OK)
         known = &device;
     json_add_string(line, "device", known ? known->name : NULL);
     json_add_string(line, "arch", known ? known->arch : NULL);

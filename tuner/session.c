@@ -81,12 +81,9 @@ static enum tfops_status occupancy(struct session *session, struct session_candi
 static enum tfops_status load(struct session *session, const struct tfops_config *config,
     const struct binary *binary, struct session_candidate *candidate)
 {
-    const struct tfops_spec *spec = session->problem.spec;
     memset(candidate, 0, sizeof *candidate);
-    candidate->launcher =
-        (struct launcher){.spec = spec, .device = &session->gpu.device, .config = *config};
-    spec->geometry(
-        spec->user, &session->problem, &session->gpu.device, config, &candidate->launcher.geometry);
+    launcher_init(
+        &candidate->launcher, session->driver, &session->gpu.device, &session->problem, config);
     enum tfops_status status = check_binary(session, binary, &candidate->launcher.geometry);
     if (!status)
         status = module_load(session->driver, binary, &candidate->module);

@@ -131,6 +131,8 @@ static void geometry(void *user, const struct tfops_problem *problem,
         .min_blocks = 1,
         .cluster = 1,
         .grid = {(uint32_t)((problem->dims[ROWS] + per_block - 1) / per_block), 1, 1},
+        .extent_per_group = (uint32_t)per_block, /* so that launches need not ask */
+        .most_groups = INT32_MAX,
     };
 }
 

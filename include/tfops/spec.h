@@ -93,6 +93,10 @@ struct tfops_geometry {
     uint32_t smem_bytes; /* dynamic shared memory */
     bool pdl;            /* programmatic dependent launch */
     uint32_t grid[3];    /* for the problem's dynamic extent */
+    /* How the grid follows from the extent, so that launches need not ask: ⌈extent /
+     * extent_per_group⌉ groups of `cluster` blocks along x, at most most_groups. 0 and 0: geometry()
+     * is called for every launch. */
+    uint32_t extent_per_group, most_groups;
 };
 
 /* An operand after validation: address and one stride per spec dimension, in elements. */
@@ -237,14 +241,10 @@ struct tfops_spec {
     void (*default_config)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, struct tfops_config *ret_config);
     /* Block, cluster and shared memory, and the grid for the problem's dynamic extent. `config` may
-     * be generic. */
+     * be generic. Called on every launch of a geometry that does not say how the grid follows. */
     void (*geometry)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config,
         struct tfops_geometry *ret_geometry);
-    /* The grid alone, for every launch: ret_geometry holds what geometry() said for this config.
-     * NULL: geometry() is called instead. */
-    void (*grid)(void *user, const struct tfops_problem *problem, const struct tfops_device *device,
-        const struct tfops_config *config, struct tfops_geometry *ret_geometry);
     /* Fills the parameter struct (param_bytes, zeroed by nobody). Called on every launch. */
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     /* Tensor maps of a launch, at most TFOPS_MAX_TENSOR_MAPS; returns how many. NULL: none. */

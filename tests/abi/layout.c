@@ -211,13 +211,15 @@ SIZE(tfops_config, 200);
 OFFSET(tfops_config, generic, 0);
 OFFSET(tfops_config, values, 8);
 
-SIZE(tfops_geometry, 32);
+SIZE(tfops_geometry, 40);
 OFFSET(tfops_geometry, threads, 0);
 OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
 OFFSET(tfops_geometry, smem_bytes, 12);
 OFFSET(tfops_geometry, pdl, 16);
 OFFSET(tfops_geometry, grid, 20);
+OFFSET(tfops_geometry, extent_per_group, 32);
+OFFSET(tfops_geometry, most_groups, 36);
 
 SIZE(tfops_view, 40);
 OFFSET(tfops_view, data, 0);
@@ -300,7 +302,7 @@ OFFSET(tfops_tunable_spec, values, 8);
 OFFSET(tfops_tunable_spec, n_values, 16);
 OFFSET(tfops_tunable_spec, help, 24);
 
-SIZE(tfops_spec, 312);
+SIZE(tfops_spec, 304);
 OFFSET(tfops_spec, size, 0);
 OFFSET(tfops_spec, abi, 8);
 OFFSET(tfops_spec, version, 12);
@@ -333,14 +335,13 @@ OFFSET(tfops_spec, accepts, 216);
 OFFSET(tfops_spec, constraint, 224);
 OFFSET(tfops_spec, default_config, 232);
 OFFSET(tfops_spec, geometry, 240);
-OFFSET(tfops_spec, grid, 248);
-OFFSET(tfops_spec, pack, 256);
-OFFSET(tfops_spec, tensor_maps, 264);
-OFFSET(tfops_spec, workspace, 272);
-OFFSET(tfops_spec, cost, 280);
-OFFSET(tfops_spec, tolerance, 288);
-OFFSET(tfops_spec, reference, 296);
-OFFSET(tfops_spec, device_reference_body, 304);
+OFFSET(tfops_spec, pack, 248);
+OFFSET(tfops_spec, tensor_maps, 256);
+OFFSET(tfops_spec, workspace, 264);
+OFFSET(tfops_spec, cost, 272);
+OFFSET(tfops_spec, tolerance, 280);
+OFFSET(tfops_spec, reference, 288);
+OFFSET(tfops_spec, device_reference_body, 296);
 
 SIZE(tfops_error, 1360);
 OFFSET(tfops_error, size, 0);

@@ -53,6 +53,7 @@ static struct tfops_plan *new_plan(uint64_t n)
     struct tfops_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         abort();
+    plan->block = plan;
     atomic_init(&plan->references, 1);
     plan->engine = &engine;
     plan->problem.dims[0] = (int64_t)n;

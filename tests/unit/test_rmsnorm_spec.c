@@ -2,6 +2,7 @@
 #include "device.h"
 #include "kernels/norm/norm_specs.h"
 #include "kernels/norm/rmsnorm_params.h"
+#include "launcher.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
 #include <criterion/criterion.h>
@@ -152,6 +153,8 @@ static void check_geometry(const struct tfops_problem *problem, const struct tfo
         g.smem_bytes, text);
     cr_assert(g.grid[0] >= 1 && g.grid[0] <= INT32_MAX && g.grid[1] == 1 && g.grid[2] == 1,
         "grid %u %u %u: %s", g.grid[0], g.grid[1], g.grid[2], text);
+    cr_assert_eq(launcher_grid(&g, rows), g.grid[0], "a launch has %u blocks, not %u: %s",
+        launcher_grid(&g, rows), g.grid[0], text);
     if (per_sm)
         cr_assert(groups <= per_sm * device->sms, "%lld groups walk: %s", (long long)groups, text);
     else
