@@ -716,25 +716,7 @@ Test(engine, fingerprint_changes_with_every_field_of_a_record)
 {
     uint8_t digests[5][32];
     open_on("cuda:0");
-    struct tfops_record row = {.size = sizeof row,
-        .sku = engine->sku,
-        .op = "rmsnorm",
-        .spec_version = 1,
-        .problem = "hidden=256",
-        .extent = 8,
-        .config = "A=1",
-        .median_ns = 1,
-        .low_ns = 1,
-        .high_ns = 1,
-        .default_ns = 1,
-        .runner_up = "",
-        .samples = 1,
-        .driver = "13.0",
-        .nvrtc = "13.0",
-        .host = "h",
-        .tfops_version = "0.1.0",
-        .date = "2026-01-01T00:00:00Z",
-        .provenance = "{}"};
+    struct tfops_record row = support_record(engine->sku, "rmsnorm", "hidden=256", 8, "A=1");
     EXPECT_OK(tfops_engine_fingerprint(engine, digests[0]));
     EXPECT_OK(overlay_put_record(engine->overlay, &row));
     EXPECT_OK(tfops_engine_fingerprint(engine, digests[1]));

@@ -43,25 +43,7 @@ static void record(int64_t extent, const char *config)
 {
     char text[KEY_TEXT_BYTES];
     key_text(&problem, text);
-    const struct tfops_record row = {.size = sizeof row,
-        .sku = engine->sku,
-        .op = "toy",
-        .spec_version = 1,
-        .problem = text,
-        .extent = extent,
-        .config = config,
-        .median_ns = 1,
-        .low_ns = 1,
-        .high_ns = 1,
-        .default_ns = 1,
-        .runner_up = "",
-        .samples = 1,
-        .driver = "13.0",
-        .nvrtc = "13.0",
-        .host = "h",
-        .tfops_version = "0.1.0",
-        .date = "2026-01-01T00:00:00Z",
-        .provenance = "{}"};
+    const struct tfops_record row = support_record(engine->sku, "toy", text, extent, config);
     EXPECT_OK(overlay_put_record(engine->overlay, &row));
 }
 
