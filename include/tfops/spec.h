@@ -93,9 +93,9 @@ struct tfops_geometry {
     uint32_t smem_bytes; /* dynamic shared memory */
     bool pdl;            /* programmatic dependent launch */
     uint32_t grid[3];    /* for the problem's dynamic extent */
-    /* How the grid follows from the extent, so that launches need not ask: ⌈extent /
-     * extent_per_group⌉ groups of `cluster` blocks along x, at most most_groups. 0 and 0: geometry()
-     * is called for every launch. */
+    /* How the grid follows from the extent, so that launches need not ask: extent divided by
+     * extent_per_group, rounded up, at most most_groups, groups of `cluster` blocks along x. 0 and 0:
+     * geometry() is called for every launch. */
     uint32_t extent_per_group, most_groups;
 };
 
