@@ -167,7 +167,7 @@ static enum tfops_status split(
     memcpy(ret_directory, slash ? path : ".", length);
     ret_directory[length] = '\0';
     if (length == 0)
-        strcpy(ret_directory, "/");
+        memcpy(ret_directory, "/", 2);
     *ret_name = name;
     return TFOPS_OK;
 }

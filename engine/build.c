@@ -15,8 +15,7 @@ static bool fits(const struct binary *binary, const struct build_job *job)
 {
     return !memcmp(binary->abi, job->abi, HASH_BYTES) && !strcmp(binary->entry, job->entry) &&
            !strcmp(binary->arch, job->arch) && binary->param_bytes == job->param_bytes &&
-           binary->threads == job->geometry.threads &&
-           binary->cluster == job->geometry.cluster &&
+           binary->threads == job->geometry.threads && binary->cluster == job->geometry.cluster &&
            binary->smem_bytes == job->geometry.smem_bytes;
 }
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 /* Lines of the build log that tell of a variant not worth running (KERNELS: measured facts). */
-static const char *const DISQUALIFYING[] = {"Potential Performance Loss", "C7504", "C7508",
-    "C7510", "C7514", "C7517", "C7519"};
+static const char *const DISQUALIFYING[] = {
+    "Potential Performance Loss", "C7504", "C7508", "C7510", "C7514", "C7517", "C7519"};
 
 static double now_ms(void)
 {
@@ -40,7 +40,8 @@ static void read_log(struct compiled *compiled)
 {
     const char *log = compiled->log;
     compiled->registers = sum_before(log, "registers");
-    compiled->spill_bytes = sum_before(log, "bytes spill stores") + sum_before(log, "bytes spill loads");
+    compiled->spill_bytes =
+        sum_before(log, "bytes spill stores") + sum_before(log, "bytes spill loads");
     compiled->smem_static_bytes = sum_before(log, "bytes smem");
     for (size_t i = 0; i < sizeof DISQUALIFYING / sizeof DISQUALIFYING[0]; i++) {
         const char *found = strstr(log, DISQUALIFYING[i]);
@@ -60,8 +61,7 @@ static void read_log(struct compiled *compiled)
 static enum tfops_status nvrtc_failed(
     const struct nvrtc *nvrtc, int result, const char *call, const char *subject)
 {
-    return error_setf(
-        TFOPS_E_NVRTC, result, call, subject, "%s", nvrtc->get_error_string(result));
+    return error_setf(TFOPS_E_NVRTC, result, call, subject, "%s", nvrtc->get_error_string(result));
 }
 
 typedef int size_fn(struct _nvrtcProgram *program, size_t *bytes);
@@ -219,8 +219,8 @@ enum tfops_status compiled_to_binary(const struct env *env, const struct build_j
     return TFOPS_OK;
 }
 
-static void dump_file(const struct env *env, const char *dir, const char *name,
-    const char *suffix, const void *data, size_t bytes)
+static void dump_file(const struct env *env, const char *dir, const char *name, const char *suffix,
+    const void *data, size_t bytes)
 {
     char path[1024];
     snprintf(path, sizeof path, "%s/%s.%s", dir, name, suffix);

@@ -5,13 +5,14 @@
 #include <string.h>
 
 enum { GIB = 1 << 30 };
-#define KIB(n) ((int64_t)(n) * 1024)
-#define MIB(n) ((int64_t)(n) * 1024 * 1024)
+#define KIB(n) ((n)*INT64_C(1024))
+#define MIB(n) ((n)*INT64_C(1048576))
 
 /*
  * One row per architecture that operators must answer for, with the numbers of its best-known part:
  * what a compile without a GPU assumes. Limits: CUDA Programming Guide, "Compute Capabilities".
  */
+/* clang-format off */
 static const struct tfops_device NOMINAL[] = {
     {.name = "NVIDIA A100", .arch = "sm_80", .cc = 80, .sms = 108, .max_threads_per_sm = 2048,
         .max_blocks_per_sm = 32, .smem_per_block_bytes = KIB(163), .smem_per_sm_bytes = KIB(164),
@@ -36,6 +37,7 @@ static const struct tfops_device NOMINAL[] = {
         .smem_per_block_bytes = KIB(99), .smem_per_sm_bytes = KIB(100), .l2_bytes = MIB(128),
         .memory_bytes = 96ll * GIB},
 };
+/* clang-format on */
 enum { N_NOMINAL = sizeof NOMINAL / sizeof NOMINAL[0], REGS_PER_SM = 65536 };
 
 size_t tfops_arch_count(void)
@@ -82,15 +84,17 @@ static const struct {
     bool wide;
 } ATTRIBUTES[] = {
 #define ROW(attribute, field)                                                                      \
-    {CU_DEVICE_ATTRIBUTE_##attribute, offsetof(struct tfops_device, field),                        \
-        sizeof(((struct tfops_device *)0)->field) == 8},
-    ROW(MULTIPROCESSOR_COUNT, sms)
-    ROW(MAX_THREADS_PER_MULTIPROCESSOR, max_threads_per_sm)
-    ROW(MAX_BLOCKS_PER_MULTIPROCESSOR, max_blocks_per_sm)
-    ROW(MAX_REGISTERS_PER_MULTIPROCESSOR, regs_per_sm)
-    ROW(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, smem_per_block_bytes)
-    ROW(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, smem_per_sm_bytes)
-    ROW(L2_CACHE_SIZE, l2_bytes)
+    {                                                                                              \
+        CU_DEVICE_ATTRIBUTE_##attribute, offsetof(struct tfops_device, field),                     \
+            sizeof(((struct tfops_device *)0)->field) == 8                                         \
+    }
+    ROW(MULTIPROCESSOR_COUNT, sms),
+    ROW(MAX_THREADS_PER_MULTIPROCESSOR, max_threads_per_sm),
+    ROW(MAX_BLOCKS_PER_MULTIPROCESSOR, max_blocks_per_sm),
+    ROW(MAX_REGISTERS_PER_MULTIPROCESSOR, regs_per_sm),
+    ROW(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, smem_per_block_bytes),
+    ROW(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR, smem_per_sm_bytes),
+    ROW(L2_CACHE_SIZE, l2_bytes),
 #undef ROW
 };
 
@@ -142,8 +146,7 @@ enum tfops_status device_query(
         result = driver->device_get_attribute(
             &minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle);
     if (!result)
-        result = driver->device_get_attribute(
-            &cluster, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, handle);
+        result = driver->device_get_attribute(&cluster, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, handle);
     if (!result)
         result = read_attributes(driver, handle, &device);
     if (result)

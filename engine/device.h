@@ -8,7 +8,8 @@
 enum { DEVICE_SKU_BYTES = 256 };
 
 /* Reads a real GPU. */
-enum tfops_status device_query(const struct driver *driver, int ordinal, struct tfops_device *ret_device);
+enum tfops_status device_query(
+    const struct driver *driver, int ordinal, struct tfops_device *ret_device);
 /* The nominal device of an architecture ("sm_90a"); TFOPS_E_UNKNOWN lists what there is. */
 enum tfops_status device_nominal(const char *arch, struct tfops_device *ret_device);
 /* The cpu device. */

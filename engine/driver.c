@@ -101,8 +101,7 @@ enum tfops_status driver_error(
         driver->get_error_name(result, &name);
     if (driver->get_error_string)
         driver->get_error_string(result, &text);
-    enum tfops_status status =
-        result == CUDA_ERROR_OUT_OF_MEMORY ? TFOPS_E_MEMORY : TFOPS_E_DRIVER;
+    enum tfops_status status = result == CUDA_ERROR_OUT_OF_MEMORY ? TFOPS_E_MEMORY : TFOPS_E_DRIVER;
     return error_setf(status, (int32_t)result, call, subject, "%s (%d): %s%s",
         name ? name : "CUDA error", (int)result, text ? text : "no description",
         driver_is_fault(result) ? "; earlier work on this context may be the culprit" : "");

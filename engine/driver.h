@@ -54,7 +54,7 @@
         (const CUlaunchConfig *config, CUfunction function, void **params, void **extra))          \
     X(mem_alloc, "cuMemAlloc_v2", (CUdeviceptr * memory, size_t bytes))                            \
     X(mem_free, "cuMemFree_v2", (CUdeviceptr memory))                                              \
-    X(mem_get_info, "cuMemGetInfo_v2", (size_t * free_bytes, size_t *total_bytes))                 \
+    X(mem_get_info, "cuMemGetInfo_v2", (size_t * free_bytes, size_t * total_bytes))                \
     X(memcpy_htod, "cuMemcpyHtoD_v2", (CUdeviceptr to, const void *from, size_t bytes))            \
     X(memcpy_dtoh, "cuMemcpyDtoH_v2", (void *to, CUdeviceptr from, size_t bytes))                  \
     X(memcpy_htod_async, "cuMemcpyHtoDAsync_v2",                                                   \

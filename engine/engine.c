@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <tfops/tfops.h>
+#include <time.h>
 
 unsigned engine_fork_generation;
 
@@ -73,29 +73,27 @@ static enum tfops_status read_options(
         memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
     const uint32_t known = TFOPS_ENGINE_UNLOAD_AT_CLOSE | TFOPS_ENGINE_READ_ONLY;
     if (options.flags & ~known)
-        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.flags",
-            "unknown bits %#x", options.flags & ~known);
+        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.flags", "unknown bits %#x",
+            options.flags & ~known);
     if ((unsigned)options.miss_policy > TFOPS_MISS_STRICT)
         return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.miss_policy",
             "expected generic, compile or strict, got %d", (int)options.miss_policy);
     if (!options.alloc != !options.free)
-        return error_set(TFOPS_E_ARGUMENT, "engine", "options.alloc",
-            "alloc and free, or neither", "one of them");
+        return error_set(TFOPS_E_ARGUMENT, "engine", "options.alloc", "alloc and free, or neither",
+            "one of them");
     *ret_options = options;
     return TFOPS_OK;
 }
 
 static enum tfops_status open_gpu(struct tfops_engine *engine)
 {
-    enum tfops_status status =
-        device_query(&engine->driver, engine->ordinal, &engine->device);
+    enum tfops_status status = device_query(&engine->driver, engine->ordinal, &engine->device);
     if (status)
         return status;
     CUresult result = engine->driver.device_get(&engine->handle, engine->ordinal);
     if (!result)
         result = engine->driver.primary_ctx_retain(&engine->context, engine->handle);
-    return driver_error(
-        &engine->driver, result, "cuDevicePrimaryCtxRetain", engine->device.name);
+    return driver_error(&engine->driver, result, "cuDevicePrimaryCtxRetain", engine->device.name);
 }
 
 static enum tfops_status open_cuda(
@@ -117,8 +115,8 @@ static enum tfops_status open_any(
         engine->kind = ENGINE_CUDA;
         return status ? status : open_gpu(engine);
     }
-    log_line(&engine->env, TFOPS_LOG_INFO, "engine: no GPU, taking the cpu device: %s",
-        error_message());
+    log_line(
+        &engine->env, TFOPS_LOG_INFO, "engine: no GPU, taking the cpu device: %s", error_message());
     engine->kind = ENGINE_CPU;
     device_cpu(&engine->device);
     return TFOPS_OK;
@@ -388,8 +386,8 @@ static enum tfops_status check_prepare(struct tfops_engine *engine,
     return tfops_problem_check(ret_problem);
 }
 
-enum tfops_status tfops_prepare(struct tfops_engine *engine, const struct tfops_problem *problem,
-    struct tfops_plan **ret_plan)
+enum tfops_status tfops_prepare(
+    struct tfops_engine *engine, const struct tfops_problem *problem, struct tfops_plan **ret_plan)
 {
     struct tfops_problem checked;
     struct tfops_plan *plan;
@@ -468,7 +466,8 @@ enum tfops_status tfops_engine_stats(
     return TFOPS_OK;
 }
 
-enum tfops_status tfops_engine_fingerprint(const struct tfops_engine *engine, uint8_t ret_digest[32])
+enum tfops_status tfops_engine_fingerprint(
+    const struct tfops_engine *engine, uint8_t ret_digest[32])
 {
     struct record_list records = {0};
     struct hash hash;

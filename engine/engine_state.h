@@ -48,15 +48,15 @@ struct tfops_engine {
     char *nvrtc_path, *worker_path; /* NULL: defaults */
     uint64_t open_ns;
 
-    pthread_mutex_t lock;      /* guards what follows, but for atomics; not held during a compile */
-    struct nvrtc nvrtc;        /* opened at the first compile */
+    pthread_mutex_t lock; /* guards what follows, but for atomics; not held during a compile */
+    struct nvrtc nvrtc;   /* opened at the first compile */
     enum tfops_status nvrtc_status;
     bool nvrtc_tried;
     struct nvml nvml;
     bool nvml_tried;
     struct loaded *modules;
     struct operators operators;
-    struct plan_table plans;   /* readers need no lock */
+    struct plan_table plans;      /* readers need no lock */
     pthread_mutex_t compile_lock; /* one NVRTC program at a time */
     struct counters counters;
 };

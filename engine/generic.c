@@ -109,8 +109,8 @@ enum tfops_status generic_variant(struct tfops_engine *engine, const struct tfop
     if (!generic->loaded)
         return error_set(TFOPS_E_COLD, "plan", problem->spec->name,
             "a prepared key or a generic variant", "neither");
-    struct plan_variant variant = {.last = last, .source = PLAN_GENERIC,
-        .registers = generic->registers};
+    struct plan_variant variant = {
+        .last = last, .source = PLAN_GENERIC, .registers = generic->registers};
     variant.config = mem_strdup(&engine->env, "generic");
     if (!variant.config)
         return TFOPS_E_MEMORY;

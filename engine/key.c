@@ -19,8 +19,8 @@ void key_make(const struct tfops_problem *problem, struct key *ret_key)
     const uint8_t *option = problem->options, *dtype = problem->dtypes;
     uint64_t *words = ret_key->words;
     words[0] = (uintptr_t)spec;
-    words[2] = problem->present | (uint64_t)problem->align << 32 |
-               (uint64_t)problem->flags << 48 | (uint64_t)option[0] << 56;
+    words[2] = problem->present | (uint64_t)problem->align << 32 | (uint64_t)problem->flags << 48 |
+               (uint64_t)option[0] << 56;
     words[1] = dtype[0] | (uint64_t)dtype[1] << 8 | (uint64_t)dtype[2] << 16 |
                (uint64_t)dtype[3] << 24 | (uint64_t)option[1] << 32 | (uint64_t)option[2] << 40 |
                (uint64_t)option[3] << 48 | (uint64_t)(option[4] << 4 | option[5]) << 56;

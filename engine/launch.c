@@ -85,13 +85,13 @@ static NOINLINE enum tfops_status recover(const struct tfops_plan *plan,
     return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
 }
 
-static enum tfops_status compute_reference(const struct tfops_plan *plan,
-    const struct tfops_launch_args *args, struct CUstream_st *stream)
+static enum tfops_status compute_reference(
+    const struct tfops_plan *plan, const struct tfops_launch_args *args, struct CUstream_st *stream)
 {
     const struct tfops_spec *spec = plan->problem.spec;
     if (stream)
-        return error_set(TFOPS_E_CONTEXT, "launch", spec->name, "no stream on the cpu device",
-            "a stream");
+        return error_set(
+            TFOPS_E_CONTEXT, "launch", spec->name, "no stream on the cpu device", "a stream");
     return spec->reference(spec->user, args);
 }
 
@@ -178,8 +178,7 @@ HOT enum tfops_status tfops_plan_launch(
 static bool capturing(const struct tfops_engine *engine, struct CUstream_st *stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return engine->kind == ENGINE_CUDA &&
-           !engine->driver.stream_is_capturing(stream, &status) &&
+    return engine->kind == ENGINE_CUDA && !engine->driver.stream_is_capturing(stream, &status) &&
            status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
@@ -200,8 +199,8 @@ static NOINLINE enum tfops_status resolve_miss(struct tfops_engine *engine,
     if (operators_index(&engine->operators, problem->spec) < 0)
         return error_set(TFOPS_E_UNKNOWN, "launch", problem->spec->name,
             "a spec from tfops_engine_operator() of this engine", "another");
-    if ((in_capture && !generic) || (engine->miss_policy == TFOPS_MISS_STRICT &&
-                                        engine->kind != ENGINE_CPU)) {
+    if ((in_capture && !generic) ||
+        (engine->miss_policy == TFOPS_MISS_STRICT && engine->kind != ENGINE_CPU)) {
         if (in_capture)
             ENGINE_COUNT(engine, misses_capture);
         return error_set(TFOPS_E_COLD, "launch", text, "a prepared key",
@@ -246,8 +245,7 @@ static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
         status = resolve_miss(engine, &request.problem, &key, stream, &plan);
     if (status)
         return status;
-    atomic_store_explicit(
-        &engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);
+    atomic_store_explicit(&engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);
     return enqueue_bound(plan, &request, args, stream);
 }
 
@@ -259,8 +257,8 @@ HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfo
         return engine_usable(engine);
     if (UNLIKELY(!spec || !args))
         return error_set(TFOPS_E_ARGUMENT, "launch", spec ? "args" : "spec", "not NULL", "NULL");
-    const struct tfops_plan *plan = atomic_load_explicit(
-        &engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
+    const struct tfops_plan *plan =
+        atomic_load_explicit(&engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
     if (UNLIKELY(!plan || plan->spec != spec ||
                  atomic_load_explicit(&plan->stale, memory_order_relaxed) ||
                  !match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))

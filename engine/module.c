@@ -9,8 +9,8 @@ static CUresult set_attributes(
 {
     CUresult result = CUDA_SUCCESS;
     if (binary->smem_bytes > DEFAULT_SMEM_BYTES)
-        result = driver->func_set_attribute(function,
-            CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)binary->smem_bytes);
+        result = driver->func_set_attribute(
+            function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)binary->smem_bytes);
     if (!result && binary->cluster > PORTABLE_CLUSTER)
         result = driver->func_set_attribute(
             function, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1);
@@ -22,8 +22,7 @@ enum tfops_status module_load(
 {
     struct module module = {0};
     const char *call = "cuModuleLoadDataEx";
-    CUresult result =
-        driver->module_load_data_ex(&module.handle, binary->image, 0, NULL, NULL);
+    CUresult result = driver->module_load_data_ex(&module.handle, binary->image, 0, NULL, NULL);
     if (result)
         return driver_error(driver, result, call, binary->op);
     call = "cuModuleGetFunction";

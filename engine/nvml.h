@@ -27,6 +27,7 @@ struct nvml_sample {
     uint64_t throttle_reasons; /* nvmlClocksThrottleReason… bits */
 };
 struct nvmlDevice_st *nvml_find(const struct nvml *nvml, const char *pci_bus_id); /* NULL: none */
-void nvml_read(const struct nvml *nvml, struct nvmlDevice_st *device, struct nvml_sample *ret_sample);
+void nvml_read(
+    const struct nvml *nvml, struct nvmlDevice_st *device, struct nvml_sample *ret_sample);
 
 #endif

@@ -71,8 +71,8 @@ static enum tfops_status resolve(struct nvrtc *nvrtc)
     for (size_t i = 0; i < sizeof FUNCTIONS / sizeof FUNCTIONS[0]; i++) {
         void *address = dlsym(nvrtc->library, FUNCTIONS[i].symbol);
         if (!address)
-            return error_setf(TFOPS_E_NVRTC, 0, "nvrtc", nvrtc->path, "has no %s: version 12 or newer is needed",
-                FUNCTIONS[i].symbol);
+            return error_setf(TFOPS_E_NVRTC, 0, "nvrtc", nvrtc->path,
+                "has no %s: version 12 or newer is needed", FUNCTIONS[i].symbol);
         memcpy((char *)nvrtc + FUNCTIONS[i].offset, &address, sizeof address);
     }
     int (*version)(int *major, int *minor) = NULL;

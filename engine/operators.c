@@ -12,8 +12,8 @@ static enum tfops_status append(
     struct operators *operators, const struct tfops_spec *spec, bool owned)
 {
     if (operators->n == OPERATORS_MAX)
-        return error_setf(TFOPS_E_RANGE, 0, "operators", spec->name,
-            "no room beyond %d operators", OPERATORS_MAX);
+        return error_setf(TFOPS_E_RANGE, 0, "operators", spec->name, "no room beyond %d operators",
+            OPERATORS_MAX);
     operators->entries[operators->n] = (struct entry){.spec = spec, .owned = owned};
     operators->n++;
     return TFOPS_OK;
@@ -83,8 +83,8 @@ enum tfops_status operators_load(
     const struct env *env, struct operators *operators, const char *path)
 {
     if (operators->n_plugins == OPERATORS_MAX_PLUGINS)
-        return error_setf(TFOPS_E_RANGE, 0, "plugin", path, "no room beyond %d plug-ins",
-            OPERATORS_MAX_PLUGINS);
+        return error_setf(
+            TFOPS_E_RANGE, 0, "plugin", path, "no room beyond %d plug-ins", OPERATORS_MAX_PLUGINS);
     char *copy = mem_strdup(env, path);
     if (!copy)
         return TFOPS_E_MEMORY;

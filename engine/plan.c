@@ -183,8 +183,8 @@ static enum tfops_status find_binary(struct tfops_engine *engine,
 {
     bool found = false;
     if (choice->record) {
-        enum tfops_status status = build_find_pinned(engine, problem, &choice->config,
-            choice->record->binary_sha256, &found, ret_binary);
+        enum tfops_status status = build_find_pinned(
+            engine, problem, &choice->config, choice->record->binary_sha256, &found, ret_binary);
         if (status || found)
             return status;
         log_line(&engine->env, TFOPS_LOG_WARN,
@@ -192,13 +192,12 @@ static enum tfops_status find_binary(struct tfops_engine *engine,
             (long long)choice->record->id, problem->spec->name);
     }
     bool may_compile = engine->miss_policy != TFOPS_MISS_STRICT;
-    return build_binary(
-        engine, problem, &choice->config, RENDER_TUNED, may_compile, ret_binary);
+    return build_binary(engine, problem, &choice->config, RENDER_TUNED, may_compile, ret_binary);
 }
 
 static enum tfops_status fill_variant(struct tfops_engine *engine,
-    const struct tfops_problem *problem, const struct choice *choice,
-    const struct binary *binary, struct plan_variant *variant)
+    const struct tfops_problem *problem, const struct choice *choice, const struct binary *binary,
+    struct plan_variant *variant)
 {
     char text[1024];
     const struct tfops_spec *spec = problem->spec;
@@ -211,8 +210,7 @@ static enum tfops_status fill_variant(struct tfops_engine *engine,
     variant->measured = choice->record ? choice->record->extent : 0;
     variant->registers = binary->registers;
     memcpy(variant->sha256, binary->sha256, sizeof variant->sha256);
-    launcher_init(
-        &variant->launcher, &engine->driver, &engine->device, problem, &choice->config);
+    launcher_init(&variant->launcher, &engine->driver, &engine->device, problem, &choice->config);
     return module_cache_load(engine, binary, &variant->launcher.function);
 }
 
@@ -248,12 +246,12 @@ static uintptr_t next_line(uintptr_t at)
 }
 
 /* One block for the plan and its variants, each on lines of its own. */
-static struct tfops_plan *new_plan(struct tfops_engine *engine,
-    const struct tfops_problem *problem, const struct key *key, size_t n_variants)
+static struct tfops_plan *new_plan(struct tfops_engine *engine, const struct tfops_problem *problem,
+    const struct key *key, size_t n_variants)
 {
     const size_t plan_bytes = next_line(sizeof(struct tfops_plan));
-    char *block = mem_new(&engine->env, 1,
-        PLAN_LINE_BYTES + plan_bytes + n_variants * sizeof(struct plan_variant));
+    char *block = mem_new(
+        &engine->env, 1, PLAN_LINE_BYTES + plan_bytes + n_variants * sizeof(struct plan_variant));
     if (!block)
         return NULL;
     char *start = block + (next_line((uintptr_t)block) - (uintptr_t)block);
@@ -283,8 +281,8 @@ static enum tfops_status resolve_reference(struct tfops_engine *engine, struct t
 }
 
 static enum tfops_status resolve_tuned(struct tfops_engine *engine,
-    const struct tfops_problem *problem, const struct key *key,
-    const struct record_list *records, struct tfops_plan **ret_plan)
+    const struct tfops_problem *problem, const struct key *key, const struct record_list *records,
+    struct tfops_plan **ret_plan)
 {
     struct choices *choices = mem_new(&engine->env, 1, sizeof *choices);
     if (!choices)
@@ -326,9 +324,9 @@ static enum tfops_status resolve_single(struct tfops_engine *engine,
     if (!plan)
         return TFOPS_E_MEMORY;
     plan->cold = cold;
-    enum tfops_status status = engine->kind == ENGINE_CPU
-        ? resolve_reference(engine, plan)
-        : generic_variant(engine, problem, INT64_MAX, &plan->variants[0]);
+    bool cpu = engine->kind == ENGINE_CPU;
+    enum tfops_status status = cpu ? resolve_reference(engine, plan)
+                                   : generic_variant(engine, problem, INT64_MAX, plan->variants);
     if (status)
         tfops_plan_release(plan);
     else
@@ -347,8 +345,7 @@ enum tfops_status plan_resolve(struct tfops_engine *engine, const struct tfops_p
     if (cold || engine->kind == ENGINE_CPU)
         return resolve_single(engine, problem, key, cold, ret_plan);
     key_text(problem, text);
-    struct record_key record_key = {
-        engine->sku, problem->spec->name, problem->spec->version, text};
+    struct record_key record_key = {engine->sku, problem->spec->name, problem->spec->version, text};
     if (overlay_records(engine->overlay, &record_key, &records)) {
         log_line(&engine->env, TFOPS_LOG_WARN, "plan: no records for %s: %s", problem->spec->name,
             error_message());

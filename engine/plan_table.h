@@ -23,8 +23,8 @@ struct plan_table {
     _Atomic(const struct tfops_plan *) hints[PLAN_HINTS];
     _Atomic(struct plan_slots *) slots;
     struct retired *retired; /* plans and arrays that were replaced */
-    size_t n;    /* keys */
-    size_t used; /* slots that are not empty: keys, and those that were dropped */
+    size_t n;                /* keys */
+    size_t used;             /* slots that are not empty: keys, and those that were dropped */
 };
 
 void plan_table_init(struct plan_table *table);

@@ -108,8 +108,8 @@ void tfops_device_free(struct tfops_engine *engine, void *memory)
 
 enum direction { TO_DEVICE, TO_HOST };
 
-static enum tfops_status copy(struct tfops_engine *engine, void *to, const void *from,
-    size_t bytes, enum direction direction)
+static enum tfops_status copy(
+    struct tfops_engine *engine, void *to, const void *from, size_t bytes, enum direction direction)
 {
     struct driver_scope scope;
     enum tfops_status status = check_memory(engine, to && from ? to : NULL);
@@ -123,8 +123,8 @@ static enum tfops_status copy(struct tfops_engine *engine, void *to, const void 
     if (status)
         return status;
     CUresult result = direction == TO_DEVICE
-        ? engine->driver.memcpy_htod((CUdeviceptr)(uintptr_t)to, from, bytes)
-        : engine->driver.memcpy_dtoh(to, (CUdeviceptr)(uintptr_t)from, bytes);
+                          ? engine->driver.memcpy_htod((CUdeviceptr)(uintptr_t)to, from, bytes)
+                          : engine->driver.memcpy_dtoh(to, (CUdeviceptr)(uintptr_t)from, bytes);
     driver_leave(&engine->driver, &scope);
     return driver_error(
         &engine->driver, result, direction == TO_DEVICE ? "cuMemcpyHtoD" : "cuMemcpyDtoH", "");

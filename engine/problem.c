@@ -100,8 +100,7 @@ static enum tfops_status set_option(
     return error_set(TFOPS_E_RANGE, "problem", name, expected, value);
 }
 
-static enum tfops_status set_bit(
-    uint32_t *word, uint32_t bit, const char *name, const char *value)
+static enum tfops_status set_bit(uint32_t *word, uint32_t bit, const char *name, const char *value)
 {
     if (strcmp(value, "0") && strcmp(value, "1"))
         return error_set(TFOPS_E_RANGE, "problem", name, "0 or 1", value);
@@ -127,8 +126,8 @@ static enum tfops_status unknown_name(const struct tfops_spec *spec, const char 
 #define LIST(field, condition)                                                                     \
     for (size_t i = 0; i < spec->n_##field && length < sizeof known; i++)                          \
         if (condition)                                                                             \
-            length += (size_t)snprintf(known + length, sizeof known - length, "%s ",               \
-                spec->field[i].name);
+            length += (size_t)snprintf(                                                            \
+                known + length, sizeof known - length, "%s ", spec->field[i].name);
     LIST(dims, true)
     LIST(dtypes, true)
     LIST(options, true)
@@ -144,8 +143,9 @@ enum tfops_status tfops_problem_set(
     struct tfops_problem *problem, const char *name, const char *value)
 {
     if (!problem || !problem->spec || !name || !value)
-        return refuse_null(
-            "problem", !problem || !problem->spec ? "problem" : !name ? "name" : "value");
+        return refuse_null("problem", !problem || !problem->spec ? "problem"
+                                      : !name                    ? "name"
+                                                                 : "value");
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dims; i++)
         if (!strcmp(name, spec->dims[i].name))
@@ -157,7 +157,8 @@ enum tfops_status tfops_problem_set(
         if (!strcmp(name, spec->options[i].name))
             return set_option(problem, i, name, value);
     for (size_t i = 0; i < spec->n_operands; i++)
-        if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL && !strcmp(name, spec->operands[i].name))
+        if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL &&
+            !strcmp(name, spec->operands[i].name))
             return set_bit(&problem->present, 1u << i, name, value);
     if (!strcmp(name, "align"))
         return set_align(problem, value);
@@ -197,8 +198,8 @@ static enum tfops_status fill_align(struct tfops_problem *problem)
             continue;
         if (!problem_natural_strides(problem, i, strides, &elems) ||
             __builtin_mul_overflow(elems, (int64_t)problem_operand_bytes(problem, i), &bytes))
-            return error_set(TFOPS_E_RANGE, "problem", operand->name,
-                "a size in bytes below 2^63", "an overflow");
+            return error_set(TFOPS_E_RANGE, "problem", operand->name, "a size in bytes below 2^63",
+                "an overflow");
         for (int d = 0; d + 1 < operand->rank; d++)
             bits |= (uint64_t)strides[d] * problem_operand_bytes(problem, i);
     }
@@ -254,8 +255,8 @@ static enum tfops_status check_bits(const struct tfops_problem *problem)
 enum tfops_status tfops_problem_check(struct tfops_problem *problem)
 {
     if (!problem || problem->size != sizeof *problem || !problem->spec)
-        return error_set(TFOPS_E_ARGUMENT, "problem", "problem",
-            "made by tfops_problem_init()", "NULL, another size or no spec");
+        return error_set(TFOPS_E_ARGUMENT, "problem", "problem", "made by tfops_problem_init()",
+            "NULL, another size or no spec");
     struct tfops_problem checked = *problem;
     enum tfops_status status = check_tables(&checked);
     if (!status)
@@ -283,8 +284,8 @@ size_t tfops_problem_format(const struct tfops_problem *problem, char *ret_text,
 
 /* ---- configs -------------------------------------------------------------------------------- */
 
-size_t tfops_config_format(const struct tfops_spec *spec, const struct tfops_config *config,
-    char *ret_text, size_t bytes)
+size_t tfops_config_format(
+    const struct tfops_spec *spec, const struct tfops_config *config, char *ret_text, size_t bytes)
 {
     size_t length = 0;
     if (bytes)
@@ -295,8 +296,8 @@ size_t tfops_config_format(const struct tfops_spec *spec, const struct tfops_con
         return (size_t)snprintf(ret_text, bytes, "generic");
     for (size_t i = 0; i < spec->n_tunables; i++) {
         size_t left = length < bytes ? bytes - length : 0;
-        length += (size_t)snprintf(left ? ret_text + length : NULL, left, "%s%s=%lld",
-            i ? " " : "", spec->tunables[i].name, (long long)config->values[i]);
+        length += (size_t)snprintf(left ? ret_text + length : NULL, left, "%s%s=%lld", i ? " " : "",
+            spec->tunables[i].name, (long long)config->values[i]);
     }
     return length;
 }
@@ -318,8 +319,8 @@ static enum tfops_status bad_tunable(const struct tfops_tunable_spec *tunable, c
     char expected[160];
     size_t length = (size_t)snprintf(expected, sizeof expected, "one of");
     for (size_t k = 0; k < tunable->n_values && length < sizeof expected; k++)
-        length += (size_t)snprintf(expected + length, sizeof expected - length, " %lld",
-            (long long)tunable->values[k]);
+        length += (size_t)snprintf(
+            expected + length, sizeof expected - length, " %lld", (long long)tunable->values[k]);
     return error_set(TFOPS_E_RANGE, "config", tunable->name, expected, value);
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- files under the kernel root ---------------------------------------------------------------- */
+/* ---- files under the kernel root ------------------------------------------------------------- */
 
 /* *ret_text NULL where there is no such file. */
 static enum tfops_status read_file(const struct env *env, const char *path, char **ret_text)
@@ -143,8 +143,8 @@ static enum tfops_status scan(const struct env *env, struct render_includes *inc
     return status;
 }
 
-enum tfops_status render_collect(const struct env *env, const char *source,
-    const char *header_path, const char *header_source, struct render_includes *ret_includes)
+enum tfops_status render_collect(const struct env *env, const char *source, const char *header_path,
+    const char *header_source, struct render_includes *ret_includes)
 {
     struct render_includes includes = {0};
     enum tfops_status status = scan(env, &includes, source, header_path, header_source);
@@ -200,8 +200,8 @@ static void add_constant(
     strbuf_addf(source, " = %lld;\n", value);
 }
 
-static void add_specialisation(struct strbuf *source, const struct tfops_problem *problem,
-    const struct tfops_config *config)
+static void add_specialisation(
+    struct strbuf *source, const struct tfops_problem *problem, const struct tfops_config *config)
 {
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dtypes; i++) {
@@ -299,8 +299,8 @@ enum tfops_status render_digest(const struct env *env, const char *params_type, 
 
 /* ---- the job -------------------------------------------------------------------------------- */
 
-static const char *choose_body(const struct tfops_problem *problem,
-    const struct tfops_config *config, enum render_body body)
+static const char *choose_body(
+    const struct tfops_problem *problem, const struct tfops_config *config, enum render_body body)
 {
     if (body == RENDER_DEVICE_REFERENCE && problem->spec->device_reference_body)
         return problem->spec->device_reference_body;
@@ -316,8 +316,10 @@ enum tfops_status render_job(const struct env *env, const struct tfops_problem *
     if (!function)
         return error_set(
             TFOPS_E_UNSUPPORTED, "render", spec->name, "an operator with a generic variant", NULL);
-    struct build_job job = {.op = spec->name, .header_path = spec->template_path,
-        .header_source = spec->source, .param_bytes = (uint32_t)spec->param_bytes};
+    struct build_job job = {.op = spec->name,
+        .header_path = spec->template_path,
+        .header_source = spec->source,
+        .param_bytes = (uint32_t)spec->param_bytes};
     spec->geometry(spec->user, problem, device, config, &job.geometry);
     snprintf(job.arch, sizeof job.arch, "%s", device->arch);
     /* Generic variants are named by their body: operators of one template share the binary. */

@@ -14,9 +14,9 @@
 
 /* Everything a compiler needs, on any machine, and everything that names the result. */
 struct build_job {
-    char *source;      /* complete: templates and headers are passed beside it by compile.c */
-    char *config;      /* canonical text, "generic" for the generic variant */
-    const char *op;    /* the spec's name */
+    char *source;   /* complete: templates and headers are passed beside it by compile.c */
+    char *config;   /* canonical text, "generic" for the generic variant */
+    const char *op; /* the spec's name */
     const char *header_source; /* a plug-in's template text, NULL for embedded ones */
     const char *header_path;   /* the name it is included by */
     char entry[96];
@@ -47,8 +47,8 @@ struct render_includes {
     char **owned;
     size_t n, capacity;
 };
-enum tfops_status render_collect(const struct env *env, const char *source,
-    const char *header_path, const char *header_source, struct render_includes *ret_includes);
+enum tfops_status render_collect(const struct env *env, const char *source, const char *header_path,
+    const char *header_source, struct render_includes *ret_includes);
 void render_includes_release(const struct env *env, struct render_includes *includes);
 
 /* The text of a file under the kernel root: TFOPS_KERNEL_DIR where set, else the embedded one; NULL

@@ -33,8 +33,8 @@ static void print_shape(const struct tfops_tensor *tensor, char *text, size_t by
     size_t length = (size_t)snprintf(text, bytes, "[");
     int rank = tensor->rank < 0 ? 0 : tensor->rank > TFOPS_MAX_RANK ? TFOPS_MAX_RANK : tensor->rank;
     for (int i = 0; i < rank && length < bytes; i++)
-        length += (size_t)snprintf(text + length, bytes - length, "%s%lld", i ? ", " : "",
-            (long long)tensor->shape[i]);
+        length += (size_t)snprintf(
+            text + length, bytes - length, "%s%lld", i ? ", " : "", (long long)tensor->shape[i]);
     if (length < bytes)
         snprintf(text + length, bytes - length, "]");
 }
@@ -49,8 +49,9 @@ static NOINLINE enum tfops_status refuse_shape(const struct tfops_problem *probl
         int dim = operand->dims[d];
         const char *name = problem->spec->dims[dim].name;
         bool rows = d == 0 && operand->flags & TFOPS_OPERAND_ROWS;
+        const char *first = rows ? " → " : "";
         length += (size_t)snprintf(expected + length, sizeof expected - length,
-            bound >> dim & 1 ? "%s%s=%lld" : "%s%s", d ? ", " : rows ? " → " : "", name,
+            bound >> dim & 1 ? "%s%s=%lld" : "%s%s", d ? ", " : first, name,
             (long long)problem->dims[dim]);
     }
     if (length < sizeof expected)
@@ -88,8 +89,7 @@ static NOINLINE enum tfops_status refuse_dtype(const struct tfops_problem *probl
         if (bound ? i == bound : parameter->allowed >> i & 1)
             length += (size_t)snprintf(expected + length, sizeof expected - length, "%s ",
                 tfops_dtype_name((enum tfops_dtype)i));
-    return error_set(
-        TFOPS_E_DTYPE, "request", operand->name, expected, tfops_dtype_name(dtype));
+    return error_set(TFOPS_E_DTYPE, "request", operand->name, expected, tfops_dtype_name(dtype));
 }
 
 static NOINLINE enum tfops_status refuse_address(
@@ -117,7 +117,8 @@ static NOINLINE enum tfops_status refuse_args(
     if (!spec || !args)
         return refuse_null(spec ? "args" : "spec");
     return error_setf(TFOPS_E_ARGUMENT, 0, "request", "args",
-        "expected size %zu, known flags and at most %zu scalars, got size %zu, flags %#x, %u scalars",
+        "expected size %zu, known flags and at most %zu scalars, got size %zu, flags %#x, %u "
+        "scalars",
         sizeof *args, spec->n_scalars, args->size, args->flags, args->n_scalars);
 }
 
@@ -201,8 +202,7 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     int extra = rank - operand->rank;
     bool rows = operand->flags & TFOPS_OPERAND_ROWS;
     if (UNLIKELY(rows ? extra < -1 : extra != 0))
-        return refuse_shape(
-            &binding->request->problem, operand, tensor, binding->bound);
+        return refuse_shape(&binding->request->problem, operand, tensor, binding->bound);
     enum tfops_status status = TFOPS_OK;
     for (int d = 0; d < operand->rank; d++) {
         int64_t extent = 1, stride = 0;
@@ -254,8 +254,8 @@ static inline enum tfops_status close_strides(struct binding *binding,
     return TFOPS_OK;
 }
 
-static inline enum tfops_status bind_dtype(struct binding *binding,
-    const struct tfops_operand_spec *operand, enum tfops_dtype dtype)
+static inline enum tfops_status bind_dtype(
+    struct binding *binding, const struct tfops_operand_spec *operand, enum tfops_dtype dtype)
 {
     struct tfops_problem *problem = &binding->request->problem;
     uint8_t *bound = &problem->dtypes[operand->dtype];
@@ -381,8 +381,8 @@ static inline enum tfops_status bind_numbers(
     }
     for (size_t i = spec->n_options; i < TFOPS_MAX_OPTIONS; i++)
         if (UNLIKELY(args->options[i]))
-            return error_set(TFOPS_E_RANGE, "request", "options",
-                "0 beyond the operator's options", "another number");
+            return error_set(TFOPS_E_RANGE, "request", "options", "0 beyond the operator's options",
+                "another number");
     request->scalars = args->scalars;
     if (args->n_scalars < spec->n_scalars) {
         for (size_t i = 0; i < spec->n_scalars; i++)
@@ -450,8 +450,8 @@ enum tfops_status request_accepts(const struct tfops_problem *problem)
     return error_setf(TFOPS_E_SHAPE, 0, "request", spec->name, "%s", reason);
 }
 
-enum tfops_status tfops_problem_from_args(const struct tfops_spec *spec,
-    const struct tfops_args *args, struct tfops_problem *ret_problem)
+enum tfops_status tfops_problem_from_args(
+    const struct tfops_spec *spec, const struct tfops_args *args, struct tfops_problem *ret_problem)
 {
     struct request request;
     if (!ret_problem)

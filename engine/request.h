@@ -12,7 +12,7 @@
 /* A validated launch: what key, plan and launcher work on. */
 struct request {
     struct tfops_problem problem; /* dims hold the dynamic extent */
-    const double *scalars; /* the caller's, the plan's or defaults */
+    const double *scalars;        /* the caller's, the plan's or defaults */
     struct tfops_view operands[TFOPS_MAX_OPERANDS];
     double defaults[TFOPS_MAX_SCALARS];
 };

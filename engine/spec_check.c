@@ -103,7 +103,8 @@ static enum tfops_status check_options(const struct tfops_spec *spec)
         const struct tfops_option_spec *option = &spec->options[i];
         if (!is_name(option->name, false) || !option->n_values || option->n_values > 15 ||
             !option->values || !are_values(option))
-            return bad(spec, "options", "lower-case names and 1 to 15 values, each a word of its own");
+            return bad(
+                spec, "options", "lower-case names and 1 to 15 values, each a word of its own");
     }
     return TFOPS_OK;
 }
@@ -242,7 +243,8 @@ static enum tfops_status check_constants(const struct tfops_spec *spec)
         add_constant(&constants, "", spec->constants[i].name);
     for (size_t i = 0; i < spec->n_tunables; i++)
         add_constant(&constants, "", spec->tunables[i].name);
-    return constants.twice ? bad(spec, constants.twice, "a constant of Cfg defined once") : TFOPS_OK;
+    return constants.twice ? bad(spec, constants.twice, "a constant of Cfg defined once")
+                           : TFOPS_OK;
 }
 
 static enum tfops_status check_callbacks(const struct tfops_spec *spec)
@@ -329,14 +331,15 @@ static void copy_into(struct arena *arena, const struct tfops_spec *from, struct
               row.help = put_text(arena, row.help););
     PUT_TABLE(struct tfops_dtype_spec, dtypes, row.name = put_text(arena, row.name);
               row.help = put_text(arena, row.help););
-    PUT_TABLE(struct tfops_option_spec, options, row.name = put_text(arena, row.name);
-              row.help = put_text(arena, row.help);
-              const char **values = put(arena, row.values, row.n_values * sizeof *values);
-              for (size_t k = 0; k < row.n_values; k++) {
-                  const char *value = put_text(arena, row.values[k]);
-                  if (values)
-                      values[k] = value;
-              } row.values = values;);
+    PUT_TABLE(
+        struct tfops_option_spec, options, row.name = put_text(arena, row.name);
+        row.help = put_text(arena, row.help);
+        const char **values = put(arena, row.values, row.n_values * sizeof *values);
+        for (size_t k = 0; k < row.n_values; k++) {
+            const char *value = put_text(arena, row.values[k]);
+            if (values)
+                values[k] = value;
+        } row.values = values;);
     PUT_TABLE(struct tfops_scalar_spec, scalars, row.name = put_text(arena, row.name);
               row.help = put_text(arena, row.help););
     PUT_TABLE(struct tfops_operand_spec, operands, row.name = put_text(arena, row.name);
@@ -344,8 +347,7 @@ static void copy_into(struct arena *arena, const struct tfops_spec *from, struct
     PUT_TABLE(struct tfops_tunable_spec, tunables, row.name = put_text(arena, row.name);
               row.help = put_text(arena, row.help);
               row.values = put(arena, row.values, row.n_values * sizeof *row.values););
-    PUT_TABLE(
-        struct tfops_constant_spec, constants, row.name = put_text(arena, row.name););
+    PUT_TABLE(struct tfops_constant_spec, constants, row.name = put_text(arena, row.name););
     const char **TEXTS[] = {&to->name, &to->summary, &to->formula, &to->template_path, &to->source,
         &to->body, &to->generic_body, &to->params_type, &to->device_reference_body};
     for (size_t i = 0; i < sizeof TEXTS / sizeof TEXTS[0]; i++)

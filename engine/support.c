@@ -38,9 +38,8 @@ enum tfops_status support_job(const struct env *env, enum support_kernel kernel,
         name, job.geometry.threads, KERNEL[kernel].constants, job.entry, name, params);
     job.source = strbuf_take(&source);
     job.config = mem_strdup(env, "support");
-    enum tfops_status status = job.source && job.config
-        ? render_digest(env, params, 1, 0, &job)
-        : TFOPS_E_MEMORY;
+    enum tfops_status status =
+        job.source && job.config ? render_digest(env, params, 1, 0, &job) : TFOPS_E_MEMORY;
     if (status)
         build_job_release(env, &job);
     else

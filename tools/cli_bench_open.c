@@ -20,8 +20,6 @@
 #define MAX_ARGS 128
 #define MAX_WORDS 64
 
-extern char **environ;
-
 /* ---- one measurement ------------------------------------------------------------------------- */
 
 static void *symbol(void *library, const char *name)
@@ -97,7 +95,7 @@ int cli_bench_open_once(const struct cli *cli, const struct cli_bench_open *benc
     struct cli_problems problems = {0};
     struct tfops_engine *engine = NULL;
     double start = cli_seconds();
-    if (!make_context(atoi(bench->device + strlen("cuda:")))) {
+    if (!make_context(cli_device_ordinal(bench->device))) {
         struct tfops_error error;
         cli_error(&error, TFOPS_E_DRIVER, bench->device, "a CUDA context", "",
             "libcuda gives no context on %s", bench->device);

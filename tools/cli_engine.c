@@ -40,6 +40,13 @@ bool cli_device_name(const char *text, char ret_name[32])
     return true;
 }
 
+int cli_device_ordinal(const char *name)
+{
+    uint64_t index;
+    bool cuda = strncmp(name, "cuda:", 5) == 0 && cli_parse_uint(name + 5, &index);
+    return cuda && index <= INT32_MAX ? (int)index : -1;
+}
+
 int cli_arch_check(const struct cli *cli, const char *arch)
 {
     char known[192] = "", hint[96];

@@ -23,6 +23,8 @@ int cli_engine_open(
 
 /* "0" and "cuda:0" → "cuda:0", "cpu" → "cpu"; false for anything else. */
 bool cli_device_name(const char *text, char ret_name[32]);
+/* The number in "cuda:0"; -1 for another device. */
+int cli_device_ordinal(const char *name);
 /* Whether `arch` is one of the library's; else an error that lists them. Returns an exit code. */
 int cli_arch_check(const struct cli *cli, const char *arch);
 /* "arch:sm_90a" */

@@ -17,7 +17,7 @@ static const char *const LAUNCH[] = {
 };
 static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 
-#define LINES(table) table, sizeof table / sizeof *table
+#define LINES(table) (table), sizeof(table) / sizeof *(table)
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},

@@ -73,7 +73,8 @@ static json *start_line(const struct bench *bench, const char *event, const char
     json_add_string(line, "problem", problem);
     struct tfops_device device = {.size = sizeof device};
     const struct tfops_device *known = bench->engine ? tfops_engine_device(bench->engine) : NULL;
-    if (!known && tfops_platform_device(NULL, atoi(bench->device + 5), &device) == TFOPS_OK)
+    if (!known &&
+        tfops_platform_device(NULL, cli_device_ordinal(bench->device), &device) == TFOPS_OK)
         known = &device;
     json_add_string(line, "device", known ? known->name : NULL);
     json_add_string(line, "arch", known ? known->arch : NULL);
@@ -384,8 +385,7 @@ static int run(struct bench *bench)
     if (code != CLI_OK)
         return code;
     cli_cancel_install();
-    code = words->count > 0 ? bench_words(bench, words->items, words->count)
-                            : bench_suite(bench, suite);
+    code = suite ? bench_suite(bench, suite) : bench_words(bench, words->items, words->count);
     if (!bench->cli.json && bench->table.n_cells > 0) {
         const struct tfops_device *device = tfops_engine_device(bench->engine);
         printf("%s (%s), driver %d\n", device->name, device->arch, bench->platform.driver_version);

@@ -185,8 +185,9 @@ uint32_t buffers_set_count(
 struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint32_t n_sets,
     int64_t l2_bytes, double launch_ns, bool l2_warm, bool steady)
 {
-    double launches =
-        (steady ? STEADY_REPLAY_NS : REPLAY_NS) / (launch_ns > SHORTEST_LAUNCH_NS ? launch_ns : SHORTEST_LAUNCH_NS) + 0.5;
+    double launches = (steady ? STEADY_REPLAY_NS : REPLAY_NS) /
+                          (launch_ns > SHORTEST_LAUNCH_NS ? launch_ns : SHORTEST_LAUNCH_NS) +
+                      0.5;
     struct buffers_rotation rotation = {.sets = n_sets};
     rotation.launches = launches < 1              ? 1
                         : launches > MAX_LAUNCHES ? MAX_LAUNCHES

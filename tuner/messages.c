@@ -56,10 +56,11 @@ static const char *get_optional_string(struct wire_reader *reader)
 static void get_text(struct wire_reader *reader, char *ret_text, size_t bytes)
 {
     const char *text = wire_get_string(reader);
-    if (strlen(text) >= bytes)
+    size_t length = strlen(text);
+    if (length >= bytes)
         reader->failed = true;
     else
-        strcpy(ret_text, text);
+        memcpy(ret_text, text, length + 1);
 }
 
 bool get_build_job(struct wire_reader *reader, struct build_job *ret_job, bool *ret_want_ptx)

@@ -82,8 +82,8 @@ static enum tfops_status load(struct session *session, const struct tfops_config
     const struct binary *binary, struct session_candidate *candidate)
 {
     memset(candidate, 0, sizeof *candidate);
-    launcher_init(&candidate->launcher, session->driver, &session->gpu.device, &session->problem,
-        config);
+    launcher_init(
+        &candidate->launcher, session->driver, &session->gpu.device, &session->problem, config);
     enum tfops_status status = check_binary(session, binary, &candidate->launcher.geometry);
     if (!status)
         status = module_load(session->driver, binary, &candidate->module);

@@ -64,7 +64,7 @@ struct measure_options {
     double interval; /* relative half width of the 95% interval of the median aimed at; 0: 0.01 */
     uint32_t min_samples, max_samples; /* graph replays per candidate; 0: 8 and 60 */
     bool race;                         /* drop candidates that cannot win any more */
-    bool steady;     /* long replays behind an untimed one: a steady stream, for results */
+    bool steady;          /* long replays behind an untimed one: a steady stream, for results */
     double give_up_ratio; /* > 1: stop a candidate slower than this times the best so far */
     double budget_s;      /* > 0: stop after this, with the samples there are */
 };

@@ -99,8 +99,7 @@ static enum tfops_status make_graph(struct session *session, struct session_cand
 
 /* The repeats are chosen for the fastest candidate, and the same for all: what a graph adds to its
  * first launch is then the same share of each. */
-static struct buffers_rotation rotation_for(
-    struct session *session, double fastest_ns, bool steady)
+static struct buffers_rotation rotation_for(struct session *session, double fastest_ns, bool steady)
 {
     if (session->launch_ns <= 0 || fastest_ns < session->launch_ns / 2)
         session->launch_ns = fastest_ns;

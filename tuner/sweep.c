@@ -378,7 +378,7 @@ static enum tfops_status feed_gpu(struct sweep *sweep)
 static void requeue_first(struct sweep *sweep, uint32_t index)
 {
     uint32_t n = sweep->tune->candidates.n;
-    sweep->ready_first = (sweep->ready_first + n - 1) % n;
+    sweep->ready_first = (sweep->ready_first ? sweep->ready_first : n) - 1;
     sweep->ready[sweep->ready_first] = index;
     sweep->ready_n++;
     candidate_at(sweep, index)->state = CANDIDATE_READY;

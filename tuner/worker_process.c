@@ -18,8 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* ---- where the program is ---------------------------------------------------------------- */
 
 #define PROGRAM "tfops-worker"

@@ -4,7 +4,7 @@
  *
  *   run_scale_bias [PLUGIN.so [DEVICE]]     default: scale_bias_plugin.so beside the program
  *
- *   cc -std=c11 docs/examples/run_scale_bias.c $(pkg-config --cflags --libs tfops) -lm -o run_scale_bias
+ *   cc -std=c11 docs/examples/run_scale_bias.c $(pkg-config --cflags --libs tfops) -lm
  */
 #include <math.h>
 #include <stdio.h>
@@ -91,8 +91,8 @@ static bool is_right(struct tfops_engine *engine, struct buffers *b)
         const float want = b->host[X][i] * b->host[SCALE][i % HIDDEN] + b->host[BIAS][i % HIDDEN];
         if (fabsf(b->host[Y][i] - want) <= 1e-6f)
             continue;
-        fprintf(
-            stderr, "run_scale_bias: y[%d] is %g, not %g\n", i, (double)b->host[Y][i], (double)want);
+        fprintf(stderr, "run_scale_bias: y[%d] is %g, not %g\n", i, (double)b->host[Y][i],
+            (double)want);
         return false;
     }
     return true;

@@ -51,8 +51,7 @@ static void put(char *field, size_t bytes, const char *text)
     snprintf(field, bytes, "%s", text ? text : "");
 }
 
-static void start(
-    enum tfops_status status, int32_t native, const char *where, const char *subject)
+static void start(enum tfops_status status, int32_t native, const char *where, const char *subject)
 {
     last.size = sizeof last;
     last.status = status;
@@ -62,7 +61,7 @@ static void start(
     last.expected[0] = last.actual[0] = '\0';
 }
 
-enum tfops_status error_set(enum tfops_status status, const char *where, const char *subject,
+enum tfops_status(error_set)(enum tfops_status status, const char *where, const char *subject,
     const char *expected, const char *actual)
 {
     start(status, 0, where, subject);
@@ -76,7 +75,7 @@ enum tfops_status error_set(enum tfops_status status, const char *where, const c
     return status;
 }
 
-enum tfops_status error_setf(enum tfops_status status, int32_t native, const char *where,
+enum tfops_status(error_setf)(enum tfops_status status, int32_t native, const char *where,
     const char *subject, const char *format, ...)
 {
     char detail[384];

@@ -15,8 +15,8 @@ float half_from_f16(uint16_t bits)
 {
     int exponent = bits >> 10 & 31, mantissa = bits & 1023;
     float value = exponent == 31 ? (mantissa ? NAN : INFINITY)
-        : exponent              ? ldexpf((float)(mantissa + 1024), exponent - 25)
-                                : ldexpf((float)mantissa, -24);
+                  : exponent     ? ldexpf((float)(mantissa + 1024), exponent - 25)
+                                 : ldexpf((float)mantissa, -24);
     return bits >> 15 ? -value : value;
 }
 

@@ -27,8 +27,8 @@ static json *adopt(json *parent, const char *name, json *child)
         cJSON_Delete(child);
         return NULL;
     }
-    cJSON_bool added = name ? cJSON_AddItemToObject(parent, name, child)
-                            : cJSON_AddItemToArray(parent, child);
+    cJSON_bool added =
+        name ? cJSON_AddItemToObject(parent, name, child) : cJSON_AddItemToArray(parent, child);
     if (!added) {
         cJSON_Delete(child);
         return NULL;

@@ -20,13 +20,13 @@ void json_free(json *root); /* NULL is fine */
 json *json_add_object(json *parent, const char *name);
 json *json_add_array(json *parent, const char *name);
 void json_add_string(json *parent, const char *name, const char *value); /* NULL: null */
-void json_add_int(json *parent, const char *name, int64_t value); /* exact to 2^53 */
+void json_add_int(json *parent, const char *name, int64_t value);        /* exact to 2^53 */
 void json_add_number(json *parent, const char *name, double value);
 void json_add_bool(json *parent, const char *name, bool value);
 /* One line, free() it; NULL when memory ran out. */
 char *json_print(const json *root);
 
-json *json_parse(const char *text); /* NULL when malformed */
+json *json_parse(const char *text);                         /* NULL when malformed */
 const json *json_get(const json *object, const char *name); /* NULL when absent */
 const json *json_first(const json *container);
 const json *json_next(const json *node);

@@ -17,8 +17,8 @@ extern "C" {
 
 struct tfops_bench_options {
     size_t size;
-    double interval;  /* relative half width of the 95% interval aimed at; 0: 0.01 */
-    double budget_s;  /* 0: 5 */
+    double interval; /* relative half width of the 95% interval aimed at; 0: 0.01 */
+    double budget_s; /* 0: 5 */
     uint64_t seed;
     bool l2_warm; /* one set of operands, so that small ones stay in L2 */
 };
@@ -30,11 +30,11 @@ struct tfops_bench_result {
     double default_ns;                            /* the spec's default config */
     double generic_ns;                            /* the generic variant */
     double copy_kernel_ns, copy_memcpy_ns, roof_ns;
-    double ratio;       /* roof over tuned: 1 is the speed of a copy */
-    uint64_t bytes;     /* read and written */
+    double ratio;   /* roof over tuned: 1 is the speed of a copy */
+    uint64_t bytes; /* read and written */
     uint32_t samples;
     int32_t sm_clock_mhz, memory_clock_mhz; /* 0 unknown */
-    char source[16];    /* of the tuned plan: "record", "nearest", "default" */
+    char source[16];                        /* of the tuned plan: "record", "nearest", "default" */
     char config[512];
 };
 enum tfops_status tfops_bench(struct tfops_engine *engine, const struct tfops_problem *problem,

@@ -42,12 +42,12 @@ enum tfops_status tfops_cache_default_path(char *ret_path, size_t bytes);
 struct tfops_record {
     size_t size;
     int64_t id;
-    const char *sku;      /* canonical text, e.g. "NVIDIA H200/sm_90/132sm/60mb-l2/140gib/" */
+    const char *sku; /* canonical text, e.g. "NVIDIA H200/cc90/132sm/60mb-l2/140gib/" */
     const char *op;
     uint32_t spec_version;
-    const char *problem;  /* static part: "hidden=4096 dtype=f16 … align=16" */
-    int64_t extent;       /* measured dynamic extent */
-    const char *config;   /* "THREADS=256 …" */
+    const char *problem; /* static part: "hidden=4096 dtype=f16 … align=16" */
+    int64_t extent;      /* measured dynamic extent */
+    const char *config;  /* "THREADS=256 …" */
     uint8_t binary_sha256[32];
     double median_ns, low_ns, high_ns; /* 95% interval of the median */
     double default_ns;                 /* the default config's median in the same race */
@@ -57,8 +57,8 @@ struct tfops_record {
     double error;         /* relative verification error */
     int32_t sm_clock_mhz; /* median during the measurement; 0 unknown */
     const char *driver, *nvrtc, *host, *tfops_version;
-    const char *date;     /* ISO 8601, UTC */
-    bool revalidate;      /* measured with another driver than the newest one in the file for its SKU;
+    const char *date; /* ISO 8601, UTC */
+    bool revalidate;  /* measured with another driver than the newest one in the file for its SKU;
                              false in an engine, which compares with the driver it runs on */
     const char *provenance; /* JSON: everything else worth keeping (sweep summary, power limit …) */
 };
@@ -79,8 +79,8 @@ struct tfops_binary {
  * whose digest does not hold are left out: tfops_cache_verify() names them. */
 enum tfops_status tfops_cache_each_record(struct tfops_cache *cache, const char *op,
     const char *sku, bool (*fn)(void *user, const struct tfops_record *record), void *user);
-enum tfops_status tfops_cache_each_binary(
-    struct tfops_cache *cache, bool (*fn)(void *user, const struct tfops_binary *binary), void *user);
+enum tfops_status tfops_cache_each_binary(struct tfops_cache *cache,
+    bool (*fn)(void *user, const struct tfops_binary *binary), void *user);
 
 struct tfops_cache_totals {
     size_t size;
@@ -88,15 +88,15 @@ struct tfops_cache_totals {
     uint32_t schema;
     uint64_t bad; /* set by tfops_cache_verify: rows that would be ignored */
 };
-enum tfops_status tfops_cache_totals(struct tfops_cache *cache, struct tfops_cache_totals *ret_totals);
+enum tfops_status tfops_cache_totals(
+    struct tfops_cache *cache, struct tfops_cache_totals *ret_totals);
 
 /*
  * Checks every page, row and digest. `fn` (may be NULL) gets one line per bad row. TFOPS_OK when the
  * check itself could be done; ret_totals->bad says what it found.
  */
 enum tfops_status tfops_cache_verify(struct tfops_cache *cache,
-    void (*fn)(void *user, const char *problem), void *user,
-    struct tfops_cache_totals *ret_totals);
+    void (*fn)(void *user, const char *problem), void *user, struct tfops_cache_totals *ret_totals);
 
 /*
  * Binaries know no SKU: with `sku`, a binary goes when the last record that pinned it goes. Gives the
@@ -105,9 +105,9 @@ enum tfops_status tfops_cache_verify(struct tfops_cache *cache,
  */
 struct tfops_prune_options {
     size_t size;
-    const char *op, *sku;  /* NULL: any */
-    int64_t older_than_s;  /* records and unpinned binaries at least this old; 0: any age */
-    bool records;          /* also records; otherwise only binaries that no record pins */
+    const char *op, *sku; /* NULL: any */
+    int64_t older_than_s; /* records and unpinned binaries at least this old; 0: any age */
+    bool records;         /* also records; otherwise only binaries that no record pins */
     bool dry_run;
 };
 enum tfops_status tfops_cache_prune(struct tfops_cache *cache,

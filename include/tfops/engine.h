@@ -26,9 +26,10 @@ enum tfops_miss_policy {
     TFOPS_MISS_STRICT,      /* TFOPS_E_COLD */
 };
 
-#define TFOPS_ENGINE_UNLOAD_AT_CLOSE 1u /* unload modules at close; default: they stay loaded, so
-                                           that captured graphs survive */
-#define TFOPS_ENGINE_READ_ONLY 2u       /* never write the user's cache file */
+/* Unload modules at close; default: they stay loaded, so that captured graphs survive */
+#define TFOPS_ENGINE_UNLOAD_AT_CLOSE 1u
+/* Never write the user's cache file. */
+#define TFOPS_ENGINE_READ_ONLY 2u
 
 struct tfops_engine_options {
     size_t size;
@@ -94,19 +95,19 @@ enum tfops_status tfops_engine_warm(
 
 struct tfops_engine_stats {
     size_t size;
-    uint64_t hits;            /* launches that found their plan; counted by prepare and warm paths,
+    uint64_t hits;           /* launches that found their plan; counted by prepare and warm paths,
                                  not by tfops_plan_launch */
-    uint64_t misses_unseen;   /* look-ups of a key not prepared before */
-    uint64_t misses_record;   /* prepared without any record: the default config was taken */
-    uint64_t misses_binary;   /* binary not in any cache layer */
-    uint64_t misses_capture;  /* refused because the stream was capturing */
-    uint64_t generic_plans;   /* keys served by the generic variant */
+    uint64_t misses_unseen;  /* look-ups of a key not prepared before */
+    uint64_t misses_record;  /* prepared without any record: the default config was taken */
+    uint64_t misses_binary;  /* binary not in any cache layer */
+    uint64_t misses_capture; /* refused because the stream was capturing */
+    uint64_t generic_plans;  /* keys served by the generic variant */
     uint64_t compiles, compile_failures;
     uint64_t module_loads;
-    uint64_t cache_bad_rows;  /* rows ignored for a bad digest or ABI */
-    uint64_t device_bytes;    /* memory of loaded modules, from the binaries' sizes */
-    uint64_t plans;           /* keys in the plan map */
-    uint64_t open_ns;         /* time of tfops_engine_open */
+    uint64_t cache_bad_rows; /* rows ignored for a bad digest or ABI */
+    uint64_t device_bytes;   /* memory of loaded modules, from the binaries' sizes */
+    uint64_t plans;          /* keys in the plan map */
+    uint64_t open_ns;        /* time of tfops_engine_open */
 };
 enum tfops_status tfops_engine_stats(
     const struct tfops_engine *engine, struct tfops_engine_stats *ret_stats);
@@ -115,9 +116,10 @@ enum tfops_status tfops_engine_stats(
  * A digest over the effective records of this engine's device (key, config, pinned binary), so that
  * ranks of one job can compare: equal digests choose equal kernels. 32 bytes.
  */
-enum tfops_status tfops_engine_fingerprint(const struct tfops_engine *engine, uint8_t ret_digest[32]);
+enum tfops_status tfops_engine_fingerprint(
+    const struct tfops_engine *engine, uint8_t ret_digest[32]);
 
-/* ---- the platform, without an engine ---------------------------------------------------------- */
+/* ---- the platform, without an engine --------------------------------------------------------- */
 
 struct tfops_platform {
     size_t size;
@@ -139,7 +141,7 @@ enum tfops_status tfops_platform_device(
 size_t tfops_arch_count(void);
 const char *tfops_arch_name(size_t i); /* NULL beyond the end */
 
-/* ---- memory of the engine's device, for tools and tests ------------------------------------------ */
+/* ---- memory of the engine's device, for tools and tests -------------------------------------- */
 
 /* Device memory on a CUDA engine, host memory on the cpu device. Copies block. Launches never
  * allocate: these are conveniences for programs that have no allocator of their own. */
@@ -155,8 +157,8 @@ enum tfops_status tfops_device_synchronize(struct tfops_engine *engine);
 /* ---- configs as text ------------------------------------------------------------------------ */
 
 /* "THREADS=256 ROWS_PER_BLOCK=1", cut at `bytes`; returns the full length. "generic" for that one. */
-size_t tfops_config_format(const struct tfops_spec *spec, const struct tfops_config *config,
-    char *ret_text, size_t bytes);
+size_t tfops_config_format(
+    const struct tfops_spec *spec, const struct tfops_config *config, char *ret_text, size_t bytes);
 /* Sets the tunables named in "K=V K=V" or "K=V,K=V", starting from *config. TFOPS_E_UNKNOWN names
  * the tunable, TFOPS_E_RANGE a value that is not in its table. */
 enum tfops_status tfops_config_parse(

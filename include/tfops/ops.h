@@ -13,8 +13,8 @@ extern "C" {
 
 /* How the weight enters; values index the option "weight_variant". r = 1 / sqrt(mean(x²) + eps). */
 enum tfops_weight_variant {
-    TFOPS_WEIGHT_PLAIN = 0,    /* y = x · r · w                       Zhang & Sennrich 2019      */
-    TFOPS_WEIGHT_ONE_PLUS,     /* y = x · r · (1 + w)                 Gemma                      */
+    TFOPS_WEIGHT_PLAIN = 0, /* y = x · r · w                       Zhang & Sennrich 2019      */
+    TFOPS_WEIGHT_ONE_PLUS,  /* y = x · r · (1 + w)                 Gemma                      */
     TFOPS_WEIGHT_ROUND_BEFORE, /* y = round(x · r) · w, rounded to the dtype of x    HF Llama    */
 };
 

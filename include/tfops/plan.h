@@ -22,14 +22,15 @@
 extern "C" {
 #endif
 
-struct CUstream_st; /* CUstream and cudaStream_t are pointers to it; NULL: the legacy default stream */
+/* CUstream and cudaStream_t are pointers to it; NULL: the legacy default stream. */
+struct CUstream_st;
 struct tfops_plan;
 
 /* ---- problems ------------------------------------------------------------------------------- */
 
 /*
- * Starts a problem of an operator: dtype f16, default options, required operands, extents 0,
- * alignment 16.
+ * Starts a problem of an operator: dtype f16, default options, required operands, extents 0, and
+ * alignment 0, which tfops_problem_check() fills.
  */
 enum tfops_status tfops_problem_init(
     const struct tfops_spec *spec, struct tfops_problem *ret_problem);
@@ -75,8 +76,8 @@ enum tfops_status tfops_problem_from_args(const struct tfops_spec *spec,
  * strict) → loaded module. May block for a compile; not for use while a stream is capturing.
  * The caller owns one reference.
  */
-enum tfops_status tfops_prepare(struct tfops_engine *engine, const struct tfops_problem *problem,
-    struct tfops_plan **ret_plan);
+enum tfops_status tfops_prepare(
+    struct tfops_engine *engine, const struct tfops_problem *problem, struct tfops_plan **ret_plan);
 
 struct tfops_plan *tfops_plan_retain(struct tfops_plan *plan);
 void tfops_plan_release(struct tfops_plan *plan); /* NULL is fine */
@@ -87,9 +88,9 @@ size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent);
 /* What a launch with this extent runs. Strings live as long as the plan. */
 struct tfops_plan_info {
     size_t size;
-    const char *source;   /* "record", "nearest", "default", "generic", "reference" */
-    const char *config;   /* "THREADS=256 …" */
-    int64_t extent;       /* measured extent of the record behind it, 0 when none */
+    const char *source; /* "record", "nearest", "default", "generic", "reference" */
+    const char *config; /* "THREADS=256 …" */
+    int64_t extent;     /* measured extent of the record behind it, 0 when none */
     uint32_t registers, smem_bytes, threads, grid[3], cluster;
     uint8_t binary_sha256[32];
 };

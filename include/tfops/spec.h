@@ -54,7 +54,8 @@ struct tfops_problem {
     uint8_t options[TFOPS_MAX_OPTIONS]; /* index of the chosen value */
     uint32_t present;                   /* bit i: operand i is given (required ones always are) */
     uint32_t flags;                     /* TFOPS_BATCH_INVARIANT */
-    uint32_t align;                     /* bytes every base and stride is a multiple of: 16 8 4 2 1 */
+    /* Bytes that every base and stride is a multiple of: 16, 8, 4, 2 or 1; 0 until checked. */
+    uint32_t align;
 };
 
 #define TFOPS_BATCH_INVARIANT 1u /* the reduction order must not depend on the dynamic dimension */
@@ -69,7 +70,7 @@ struct tfops_device {
     int32_t max_threads_per_sm;
     int32_t max_blocks_per_sm;
     int32_t regs_per_sm;
-    int32_t max_cluster; /* 1: no clusters */
+    int32_t max_cluster;          /* 1: no clusters */
     int64_t smem_per_block_bytes; /* opt-in limit */
     int64_t smem_per_sm_bytes;
     int64_t l2_bytes;
@@ -116,13 +117,13 @@ struct tfops_launch_args {
 
 /* A tiled tensor map (TMA descriptor), encoded by the engine before each launch. */
 struct tfops_tensor_map {
-    int32_t operand;      /* whose address */
+    int32_t operand;       /* whose address */
     uint32_t param_offset; /* where its 128 bytes stand in the parameter pack; 64-byte aligned */
-    uint32_t rank;        /* 1 … 5 */
-    uint32_t data_type;   /* CUtensorMapDataType */
+    uint32_t rank;         /* 1 … 5 */
+    uint32_t data_type;    /* CUtensorMapDataType */
     uint32_t swizzle, interleave, l2_promotion, oob_fill; /* CUtensorMap… values */
-    uint64_t dims[5];     /* innermost first */
-    uint64_t strides_bytes[4]; /* of dims 1 … */
+    uint64_t dims[5];                                     /* innermost first */
+    uint64_t strides_bytes[4];                            /* of dims 1 … */
     uint32_t box[5], element_strides[5];
 };
 
@@ -148,9 +149,9 @@ struct tfops_dim_spec {
 };
 
 struct tfops_dtype_spec {
-    const char *name;  /* the first is always "dtype"; emitted in upper case as a type of Cfg */
-    uint32_t allowed;  /* bit (1 << enum tfops_dtype) */
-    const char *help;  /* a parameter other than the first defaults to the first's value */
+    const char *name; /* the first is always "dtype"; emitted in upper case as a type of Cfg */
+    uint32_t allowed; /* bit (1 << enum tfops_dtype) */
+    const char *help; /* a parameter other than the first defaults to the first's value */
 };
 
 struct tfops_option_spec {
@@ -198,8 +199,8 @@ struct tfops_tunable_spec {
 #define TFOPS_REASON_BYTES 160 /* buffers for reasons; a callback writes a terminated string */
 
 struct tfops_spec {
-    size_t size;  /* sizeof(struct tfops_spec) */
-    uint32_t abi; /* TFOPS_SPEC_ABI */
+    size_t size;      /* sizeof(struct tfops_spec) */
+    uint32_t abi;     /* TFOPS_SPEC_ABI */
     uint32_t version; /* raise when results for an old record would not hold any more */
     const char *name, *summary, *formula;
     void *user; /* passed to every callback */
@@ -230,7 +231,8 @@ struct tfops_spec {
     /* Whether there is a template for `arch` ("sm_80" …); false writes the reason. NULL: always. */
     bool (*supports)(void *user, const char *arch, char reason[TFOPS_REASON_BYTES]);
     /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always. */
-    bool (*accepts)(void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES]);
+    bool (*accepts)(
+        void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES]);
     /* Whether `config` is in the space for this problem and device. */
     bool (*constraint)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config,

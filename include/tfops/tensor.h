@@ -36,7 +36,7 @@ enum tfops_dtype tfops_dtype_parse(const char *name);
 size_t tfops_dtype_bytes(enum tfops_dtype dtype);
 
 struct tfops_tensor {
-    void *data; /* device memory on a CUDA engine, host memory on the cpu device; const inputs too */
+    void *data; /* device memory, host memory on the cpu device; const inputs too */
     enum tfops_dtype dtype;
     int32_t rank;                    /* 0 … TFOPS_MAX_RANK */
     int64_t shape[TFOPS_MAX_RANK];   /* extents, ≥ 0 */

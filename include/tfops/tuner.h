@@ -23,12 +23,12 @@ enum tfops_verdict {
     TFOPS_VERDICT_COMPILED, /* compile-only runs stop here */
     TFOPS_VERDICT_PRUNED,   /* left out before compiling: resources, or the strategy */
     TFOPS_VERDICT_COMPILE_FAILED,
-    TFOPS_VERDICT_SPILLS,   /* or another line of the build log that disqualifies */
-    TFOPS_VERDICT_WRONG,    /* verification failed: error says by how much */
-    TFOPS_VERDICT_FAULT,    /* the GPU reported an error */
-    TFOPS_VERDICT_HANG,     /* the watchdog ended it */
-    TFOPS_VERDICT_ERROR,    /* anything else: text says what */
-    TFOPS_VERDICT_LISTED,   /* dry runs stop here: it is in the space */
+    TFOPS_VERDICT_SPILLS, /* or another line of the build log that disqualifies */
+    TFOPS_VERDICT_WRONG,  /* verification failed: error says by how much */
+    TFOPS_VERDICT_FAULT,  /* the GPU reported an error */
+    TFOPS_VERDICT_HANG,   /* the watchdog ended it */
+    TFOPS_VERDICT_ERROR,  /* anything else: text says what */
+    TFOPS_VERDICT_LISTED, /* dry runs stop here: it is in the space */
     TFOPS_VERDICT_COUNT
 };
 const char *tfops_verdict_name(enum tfops_verdict verdict);
@@ -38,14 +38,14 @@ struct tfops_candidate {
     struct tfops_config config;
     const char *config_text;
     enum tfops_verdict verdict;
-    bool is_default, cached;  /* cached: its binary was in the cache */
+    bool is_default, cached; /* cached: its binary was in the cache */
     uint32_t registers, spill_bytes, smem_bytes, threads, cluster;
-    uint32_t blocks_per_sm;   /* occupancy */
+    uint32_t blocks_per_sm; /* occupancy */
     double compile_ms;
-    double error;             /* relative verification error; NaN when not verified */
+    double error;                      /* relative verification error; NaN when not verified */
     double median_ns, low_ns, high_ns; /* 0 when not measured */
     uint32_t samples;
-    const char *text;         /* reason, log line; "" when nothing */
+    const char *text; /* reason, log line; "" when nothing */
 };
 
 struct tfops_tune_result {
@@ -53,12 +53,13 @@ struct tfops_tune_result {
     /* Candidates: tried; of these compiled now, found in the cache, verified; rejected (spills, wrong,
      * fault, hang); failed (did not compile, error). A record that was there already: all 0. */
     uint32_t configs, compiled, cached, verified, rejected, failed;
-    bool recorded;             /* a record was written */
+    bool recorded; /* a record was written */
     bool winner_is_default;
     struct tfops_config winner;
     char winner_text[512];
-    double winner_ns, winner_low_ns, winner_high_ns, default_ns, roof_ns; /* roof: copy of the bytes */
-    double speedup;            /* default over winner, fresh samples, interleaved */
+    /* roof: a copy of the bytes. */
+    double winner_ns, winner_low_ns, winner_high_ns, default_ns, roof_ns;
+    double speedup; /* default over winner, fresh samples, interleaved */
     double error;
     double seconds;
 };
@@ -67,20 +68,20 @@ enum tfops_tune_stage { TFOPS_TUNE_COMPILE = 0, TFOPS_TUNE_MEASURE, TFOPS_TUNE_C
 
 struct tfops_tune_options {
     size_t size;
-    const char *strategy;  /* "exhaustive" (NULL) or "random" */
-    uint32_t max_configs;  /* random: how many; 0: 64 */
+    const char *strategy; /* "exhaustive" (NULL) or "random" */
+    uint32_t max_configs; /* random: how many; 0: 64 */
     uint64_t seed;
-    double budget_s;       /* 0: none; at the end of it what was measured decides */
-    uint32_t jobs;         /* compile workers; 0: one per core */
-    double interval;       /* relative half width of the 95% interval aimed at; 0: 0.01 */
-    double margin;         /* the winner must beat the default by this; 0: 0.01 */
-    double watchdog_s;     /* per candidate on the device; 0: 5 */
-    bool compile_only;     /* fill the cache with binaries for the device's architecture */
-    bool force;            /* tune although a record is there */
-    bool resume;           /* use the samples an interrupted run left */
-    bool dry_run;          /* list the space, compile nothing */
+    double budget_s;   /* 0: none; at the end of it what was measured decides */
+    uint32_t jobs;     /* compile workers; 0: one per core */
+    double interval;   /* relative half width of the 95% interval aimed at; 0: 0.01 */
+    double margin;     /* the winner must beat the default by this; 0: 0.01 */
+    double watchdog_s; /* per candidate on the device; 0: 5 */
+    bool compile_only; /* fill the cache with binaries for the device's architecture */
+    bool force;        /* tune although a record is there */
+    bool resume;       /* use the samples an interrupted run left */
+    bool dry_run;      /* list the space, compile nothing */
     const struct tfops_config *only; /* run this one config */
-    const char *dump_dir;  /* write source, PTX, cubin and log of each candidate there */
+    const char *dump_dir;            /* write source, PTX, cubin and log of each candidate there */
     /* Called from tfops_tune's thread. candidate: after each one; progress: several times a second. */
     void (*candidate)(void *user, const struct tfops_candidate *candidate);
     void (*progress)(void *user, enum tfops_tune_stage stage, uint32_t done, uint32_t total);

@@ -19,8 +19,7 @@ static double element(const struct row *row, int64_t i)
     double value = half_load(row->x->data, row->dtype, row->index * row->x->strides[0] + i);
     if (!row->residual)
         return value;
-    value += half_load(
-        row->residual->data, row->dtype, row->index * row->residual->strides[0] + i);
+    value += half_load(row->residual->data, row->dtype, row->index * row->residual->strides[0] + i);
     return row->round_sum ? half_round(row->dtype, value) : value;
 }
 
@@ -60,8 +59,8 @@ enum tfops_status rmsnorm_reference(void *user, const struct tfops_launch_args *
 {
     (void)user;
     const struct tfops_view *operands = launch->operands;
-    struct row row = {.x = &operands[RMSNORM_X],
-        .dtype = (enum tfops_dtype)launch->problem->dtypes[NORM_DTYPE]};
+    struct row row = {
+        .x = &operands[RMSNORM_X], .dtype = (enum tfops_dtype)launch->problem->dtypes[NORM_DTYPE]};
     for (row.index = 0; row.index < launch->problem->dims[NORM_ROWS]; row.index++)
         norm_row(launch, &row, &operands[RMSNORM_WEIGHT], &operands[RMSNORM_OUT], NULL);
     return TFOPS_OK;
@@ -72,8 +71,8 @@ enum tfops_status add_rmsnorm_reference(void *user, const struct tfops_launch_ar
     (void)user;
     const struct tfops_view *operands = launch->operands;
     const struct tfops_view *sum = operands[ADD_RMSNORM_RESIDUAL_OUT].data
-        ? &operands[ADD_RMSNORM_RESIDUAL_OUT]
-        : &operands[ADD_RMSNORM_RESIDUAL];
+                                       ? &operands[ADD_RMSNORM_RESIDUAL_OUT]
+                                       : &operands[ADD_RMSNORM_RESIDUAL];
     struct row row = {.x = &operands[ADD_RMSNORM_X],
         .residual = &operands[ADD_RMSNORM_RESIDUAL],
         .dtype = (enum tfops_dtype)launch->problem->dtypes[NORM_DTYPE],

@@ -42,8 +42,8 @@ static const struct tfops_operand_spec RMSNORM_OPERANDS[] = {
     [RMSNORM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2, {NORM_ROWS, NORM_HIDDEN},
         1u << RMSNORM_OUT, "input rows"},
     [RMSNORM_WEIGHT] = {"weight", TFOPS_IN, 0, NORM_WEIGHT_DTYPE, 1, {NORM_HIDDEN}, 0, "gamma"},
-    [RMSNORM_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2,
-        {NORM_ROWS, NORM_HIDDEN}, 1u << RMSNORM_X, "normalised rows; may be x"},
+    [RMSNORM_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, NORM_DTYPE, 2, {NORM_ROWS, NORM_HIDDEN},
+        1u << RMSNORM_X, "normalised rows; may be x"},
 };
 
 static const struct tfops_operand_spec ADD_RMSNORM_OPERANDS[] = {
@@ -92,7 +92,8 @@ static const struct tfops_tunable_spec TUNABLES[] = {
         "where a row waits for its sum: 0 registers, 1 shared memory, 2 read again"},
     [BLOCKS_PER_SM] = {"BLOCKS_PER_SM", VALUES(BLOCKS_VALUES),
         "0: a block per row group; k: k blocks an SM walk over all rows"},
-    [STAGES] = {"STAGES", VALUES(STAGES_VALUES), "2: the next row is loaded before this one is done"},
+    [STAGES] = {"STAGES", VALUES(STAGES_VALUES),
+        "2: the next row is loaded before this one is done"},
     [WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
         "0 after the sum, 1 before it, 2 once a block"},
     [STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
@@ -127,8 +128,7 @@ static int64_t scratch_bytes(int64_t threads_per_row, int64_t rows_per_block, in
     return parts == 1 ? 0 : 2 * 4 * ceil_div(rows_per_block * parts, 4) * 4;
 }
 
-static struct layout lay_out(
-    const struct tfops_problem *problem, const struct tfops_config *config)
+static struct layout lay_out(const struct tfops_problem *problem, const struct tfops_config *config)
 {
     const int64_t *v = config->values;
     int64_t hidden = problem->dims[NORM_HIDDEN];
@@ -179,8 +179,8 @@ static int64_t registers(
 {
     enum { BASE = 16, WALK = 10 };
     const int64_t *v = config->values;
-    int64_t weight_bytes = (int64_t)tfops_dtype_bytes(
-        (enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
+    int64_t weight_bytes =
+        (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[NORM_WEIGHT_DTYPE]);
     bool add = is_add(problem);
     int64_t tensors = add ? 2 : 1;
     int64_t chunk = l->per_thread < 8 / tensors ? l->per_thread : 8 / tensors;
@@ -270,8 +270,7 @@ static bool constraint(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     struct layout l = lay_out(problem, config);
-    return possible(problem, device, config, &l, reason) &&
-           worthwhile(problem, config, &l, reason);
+    return possible(problem, device, config, &l, reason) && worthwhile(problem, config, &l, reason);
 }
 
 /* ---- the default ---------------------------------------------------------------------------- */
@@ -333,8 +332,8 @@ static bool fits(const struct tfops_problem *problem, const struct tfops_device 
 }
 
 /* What a long row gives up, one after the other, until it fits. */
-static void settle_long_row(const struct tfops_problem *problem,
-    const struct tfops_device *device, struct tfops_config *config)
+static void settle_long_row(const struct tfops_problem *problem, const struct tfops_device *device,
+    struct tfops_config *config)
 {
     int64_t *v = config->values;
     if (fits(problem, device, config))
@@ -409,8 +408,10 @@ static void geometry(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     const int64_t *v = config->values;
-    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS, .min_blocks = 1,
-        .cluster = 1, .smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1)};
+    *ret_geometry = (struct tfops_geometry){.threads = GENERIC_THREADS,
+        .min_blocks = 1,
+        .cluster = 1,
+        .smem_bytes = (uint32_t)scratch_bytes(GENERIC_THREADS, 1, 1)};
     if (!config->generic) {
         struct layout l = lay_out(problem, config);
         ret_geometry->threads = (uint32_t)l.threads;
@@ -454,9 +455,8 @@ static void pack_add_rmsnorm(void *user, const struct tfops_launch_args *launch,
     struct rmsnorm_params *params = ret_params;
     const struct tfops_view *operands = launch->operands;
     const struct tfops_view *residual = &operands[ADD_RMSNORM_RESIDUAL];
-    const struct tfops_view *sum = operands[ADD_RMSNORM_RESIDUAL_OUT].data
-        ? &operands[ADD_RMSNORM_RESIDUAL_OUT]
-        : residual;
+    const struct tfops_view *sum =
+        operands[ADD_RMSNORM_RESIDUAL_OUT].data ? &operands[ADD_RMSNORM_RESIDUAL_OUT] : residual;
     pack_common(launch, params);
     params->x = operands[ADD_RMSNORM_X].data;
     params->weight = operands[ADD_RMSNORM_WEIGHT].data;
@@ -517,7 +517,7 @@ static void tolerance(
     TABLE(dtypes, DTYPES), TABLE(scalars, SCALARS), TABLE(tunables, TUNABLES),                     \
     .template_path = "norm/rmsnorm.cu", .body = "rmsnorm", .generic_body = "rmsnorm_generic",      \
     .params_type = "rmsnorm_params", .param_bytes = sizeof(struct rmsnorm_params),                 \
-    .constraint = constraint, .default_config = default_config, .geometry = geometry,             \
+    .constraint = constraint, .default_config = default_config, .geometry = geometry,              \
     .cost = cost, .tolerance = tolerance
 
 const struct tfops_spec rmsnorm_spec = {

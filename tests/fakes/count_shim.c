@@ -160,7 +160,7 @@ static FILE *open_out(const char *out)
 {
     if (strncmp(out, "fd:", 3) != 0)
         return fopen(out, "ae");
-    const int fd = dup(atoi(out + 3));
+    const int fd = dup((int)strtol(out + 3, NULL, 10));
     return fd < 0 ? NULL : fdopen(fd, "a");
 }
 

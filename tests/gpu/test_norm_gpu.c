@@ -148,15 +148,14 @@ static void check(struct tfops_engine *gpu, struct tfops_engine *cpu, const stru
     status = tfops_device_synchronize(gpu);
     tfops_error_last(&error);
     cr_assert_eq(status, TFOPS_OK, "%s: %s", name, error.message);
-    cr_assert_eq(
-        tfops_launch(cpu, tfops_engine_operator(cpu, op), &host_args, NULL), TFOPS_OK);
+    cr_assert_eq(tfops_launch(cpu, tfops_engine_operator(cpu, op), &host_args, NULL), TFOPS_OK);
     for (int i = 0; i < MAX_OPERANDS; i++) {
         if (!run.tensors[i].bytes || i == 1 + add)
             continue;
         const void *actual = support_tensor_read(&run.tensors[i]);
         double d = distance(c, actual, host[i].data);
-        cr_expect(d <= bound(c), "%s %s: %s is off by %g, allowed %g", prepared ? "default" : "cold",
-            name, spec->operands[i].name, d, bound(c));
+        cr_expect(d <= bound(c), "%s %s: %s is off by %g, allowed %g",
+            prepared ? "default" : "cold", name, spec->operands[i].name, d, bound(c));
     }
     for (int i = 0; i < MAX_OPERANDS; i++)
         free(expected[i]);
@@ -167,7 +166,8 @@ static void check_all(bool add, bool prepared)
 {
     struct support_engine gpu;
     struct tfops_engine *cpu;
-    struct tfops_engine_options options = {.size = sizeof options, .device = "cpu", .cache_path = ""};
+    struct tfops_engine_options options = {
+        .size = sizeof options, .device = "cpu", .cache_path = ""};
     SUPPORT_NEEDS_GPU();
     support_engine_open(&gpu, NULL, NULL);
     cr_assert_eq(tfops_engine_open(&options, &cpu), TFOPS_OK);

@@ -43,14 +43,13 @@ static inline struct tfops_error expect_error(void)
 #define EXPECT_CONTAINS(text, part)                                                                \
     cr_assert(strstr(text, part), "\"%s\" is not in \"%s\"", part, text)
 
-#define EXPECT_LACKS(text, part)                                                                   \
-    cr_assert(!strstr(text, part), "\"%s\" is in \"%s\"", part, text)
+#define EXPECT_LACKS(text, part) cr_assert(!strstr(text, part), "\"%s\" is in \"%s\"", part, text)
 
 #define EXPECT_INT(got, wanted)                                                                    \
     do {                                                                                           \
         const int64_t expect_a = (int64_t)(got), expect_b = (int64_t)(wanted);                     \
-        cr_assert_eq(expect_a, expect_b, "%s is %" PRId64 ", wanted %" PRId64, #got, expect_a,     \
-            expect_b);                                                                             \
+        cr_assert_eq(                                                                              \
+            expect_a, expect_b, "%s is %" PRId64 ", wanted %" PRId64, #got, expect_a, expect_b);   \
     } while (0)
 
 #define EXPECT_TEXT(got, wanted)                                                                   \

@@ -150,6 +150,30 @@ void support_engine_close(struct support_engine *engine)
     engine->dir[0] = '\0';
 }
 
+struct tfops_record support_record(
+    const char *sku, const char *op, const char *problem, int64_t extent, const char *config)
+{
+    return (struct tfops_record){.size = sizeof(struct tfops_record),
+        .sku = sku,
+        .op = op,
+        .spec_version = 1,
+        .problem = problem,
+        .extent = extent,
+        .config = config,
+        .median_ns = 1,
+        .low_ns = 1,
+        .high_ns = 1,
+        .default_ns = 1,
+        .runner_up = "",
+        .samples = 1,
+        .driver = "13.0",
+        .nvrtc = "13.0",
+        .host = "h",
+        .tfops_version = "0.1.0",
+        .date = "2026-01-01T00:00:00Z",
+        .provenance = "{}"};
+}
+
 /* ---- GPU, NVRTC --------------------------------------------------------------------------- */
 
 static struct tfops_platform platform(void)

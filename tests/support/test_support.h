@@ -52,6 +52,10 @@ void support_engine_open(
 void support_engine_shut(struct support_engine *engine);
 void support_engine_close(struct support_engine *engine);
 
+/* A tuning record with the same measurements every time. It keeps the strings it is given. */
+struct tfops_record support_record(
+    const char *sku, const char *op, const char *problem, int64_t extent, const char *config);
+
 /* ---- GPU, NVRTC --------------------------------------------------------------------------- */
 
 bool support_have_gpu(void); /* with the driver that TFOPS_LIBCUDA names, if any */

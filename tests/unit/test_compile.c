@@ -3,13 +3,13 @@
  * makes of right, wrong and spilling templates where there is one.
  */
 #include "compile.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <tfops/plan.h>
 #include "device.h"
 #include "tests/support/expect.h"
 #include "tests/support/test_support.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <tfops/plan.h>
 
 static struct toy toy;
 static struct tfops_problem problem;
@@ -46,8 +46,8 @@ TestSuite(compile, .fini = end);
 
 static struct {
     const char *log;
-    int result;     /* of the compilation */
-    int fails;      /* the call that fails, counted from 1 */
+    int result; /* of the compilation */
+    int fails;  /* the call that fails, counted from 1 */
     int calls, programs;
     size_t image_bytes;
     bool old; /* knows no --no-cache */
@@ -283,7 +283,11 @@ Test(compile, a_right_template_becomes_a_cubin)
     open_nvrtc();
     render_toy(TOY_SOURCE);
     EXPECT_OK(compile_job(&env, &nvrtc, &job, true, &compiled));
-    cr_assert(compiled.image_bytes > 64 && !memcmp(compiled.image, "\x7f" "ELF", 4), "no ELF image");
+    cr_assert(compiled.image_bytes > 64 && !memcmp(compiled.image,
+                                               "\x7f"
+                                               "ELF",
+                                               4),
+        "no ELF image");
     EXPECT_CONTAINS(compiled.ptx, ".entry tfops_toy");
     cr_assert_gt(compiled.registers, 0u);
     EXPECT_INT(compiled.spill_bytes, 0);
@@ -314,14 +318,15 @@ Test(compile, spills_disqualify)
 {
     SUPPORT_NEEDS_NVRTC();
     open_nvrtc();
-    render_toy("#include \"device/core.cuh\"\n"
-               "#include \"device/num.cuh\"\n"
-               "#include \"device/thread.cuh\"\n"
-               "struct toy_params { void *x, *y; long long m; double alpha; };\n"
-               "template <class C> TF_DEV void toy(const toy_params &p)\n"
-               "{ volatile float *x = static_cast<float *>(p.x); float v[600];\n"
-               "#pragma unroll\n for (int i = 0; i < 600; i++) v[i] = x[i * thread_index()];\n"
-               "#pragma unroll\n for (int i = 0; i < 600; i++) x[600 - i] = v[i] * v[599 - i]; }\n");
+    render_toy(
+        "#include \"device/core.cuh\"\n"
+        "#include \"device/num.cuh\"\n"
+        "#include \"device/thread.cuh\"\n"
+        "struct toy_params { void *x, *y; long long m; double alpha; };\n"
+        "template <class C> TF_DEV void toy(const toy_params &p)\n"
+        "{ volatile float *x = static_cast<float *>(p.x); float v[600];\n"
+        "#pragma unroll\n for (int i = 0; i < 600; i++) v[i] = x[i * thread_index()];\n"
+        "#pragma unroll\n for (int i = 0; i < 600; i++) x[600 - i] = v[i] * v[599 - i]; }\n");
     EXPECT_OK(compile_job(&env, &nvrtc, &job, false, &compiled));
     cr_assert_gt(compiled.spill_bytes, 0u, "no spills: %s", compiled.log);
     EXPECT_CONTAINS(compiled.disqualified, "spills");

@@ -1,10 +1,10 @@
 /* Device identity: the nominal table, real devices through the fake driver, SKU text. */
 #include "device.h"
+#include "tests/support/expect.h"
+#include "tests/support/test_support.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <tfops/engine.h>
-#include "tests/support/expect.h"
-#include "tests/support/test_support.h"
 
 enum { GIB = 1 << 30 };
 
@@ -54,8 +54,12 @@ Test(device, cpu_is_one)
 
 static struct tfops_device h200(void)
 {
-    return (struct tfops_device){.size = sizeof(struct tfops_device), .name = "NVIDIA H200",
-        .arch = "sm_90a", .cc = 90, .sms = 132, .l2_bytes = 60 << 20,
+    return (struct tfops_device){.size = sizeof(struct tfops_device),
+        .name = "NVIDIA H200",
+        .arch = "sm_90a",
+        .cc = 90,
+        .sms = 132,
+        .l2_bytes = 60 << 20,
         .memory_bytes = 150100000000};
 }
 
@@ -90,7 +94,7 @@ Test(device, sku_rounds_memory_to_4_gib)
     }
 }
 
-/* ---- a real device, by a table of this file ----------------------------------------------------- */
+/* ---- a real device, by a table of this file -------------------------------------------------- */
 
 static struct {
     const char *name;
@@ -121,11 +125,11 @@ static CUresult total_mem(size_t *bytes, CUdevice device)
 static CUresult get_attribute(int *value, CUdevice_attribute attribute, CUdevice device)
 {
     (void)device;
-    *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? gpu.major
-        : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR    ? gpu.minor
-        : attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH              ? gpu.cluster
-        : attribute == CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE               ? 50 << 20
-                                                                       : (int)attribute;
+    *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR   ? gpu.major
+             : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? gpu.minor
+             : attribute == CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH           ? gpu.cluster
+             : attribute == CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE            ? 50 << 20
+                                                                         : (int)attribute;
     return CUDA_SUCCESS;
 }
 

@@ -3,17 +3,17 @@
  * forks, contexts, and each driver call and allocation that can fail.
  */
 #include "engine_state.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <sys/wait.h>
-#include <tfops/tfops.h>
-#include <unistd.h>
 #include "kernels/norm/norm_specs.h"
 #include "plan_state.h"
 #include "tests/fakes/fake_cuda.h"
 #include "tests/support/expect.h"
 #include "tests/support/test_support.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <tfops/tfops.h>
+#include <unistd.h>
 
 enum { ROWS = 8, HIDDEN = 256 };
 
@@ -66,8 +66,8 @@ static void make_tensors(void)
     const struct support_shape rows = {.dtype = TFOPS_F16, .rows = ROWS, .cols = HIDDEN};
     support_tensor_make(&x, engine, &rows, 1);
     support_tensor_make(&out, engine, &rows, 2);
-    support_tensor_make(&weight, engine,
-        &(struct support_shape){.dtype = TFOPS_F16, .cols = HIDDEN}, 3);
+    support_tensor_make(
+        &weight, engine, &(struct support_shape){.dtype = TFOPS_F16, .cols = HIDDEN}, 3);
     args = (struct tfops_args){.size = sizeof args};
     args.operands[RMSNORM_X] = &x.tensor;
     args.operands[RMSNORM_WEIGHT] = &weight.tensor;
@@ -95,7 +95,7 @@ static enum tfops_status launch(struct CUstream_st *stream)
     return tfops_launch(engine, &rmsnorm_spec, &args, stream);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 Test(engine, opens_the_device_it_is_asked_for)
 {
@@ -243,7 +243,7 @@ Test(engine, leaves_the_threads_context_as_it_was)
     engine->driver.ctx_pop_current(&current);
 }
 
-/* ---- preparing and launching -------------------------------------------------------------------- */
+/* ---- preparing and launching ----------------------------------------------------------------- */
 
 Test(engine, cpu_computes_what_the_reference_computes)
 {
@@ -260,7 +260,8 @@ Test(engine, cpu_computes_what_the_reference_computes)
     *(uint16_t *)out.tensor.data = 0;
     EXPECT_OK(tfops_plan_launch(plan, &args, NULL));
     EXPECT_INT(*(uint16_t *)out.tensor.data, first);
-    EXPECT_STATUS(tfops_plan_launch(plan, &args, (struct CUstream_st *)(void *)&args), TFOPS_E_CONTEXT);
+    EXPECT_STATUS(
+        tfops_plan_launch(plan, &args, (struct CUstream_st *)(void *)&args), TFOPS_E_CONTEXT);
     tfops_plan_release(plan);
 }
 
@@ -427,8 +428,8 @@ Test(engine, typed_calls_refuse_variants_that_are_none)
         EXPECT_REFUSED(tfops_rmsnorm(engine, &x.tensor, &weight.tensor, &out.tensor, 1e-6,
                            (enum tfops_weight_variant)VARIANTS[i], NULL),
             TFOPS_E_RANGE, "weight_variant");
-    EXPECT_OK(tfops_rmsnorm(engine, &x.tensor, &weight.tensor, &out.tensor, 1e-6,
-        TFOPS_WEIGHT_ONE_PLUS, NULL));
+    EXPECT_OK(tfops_rmsnorm(
+        engine, &x.tensor, &weight.tensor, &out.tensor, 1e-6, TFOPS_WEIGHT_ONE_PLUS, NULL));
 }
 
 Test(engine, launches_nothing_for_no_rows)
@@ -496,7 +497,7 @@ Test(engine, without_nvrtc_what_the_cache_holds_still_runs)
     EXPECT_INT(stats().misses_binary, 0);
 }
 
-/* ---- operators of others ------------------------------------------------------------------------ */
+/* ---- operators of others --------------------------------------------------------------------- */
 
 Test(engine, registers_operators_once)
 {
@@ -543,7 +544,7 @@ Test(engine, refuses_plugins_that_are_none)
     EXPECT_CONTAINS(expect_error().expected, "tfops_plugin");
 }
 
-/* ---- capture, streams, faults ------------------------------------------------------------------- */
+/* ---- capture, streams, faults ---------------------------------------------------------------- */
 
 static CUstream new_stream(void)
 {
@@ -638,7 +639,7 @@ Test(engine, a_fault_says_that_earlier_work_may_be_the_culprit)
     EXPECT_CONTAINS(expect_error().message, "earlier work");
 }
 
-/* ---- forks -------------------------------------------------------------------------------------- */
+/* ---- forks ----------------------------------------------------------------------------------- */
 
 static int calls_in_child(struct tfops_plan *plan, const struct tfops_problem *problem)
 {
@@ -695,7 +696,7 @@ Test(engine, after_a_fork_every_call_of_the_child_is_refused)
     tfops_plan_release(plan);
 }
 
-/* ---- what it tells ------------------------------------------------------------------------------ */
+/* ---- what it tells --------------------------------------------------------------------------- */
 
 Test(engine, fingerprint_is_equal_for_equal_records)
 {
@@ -715,11 +716,7 @@ Test(engine, fingerprint_changes_with_every_field_of_a_record)
 {
     uint8_t digests[5][32];
     open_on("cuda:0");
-    struct tfops_record row = {.size = sizeof row, .sku = engine->sku, .op = "rmsnorm",
-        .spec_version = 1, .problem = "hidden=256", .extent = 8, .config = "A=1", .median_ns = 1,
-        .low_ns = 1, .high_ns = 1, .default_ns = 1, .runner_up = "", .samples = 1, .driver = "13.0",
-        .nvrtc = "13.0", .host = "h", .tfops_version = "0.1.0", .date = "2026-01-01T00:00:00Z",
-        .provenance = "{}"};
+    struct tfops_record row = support_record(engine->sku, "rmsnorm", "hidden=256", 8, "A=1");
     EXPECT_OK(tfops_engine_fingerprint(engine, digests[0]));
     EXPECT_OK(overlay_put_record(engine->overlay, &row));
     EXPECT_OK(tfops_engine_fingerprint(engine, digests[1]));
@@ -737,7 +734,7 @@ Test(engine, fingerprint_changes_with_every_field_of_a_record)
             cr_assert(memcmp(digests[i], digests[k], 32), "steps %d and %d look the same", i, k);
 }
 
-/* ---- every driver call fails once --------------------------------------------------------------- */
+/* ---- every driver call fails once ------------------------------------------------------------ */
 
 static const char *const OPENING[] = {"cuInit", "cuDriverGetVersion", "cuDeviceGet",
     "cuDeviceGetName", "cuDeviceTotalMem_v2", "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain"};
@@ -790,7 +787,7 @@ Test(engine, each_driver_call_that_fails_in_loading_leaves_a_usable_engine)
     }
 }
 
-/* ---- every allocation fails once ---------------------------------------------------------------- */
+/* ---- every allocation fails once ------------------------------------------------------------- */
 
 /* Opens, prepares and launches; returns the first status that is not TFOPS_OK. */
 static enum tfops_status whole_way(void)

@@ -1,9 +1,9 @@
 /* The per-thread error record and its public face. */
 #include "base/error.h"
+#include "tests/support/expect.h"
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
-#include "tests/support/expect.h"
 
 Test(error, names_every_status)
 {

@@ -3,9 +3,9 @@
  * Every value here is a small integer times a power of two, so all comparisons are exact in double.
  */
 #include "base/half.h"
+#include "tests/support/expect.h"
 #include <criterion/criterion.h>
 #include <math.h>
-#include "tests/support/expect.h"
 
 struct format {
     const char *name;
@@ -44,7 +44,8 @@ Test(half, codes_have_the_values_of_the_format)
             double got = (double)FORMATS[f].decode((uint16_t)code);
             double negative = (double)FORMATS[f].decode((uint16_t)(code | 0x8000));
             cr_assert(got == want && negative == -want && signbit(negative),
-                "%s code %#06x is %a and %a, wanted ±%a", FORMATS[f].name, code, got, negative, want);
+                "%s code %#06x is %a and %a, wanted ±%a", FORMATS[f].name, code, got, negative,
+                want);
         }
 }
 
@@ -70,7 +71,8 @@ Test(half, every_code_comes_back)
             if (isnan(value))
                 cr_assert(isnan(FORMATS[f].decode(back)), "NaN %#06x became %#06x", code, back);
             else
-                cr_assert_eq(back, code, "%s %#06x came back as %#06x", FORMATS[f].name, code, back);
+                cr_assert_eq(
+                    back, code, "%s %#06x came back as %#06x", FORMATS[f].name, code, back);
         }
 }
 
@@ -154,7 +156,8 @@ Test(half, other_dtypes_load_nan_and_store_nothing)
         if (d == TFOPS_F32 || d == TFOPS_F16 || d == TFOPS_BF16)
             continue;
         half_store(&cell, (enum tfops_dtype)d, 0, 1);
-        cr_assert_eq(cell, 0x1122334455667788u, "dtype %d wrote %#llx", d, (unsigned long long)cell);
+        cr_assert_eq(
+            cell, 0x1122334455667788u, "dtype %d wrote %#llx", d, (unsigned long long)cell);
         cr_assert(isnan(half_load(&cell, (enum tfops_dtype)d, 0)), "dtype %d", d);
         cr_assert(isnan(half_round((enum tfops_dtype)d, 1)), "dtype %d", d);
     }
@@ -169,8 +172,8 @@ Test(half, round_is_store_then_load)
             uint16_t cell;
             half_store(&cell, FORMATS[f].dtype, 0, VALUES[i]);
             double want = half_load(&cell, FORMATS[f].dtype, 0);
-            cr_assert_eq(half_round(FORMATS[f].dtype, VALUES[i]), want, "%s %g",
-                FORMATS[f].name, VALUES[i]);
+            cr_assert_eq(
+                half_round(FORMATS[f].dtype, VALUES[i]), want, "%s %g", FORMATS[f].name, VALUES[i]);
         }
     }
 }

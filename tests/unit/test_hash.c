@@ -1,7 +1,7 @@
 /* SHA-256 against the vectors of FIPS 180-4, prefixed strings, hexadecimal text. */
 #include "base/hash.h"
-#include <criterion/criterion.h>
 #include "tests/support/expect.h"
+#include <criterion/criterion.h>
 
 static void hex_of(const void *data, size_t bytes, char text[HASH_HEX_BYTES])
 {

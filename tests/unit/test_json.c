@@ -1,8 +1,8 @@
 /* The face of cJSON: what is built prints, what is malformed is refused. */
 #include "base/json.h"
+#include "tests/support/expect.h"
 #include <criterion/criterion.h>
 #include <math.h>
-#include "tests/support/expect.h"
 
 Test(json, prints_what_was_added)
 {
@@ -16,8 +16,8 @@ Test(json, prints_what_was_added)
     json_add_int(list, NULL, 1);
     json_add_string(json_add_object(list, NULL), "k", "v");
     char *text = json_print(root);
-    EXPECT_TEXT(text,
-        "{\"s\":\"a\\\"b\\n\\u0001\",\"n\":null,\"i\":-42,\"d\":0.5,\"t\":true,\"l\":[1,{\"k\":\"v\"}]}");
+    EXPECT_TEXT(text, "{\"s\":\"a\\\"b\\n\\u0001\",\"n\":null,\"i\":-42,\"d\":0.5,\"t\":true,\"l\":"
+                      "[1,{\"k\":\"v\"}]}");
     free(text);
     json_free(root);
 }

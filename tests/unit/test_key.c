@@ -1,10 +1,10 @@
 /* Keys: different for everything that is compiled in, the same for everything that is not. */
 #include "key.h"
+#include "tests/support/expect.h"
+#include "tests/support/toy_spec.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <tfops/plan.h>
-#include "tests/support/expect.h"
-#include "tests/support/toy_spec.h"
 
 static struct toy toy;
 static struct tfops_problem problem;
@@ -135,10 +135,11 @@ Test(key, text_of_the_largest_spec_is_not_cut)
     toy.spec.dtypes = dtypes, toy.spec.n_dtypes = 4;
     toy.spec.options = options, toy.spec.n_options = 6;
     toy.spec.operands = operands, toy.spec.n_operands = 16;
-    problem = (struct tfops_problem){.size = sizeof problem, .spec = &toy.spec, .align = 16,
-        .flags = TFOPS_BATCH_INVARIANT};
+    problem = (struct tfops_problem){
+        .size = sizeof problem, .spec = &toy.spec, .align = 16, .flags = TFOPS_BATCH_INVARIANT};
     for (int i = 0; i < 7; i++) {
-        dims[i] = (struct tfops_dim_spec){names[used++], i ? 0 : TFOPS_DIM_DYNAMIC, 0, INT64_MAX, NULL};
+        dims[i] =
+            (struct tfops_dim_spec){names[used++], i ? 0 : TFOPS_DIM_DYNAMIC, 0, INT64_MAX, NULL};
         problem.dims[i] = INT64_MAX;
     }
     for (int i = 0; i < 4; i++) {

@@ -2,12 +2,12 @@
  * The short way of a launch takes nothing that request_bind() refuses, and means the same by what it
  * takes: checked on arguments that are bent in every way, many at once.
  */
-#include "match.h"
-#include <criterion/criterion.h>
 #include "kernels/norm/norm_specs.h"
 #include "key.h"
+#include "match.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
+#include <criterion/criterion.h>
 
 enum { HIDDEN = 24 };
 
@@ -30,8 +30,8 @@ static void make_right(bool sum_apart)
     const enum tfops_dtype dtype = pick(2) ? TFOPS_F16 : TFOPS_F32;
     args = (struct tfops_args){.size = sizeof args, .n_scalars = 1, .scalars = {1e-6}};
     for (int i = 0; i < 5; i++) {
-        tensors[i] = tfops_tensor_contiguous(
-            memory + 8192 * i, dtype, 2, (const int64_t[]){rows, HIDDEN});
+        tensors[i] =
+            tfops_tensor_contiguous(memory + 8192 * i, dtype, 2, (const int64_t[]){rows, HIDDEN});
         args.operands[i] = i < 4 || sum_apart ? &tensors[i] : NULL;
     }
     tensors[ADD_RMSNORM_WEIGHT].rank = 1;
@@ -55,33 +55,62 @@ static void bend(void)
     struct tfops_tensor *tensor = &tensors[pick(5)];
     const int64_t number = NUMBERS[pick(15)];
     switch (pick(16)) {
-    case 0: tensor->shape[pick(2)] = number; break;
+    case 0:
+        tensor->shape[pick(2)] = number;
+        break;
     case 1:
-    case 2: tensor->strides[pick(2)] = number; break;
-    case 3: tensor->data = (unsigned char *)tensor->data + pick(20); break;
-    case 4: tensor->data = tensors[pick(5)].data; break;
-    case 5: tensor->data = NULL; break;
-    case 6: tensor->rank = (int32_t)pick(4); break;
-    case 7: tensor->dtype = (enum tfops_dtype)pick(TFOPS_DTYPE_COUNT + 1); break;
-    case 8: args.operands[pick(7)] = pick(2) ? NULL : tensor; break;
-    case 9: args.options[pick(TFOPS_MAX_OPTIONS)] = (uint8_t)pick(4); break;
-    case 10: args.scalars[0] = pick(2) ? -1 : NAN; break;
-    case 11: args.n_scalars = (uint32_t)pick(3); break;
-    case 12: args.flags = (uint32_t)pick(3); break;
-    case 13: args.size -= pick(2); break;
+    case 2:
+        tensor->strides[pick(2)] = number;
+        break;
+    case 3:
+        tensor->data = (unsigned char *)tensor->data + pick(20);
+        break;
+    case 4:
+        tensor->data = tensors[pick(5)].data;
+        break;
+    case 5:
+        tensor->data = NULL;
+        break;
+    case 6:
+        tensor->rank = (int32_t)pick(4);
+        break;
+    case 7:
+        tensor->dtype = (enum tfops_dtype)pick(TFOPS_DTYPE_COUNT + 1);
+        break;
+    case 8:
+        args.operands[pick(7)] = pick(2) ? NULL : tensor;
+        break;
+    case 9:
+        args.options[pick(TFOPS_MAX_OPTIONS)] = (uint8_t)pick(4);
+        break;
+    case 10:
+        args.scalars[0] = pick(2) ? -1 : NAN;
+        break;
+    case 11:
+        args.n_scalars = (uint32_t)pick(3);
+        break;
+    case 12:
+        args.flags = (uint32_t)pick(3);
+        break;
+    case 13:
+        args.size -= pick(2);
+        break;
     case 14:
         for (int i = 0; i < 5; i++) /* another number of rows, everywhere the same */
             if (tensors[i].rank == 2)
                 tensors[i].shape[0] = pick(2) ? 3 : number;
         break;
-    default: tensor->strides[0] = 64; break;
+    default:
+        tensor->strides[0] = 64;
+        break;
     }
 }
 
 static void expect_same(const struct request *a, const struct request *b, uint64_t which)
 {
     for (int i = 0; i < 5; i++) {
-        cr_assert_eq(a->operands[i].data, b->operands[i].data, "case %llu", (unsigned long long)which);
+        cr_assert_eq(
+            a->operands[i].data, b->operands[i].data, "case %llu", (unsigned long long)which);
         for (int d = 0; a->operands[i].data && d < (i == ADD_RMSNORM_WEIGHT ? 1 : 2); d++)
             cr_assert_eq(a->operands[i].strides[d], b->operands[i].strides[d],
                 "case %llu: operand %d, stride %d: %lld and %lld", (unsigned long long)which, i, d,

@@ -1,8 +1,8 @@
 /* Host memory: zeroed, overflow-checked, from the caller's allocator. */
 #include "base/mem.h"
+#include "tests/support/expect.h"
 #include <criterion/criterion.h>
 #include <stdint.h>
-#include "tests/support/expect.h"
 
 static struct expect_heap heap;
 static const struct env env = {
@@ -36,7 +36,8 @@ Test(mem, new_refuses_sizes_that_overflow)
 {
     static const struct {
         size_t n, size;
-    } CASES[] = {{SIZE_MAX, 2}, {2, SIZE_MAX}, {SIZE_MAX / 8 + 1, 8}, {(size_t)1 << 32, (size_t)1 << 32}};
+    } CASES[] = {
+        {SIZE_MAX, 2}, {2, SIZE_MAX}, {SIZE_MAX / 8 + 1, 8}, {(size_t)1 << 32, (size_t)1 << 32}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         cr_assert_null(mem_new(&env, CASES[i].n, CASES[i].size), "case %zu", i);
         EXPECT_INT(expect_error().status, TFOPS_E_MEMORY);

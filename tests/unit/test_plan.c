@@ -1,12 +1,12 @@
 /* From records to what a launch of each extent runs: on an engine with the fake driver. */
-#include "plan_state.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include "engine_state.h"
+#include "plan_state.h"
 #include "tests/fakes/fake_cuda.h"
 #include "tests/support/expect.h"
 #include "tests/support/test_support.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
 #include <tfops/tfops.h>
 
 static struct support_engine support;
@@ -43,11 +43,7 @@ static void record(int64_t extent, const char *config)
 {
     char text[KEY_TEXT_BYTES];
     key_text(&problem, text);
-    const struct tfops_record row = {.size = sizeof row, .sku = engine->sku, .op = "toy",
-        .spec_version = 1, .problem = text, .extent = extent, .config = config, .median_ns = 1,
-        .low_ns = 1, .high_ns = 1, .default_ns = 1, .runner_up = "", .samples = 1,
-        .driver = "13.0", .nvrtc = "13.0", .host = "h", .tfops_version = "0.1.0",
-        .date = "2026-01-01T00:00:00Z", .provenance = "{}"};
+    const struct tfops_record row = support_record(engine->sku, "toy", text, extent, config);
     EXPECT_OK(overlay_put_record(engine->overlay, &row));
 }
 

@@ -1,9 +1,9 @@
 /* Plans by key: many, growing, replaced, dropped. Plans here are stand-ins with a key and nothing. */
-#include "plan_table.h"
-#include <criterion/criterion.h>
 #include "engine_state.h"
 #include "plan_state.h"
+#include "plan_table.h"
 #include "tests/support/expect.h"
+#include <criterion/criterion.h>
 
 static struct expect_heap heap;
 static struct tfops_engine engine; /* plans free themselves through their engine's env */
@@ -11,8 +11,8 @@ static struct plan_table table;
 
 static void begin(void)
 {
-    engine.env = (struct env){
-        .alloc = expect_heap_alloc, .free = expect_heap_free, .alloc_user = &heap};
+    engine.env =
+        (struct env){.alloc = expect_heap_alloc, .free = expect_heap_free, .alloc_user = &heap};
     plan_table_init(&table);
 }
 

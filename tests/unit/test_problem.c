@@ -1,11 +1,11 @@
 /* Problems and configs as text: set, check, format, parse, and what is refused. */
 #include "problem.h"
+#include "tests/support/expect.h"
+#include "tests/support/toy_spec.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <tfops/engine.h>
 #include <tfops/plan.h>
-#include "tests/support/expect.h"
-#include "tests/support/toy_spec.h"
 
 static struct toy toy;
 static struct tfops_problem problem;
@@ -309,12 +309,12 @@ Test(problem, natural_strides_are_contiguous)
     cr_assert_not(problem_natural_strides(&problem, TOY_Y, strides, &elems));
 }
 
-/* ---- configs ------------------------------------------------------------------------------------ */
+/* ---- configs --------------------------------------------------------------------------------- */
 
 Test(config, parse_takes_spaces_and_commas)
 {
-    static const char *const CASES[] = {
-        "THREADS=64 UNROLL=2", "THREADS=64,UNROLL=2", "UNROLL=2,  THREADS=64", "UNROLL=4 UNROLL=2 THREADS=64"};
+    static const char *const CASES[] = {"THREADS=64 UNROLL=2", "THREADS=64,UNROLL=2",
+        "UNROLL=2,  THREADS=64", "UNROLL=4 UNROLL=2 THREADS=64"};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct tfops_config config = {.generic = true};
         EXPECT_OK(tfops_config_parse(&toy.spec, CASES[i], &config));

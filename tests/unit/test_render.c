@@ -1,16 +1,16 @@
 /* Rendering: the source's constants, the closure of includes, what the digests cover. */
-#include "render.h"
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <tfops/plan.h>
 #include "base/mem.h"
 #include "device.h"
 #include "embedded.h"
 #include "kernels/norm/norm_specs.h"
+#include "render.h"
 #include "tests/support/expect.h"
 #include "tests/support/test_support.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <tfops/plan.h>
 
 static struct toy toy;
 static struct tfops_problem problem;
@@ -114,7 +114,7 @@ Test(render, device_reference_takes_its_own_body)
     build_job_release(&env, &job);
 }
 
-/* ---- digests ------------------------------------------------------------------------------------ */
+/* ---- digests --------------------------------------------------------------------------------- */
 
 static uint8_t base[HASH_BYTES], base_abi[HASH_BYTES];
 
@@ -175,7 +175,7 @@ Test(render, abi_digest_changes_with_the_entrys_contract)
     expect_keys(false, false, 0, "the parameters' type");
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void write_file(const char *name, const char *text)
 {
@@ -278,7 +278,8 @@ Test(render, collects_more_includes_than_fit_at_first)
     for (int i = 0; i < 60; i++) {
         snprintf(name, sizeof name, "h%02d.cuh", i);
         write_file(name, "int x;\n");
-        length += (size_t)snprintf(source + length, sizeof source - length, "#include \"%s\"\n", name);
+        length +=
+            (size_t)snprintf(source + length, sizeof source - length, "#include \"%s\"\n", name);
     }
     EXPECT_OK(render_collect(&env, source, "t.cu", NULL, &includes));
     EXPECT_INT(includes.n, 60);
@@ -295,8 +296,8 @@ Test(render, embedded_files_are_sorted_and_complete)
             cr_assert_lt(strcmp(embedded_sources[i - 1].path, embedded_sources[i].path), 0);
     }
     char *owned;
-    cr_assert(text_of(rmsnorm_spec.template_path, &owned), "no text of %s",
-        rmsnorm_spec.template_path);
+    cr_assert(
+        text_of(rmsnorm_spec.template_path, &owned), "no text of %s", rmsnorm_spec.template_path);
 }
 
 Test(render, each_allocation_that_fails_is_survived)
@@ -314,7 +315,8 @@ Test(render, each_allocation_that_fails_is_survived)
         failed = heap.calls >= heap.fail_at;
         heap.fail_at = 0;
         if (failed)
-            cr_assert_eq(status, TFOPS_E_MEMORY, "allocation %zu: %s", nth, tfops_status_name(status));
+            cr_assert_eq(
+                status, TFOPS_E_MEMORY, "allocation %zu: %s", nth, tfops_status_name(status));
         if (status)
             EXPECT_INT(heap.live, 0);
     }

@@ -1,11 +1,11 @@
 /* Requests: what arguments are brought into, and every refusal with the thing it names. */
-#include "request.h"
-#include <criterion/criterion.h>
-#include <math.h>
-#include "key.h"
 #include "kernels/norm/norm_specs.h"
+#include "key.h"
+#include "request.h"
 #include "tests/support/expect.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
+#include <math.h>
 
 enum { ROWS = 6, HIDDEN = 32 };
 
@@ -189,7 +189,8 @@ Test(request, one_row_has_the_key_of_many)
         x.shape[0] = out.shape[0] = 1;
         x.strides[0] = out.strides[0] = STRIDES[i];
         const struct key one = key_of(&rmsnorm_spec);
-        cr_assert(key_equal(&one, &many), "stride %lld of one row is in the key", (long long)STRIDES[i]);
+        cr_assert(
+            key_equal(&one, &many), "stride %lld of one row is in the key", (long long)STRIDES[i]);
     }
 }
 
@@ -492,7 +493,8 @@ Test(request, an_alias_with_other_strides_is_refused)
 
 Test(request, partial_overlap_is_refused)
 {
-    static const int64_t SHIFTS[] = {-16, 16, 2 * HIDDEN, -2 * HIDDEN, 2 * HIDDEN * (ROWS - 1) + 48};
+    static const int64_t SHIFTS[] = {
+        -16, 16, 2 * HIDDEN, -2 * HIDDEN, 2 * HIDDEN * (ROWS - 1) + 48};
     x.data = memory + 1024;
     for (int i = 0; i < 5; i++) {
         out.data = (unsigned char *)x.data + SHIFTS[i];
@@ -575,9 +577,11 @@ Test(request, residual_may_be_its_own_output_only)
     args.operands[ADD_RMSNORM_RESIDUAL_OUT] = &sum;
     EXPECT_OK(request_bind(&add_rmsnorm_spec, &args, &request));
     sum.data = x.data;
-    EXPECT_REFUSED(request_bind(&add_rmsnorm_spec, &args, &request), TFOPS_E_OVERLAP, "residual_out");
+    EXPECT_REFUSED(
+        request_bind(&add_rmsnorm_spec, &args, &request), TFOPS_E_OVERLAP, "residual_out");
     sum.data = out.data;
-    EXPECT_REFUSED(request_bind(&add_rmsnorm_spec, &args, &request), TFOPS_E_OVERLAP, "residual_out");
+    EXPECT_REFUSED(
+        request_bind(&add_rmsnorm_spec, &args, &request), TFOPS_E_OVERLAP, "residual_out");
     args.operands[ADD_RMSNORM_RESIDUAL_OUT] = NULL;
     residual.data = x.data;
     EXPECT_REFUSED(request_bind(&add_rmsnorm_spec, &args, &request), TFOPS_E_OVERLAP, "residual");

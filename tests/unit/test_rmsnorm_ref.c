@@ -2,12 +2,12 @@
  * The references against the formula, computed here in long double on whole rows at once: all
  * variants, dtypes, strides and aliases.
  */
-#include <criterion/criterion.h>
-#include <math.h>
 #include "base/half.h"
 #include "kernels/norm/norm_specs.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
+#include <criterion/criterion.h>
+#include <math.h>
 
 enum { MAX_ELEMS = 8192 };
 
@@ -39,7 +39,8 @@ static void call(const struct run *run)
     const struct tfops_config config = {.generic = true};
     const struct tfops_view in = {x.bytes, {run->x_stride, 1}}, w = {weight.bytes, {1}};
     const struct tfops_view r = {residual.bytes, {run->x_stride, 1}};
-    const struct tfops_view o = run->out_is_x ? in : (struct tfops_view){out.bytes, {run->out_stride, 1}};
+    const struct tfops_view o =
+        run->out_is_x ? in : (struct tfops_view){out.bytes, {run->out_stride, 1}};
     const struct tfops_view s = {run->sum_is_residual ? NULL : sum.bytes, {run->out_stride, 1}};
     const struct tfops_view plain[] = {in, w, o}, added[] = {in, r, w, o, s};
     const struct tfops_launch_args launch = {.problem = &problem,
@@ -61,11 +62,13 @@ static long double rounded(long double value, enum tfops_dtype dtype)
                               : (long double)half_round(dtype, (double)value);
 }
 
-static void expect_near(const struct run *run, const struct buffer *got, int64_t i,
-    long double want, const char *what)
+static void expect_near(
+    const struct run *run, const struct buffer *got, int64_t i, long double want, const char *what)
 {
-    static const long double UNIT[] = {[TFOPS_F32] = 0x1p-24L, [TFOPS_F16] = 0x1p-11L, [TFOPS_BF16] = 0x1p-8L};
-    static const long double LEAST[] = {[TFOPS_F32] = 0x1p-149L, [TFOPS_F16] = 0x1p-24L, [TFOPS_BF16] = 0x1p-133L};
+    static const long double UNIT[] = {
+        [TFOPS_F32] = 0x1p-24L, [TFOPS_F16] = 0x1p-11L, [TFOPS_BF16] = 0x1p-8L};
+    static const long double LEAST[] = {
+        [TFOPS_F32] = 0x1p-149L, [TFOPS_F16] = 0x1p-24L, [TFOPS_BF16] = 0x1p-133L};
     long double value = at(got, run->dtype, i);
     long double bound = fabsl(want) * UNIT[run->dtype] * 1.0001L + LEAST[run->dtype];
     if (run->variant == 2)
@@ -91,13 +94,12 @@ static void check_row(const struct run *run, int64_t row)
             values[i] = rounded(values[i], run->dtype);
         squares += values[i] * values[i];
     }
-    const long double scale =
-        1 / sqrtl(squares / (long double)run->hidden + (long double)run->eps);
+    const long double scale = 1 / sqrtl(squares / (long double)run->hidden + (long double)run->eps);
     for (int64_t i = 0; i < run->hidden; i++) {
         const long double w = at(&weight, run->weight_dtype, i), normed = values[i] * scale;
-        const long double want = run->variant == 0 ? normed * w
-            : run->variant == 1                    ? normed * (1 + w)
-                                                   : rounded(normed, run->dtype) * w;
+        const long double want = run->variant == 0   ? normed * w
+                                 : run->variant == 1 ? normed * (1 + w)
+                                                     : rounded(normed, run->dtype) * w;
         expect_near(run, run->out_is_x ? &x : &out, row * out_stride + i, want, "out");
     }
 }
@@ -125,18 +127,25 @@ static const enum tfops_dtype DTYPES[] = {TFOPS_F32, TFOPS_F16, TFOPS_BF16};
 /* Every combination of what does not change the loop; extents and strides by turns. */
 static void check_all(bool add)
 {
-    static const int64_t SHAPES[][4] = {{1, 1, 1, 1}, {3, 1, 1, 5}, {5, 7, 9, 8}, {2, 1023, 1024, 1023},
-        {4, 96, 96, 200}, {1, 4096, 4096, 4096}, {0, 16, 16, 16}};
+    static const int64_t SHAPES[][4] = {{1, 1, 1, 1}, {3, 1, 1, 5}, {5, 7, 9, 8},
+        {2, 1023, 1024, 1023}, {4, 96, 96, 200}, {1, 4096, 4096, 4096}, {0, 16, 16, 16}};
     uint64_t seed = 1;
     for (int d = 0; d < 3; d++)
         for (int w = 0; w < 3; w++)
             for (int variant = 0; variant < 3; variant++)
                 for (int bits = 0; bits < (add ? 8 : 2); bits++) {
                     const int64_t *shape = SHAPES[seed % 7];
-                    struct run run = {.dtype = DTYPES[d], .weight_dtype = DTYPES[w],
-                        .rows = shape[0], .hidden = shape[1], .x_stride = shape[2],
-                        .out_stride = shape[3], .variant = variant, .eps = seed % 2 ? 1e-6 : 0.1,
-                        .add = add, .out_is_x = bits & 1, .round_sum = bits & 2,
+                    struct run run = {.dtype = DTYPES[d],
+                        .weight_dtype = DTYPES[w],
+                        .rows = shape[0],
+                        .hidden = shape[1],
+                        .x_stride = shape[2],
+                        .out_stride = shape[3],
+                        .variant = variant,
+                        .eps = seed % 2 ? 1e-6 : 0.1,
+                        .add = add,
+                        .out_is_x = bits & 1,
+                        .round_sum = bits & 2,
                         .sum_is_residual = bits & 4};
                     fill(&run, seed++);
                     check(&run);
@@ -155,8 +164,12 @@ Test(rmsnorm_ref, add_rmsnorm_follows_the_formula)
 
 Test(rmsnorm_ref, gaps_between_rows_are_left_alone)
 {
-    struct run run = {.dtype = TFOPS_F16, .weight_dtype = TFOPS_F16, .rows = 4, .hidden = 10,
-        .x_stride = 10, .out_stride = 16};
+    struct run run = {.dtype = TFOPS_F16,
+        .weight_dtype = TFOPS_F16,
+        .rows = 4,
+        .hidden = 10,
+        .x_stride = 10,
+        .out_stride = 16};
     fill(&run, 5);
     call(&run);
     for (int64_t i = 0; i < 4 * 16; i++)
@@ -167,7 +180,10 @@ Test(rmsnorm_ref, gaps_between_rows_are_left_alone)
 
 Test(rmsnorm_ref, no_rows_write_nothing)
 {
-    struct run run = {.dtype = TFOPS_F16, .weight_dtype = TFOPS_F16, .hidden = 10, .x_stride = 10,
+    struct run run = {.dtype = TFOPS_F16,
+        .weight_dtype = TFOPS_F16,
+        .hidden = 10,
+        .x_stride = 10,
         .out_stride = 10};
     fill(&run, 5);
     call(&run);
@@ -176,8 +192,12 @@ Test(rmsnorm_ref, no_rows_write_nothing)
 
 Test(rmsnorm_ref, a_zero_row_without_eps_is_nan)
 {
-    struct run run = {.dtype = TFOPS_F16, .weight_dtype = TFOPS_F16, .rows = 1, .hidden = 8,
-        .x_stride = 8, .out_stride = 8};
+    struct run run = {.dtype = TFOPS_F16,
+        .weight_dtype = TFOPS_F16,
+        .rows = 1,
+        .hidden = 8,
+        .x_stride = 8,
+        .out_stride = 8};
     fill(&run, 5);
     memset(x.bytes, 0, 16);
     call(&run);
@@ -187,8 +207,13 @@ Test(rmsnorm_ref, a_zero_row_without_eps_is_nan)
 
 Test(rmsnorm_ref, a_zero_row_with_eps_is_zero)
 {
-    struct run run = {.dtype = TFOPS_BF16, .weight_dtype = TFOPS_BF16, .rows = 1, .hidden = 8,
-        .x_stride = 8, .out_stride = 8, .eps = 1e-6};
+    struct run run = {.dtype = TFOPS_BF16,
+        .weight_dtype = TFOPS_BF16,
+        .rows = 1,
+        .hidden = 8,
+        .x_stride = 8,
+        .out_stride = 8,
+        .eps = 1e-6};
     fill(&run, 5);
     memset(x.bytes, 0, 16);
     call(&run);
@@ -200,15 +225,20 @@ Test(rmsnorm_ref, nan_and_infinity_propagate_within_their_row)
 {
     static const float SPECIAL[] = {NAN, INFINITY, -INFINITY};
     for (int s = 0; s < 3; s++) {
-        struct run run = {.dtype = TFOPS_F32, .weight_dtype = TFOPS_F32, .rows = 3, .hidden = 4,
-            .x_stride = 4, .out_stride = 4, .eps = 1e-6};
+        struct run run = {.dtype = TFOPS_F32,
+            .weight_dtype = TFOPS_F32,
+            .rows = 3,
+            .hidden = 4,
+            .x_stride = 4,
+            .out_stride = 4,
+            .eps = 1e-6};
         fill(&run, 9);
         host_store(x.bytes, TFOPS_F32, 4 + 2, SPECIAL[s]);
         check(&run); /* the special row by the same arithmetic: NaN at its place */
         cr_assert(isnan(host_load(out.bytes, TFOPS_F32, 4 + 2)));
         for (int i = 0; i < 4; i++)
             cr_assert(isfinite(host_load(out.bytes, TFOPS_F32, i)) &&
-                isfinite(host_load(out.bytes, TFOPS_F32, 8 + i)));
+                      isfinite(host_load(out.bytes, TFOPS_F32, 8 + i)));
         if (s)
             cr_assert_eq(host_load(out.bytes, TFOPS_F32, 4), 0); /* finite over infinite */
     }
@@ -216,8 +246,12 @@ Test(rmsnorm_ref, nan_and_infinity_propagate_within_their_row)
 
 Test(rmsnorm_ref, large_values_do_not_overflow)
 {
-    struct run run = {.dtype = TFOPS_F32, .weight_dtype = TFOPS_F32, .rows = 1, .hidden = 64,
-        .x_stride = 64, .out_stride = 64};
+    struct run run = {.dtype = TFOPS_F32,
+        .weight_dtype = TFOPS_F32,
+        .rows = 1,
+        .hidden = 64,
+        .x_stride = 64,
+        .out_stride = 64};
     fill(&run, 5);
     for (int i = 0; i < 64; i++)
         host_store(x.bytes, TFOPS_F32, i, i % 2 ? -3e38f : 3e38f);

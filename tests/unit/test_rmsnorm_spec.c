@@ -1,12 +1,12 @@
 /* The norm specs as arithmetic: defaults in the space, geometry that covers, cost, parameters. */
-#include <criterion/criterion.h>
-#include <stdio.h>
 #include "device.h"
 #include "kernels/norm/norm_specs.h"
-#include "launcher.h"
 #include "kernels/norm/rmsnorm_params.h"
+#include "launcher.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
 #include <tfops/plan.h>
 
 static const struct tfops_spec *const SPECS[] = {&rmsnorm_spec, &add_rmsnorm_spec};
@@ -49,8 +49,7 @@ static bool in_tables(const struct tfops_spec *spec, const struct tfops_config *
     return true;
 }
 
-static void check_default(
-    const struct tfops_problem *problem, const struct tfops_device *device)
+static void check_default(const struct tfops_problem *problem, const struct tfops_device *device)
 {
     char reason[TFOPS_REASON_BYTES] = "", text[512];
     struct tfops_config config;
@@ -138,17 +137,20 @@ static void check_geometry(const struct tfops_problem *problem, const struct tfo
     memset(&g, 0xee, sizeof g);
     problem->spec->geometry(NULL, problem, device, config, &g);
     tfops_config_format(problem->spec, config, text, sizeof text);
-    const int64_t rows = problem->dims[0], cluster = config->generic ? 1 : tunable(config, "CLUSTER");
+    const int64_t rows = problem->dims[0],
+                  cluster = config->generic ? 1 : tunable(config, "CLUSTER");
     const int64_t per_block = config->generic ? 1 : tunable(config, "ROWS_PER_BLOCK");
     const int64_t per_sm = config->generic ? 8 : tunable(config, "BLOCKS_PER_SM");
     const int64_t groups = (int64_t)g.grid[0] / cluster;
-    cr_assert(g.threads >= 32 && g.threads <= 1024 && g.threads % 32 == 0, "%u threads: %s", g.threads, text);
+    cr_assert(g.threads >= 32 && g.threads <= 1024 && g.threads % 32 == 0, "%u threads: %s",
+        g.threads, text);
     cr_assert(g.min_blocks >= 1 && (int64_t)g.min_blocks * g.threads <= device->max_threads_per_sm,
         "%u blocks of %u threads on %s: %s", g.min_blocks, g.threads, device->arch, text);
     cr_assert(g.cluster == (uint32_t)cluster && g.cluster <= (uint32_t)device->max_cluster &&
                   g.grid[0] % g.cluster == 0,
         "cluster %u of a grid of %u: %s", g.cluster, g.grid[0], text);
-    cr_assert(g.smem_bytes <= device->smem_per_block_bytes, "%u bytes of shared memory: %s", g.smem_bytes, text);
+    cr_assert(g.smem_bytes <= device->smem_per_block_bytes, "%u bytes of shared memory: %s",
+        g.smem_bytes, text);
     cr_assert(g.grid[0] >= 1 && g.grid[0] <= INT32_MAX && g.grid[1] == 1 && g.grid[2] == 1,
         "grid %u %u %u: %s", g.grid[0], g.grid[1], g.grid[2], text);
     cr_assert_eq(launcher_grid(&g, rows), g.grid[0], "a launch has %u blocks, not %u: %s",
@@ -256,7 +258,8 @@ Test(rmsnorm_spec, cost_is_what_must_cross_the_bus)
         {0, 1, 1, TFOPS_F32, TFOPS_F32, 8, 4},
         {0, 3, 5, TFOPS_BF16, TFOPS_F32, 30 + 20, 30},
         {1, 16, 4096, TFOPS_F16, TFOPS_F16, 2 * 16 * 4096 * 2 + 4096 * 2, 2 * 16 * 4096 * 2},
-        {0, INT32_MAX, 65536, TFOPS_F32, TFOPS_F32, INT32_MAX * 262144ull + 262144, INT32_MAX * 262144ull},
+        {0, INT32_MAX, 65536, TFOPS_F32, TFOPS_F32, INT32_MAX * 262144ull + 262144,
+            INT32_MAX * 262144ull},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct tfops_cost cost;
@@ -300,7 +303,8 @@ static void pack_twice(const struct tfops_launch_args *launch, struct rmsnorm_pa
 Test(rmsnorm_spec, pack_of_rmsnorm_fills_every_field)
 {
     struct tfops_problem problem = make(&rmsnorm_spec, 5, 24, TFOPS_BF16, 16);
-    const struct tfops_view views[] = {{(void *)16, {32, 1}}, {(void *)64, {1}}, {(void *)128, {40, 1}}};
+    const struct tfops_view views[] = {
+        {(void *)16, {32, 1}}, {(void *)64, {1}}, {(void *)128, {40, 1}}};
     const struct tfops_config config = {0};
     const double eps = 0.5;
     struct rmsnorm_params p;

@@ -1,9 +1,9 @@
 /* Specs: each contradiction is named, copies are deep. */
-#include "spec_check.h"
-#include <criterion/criterion.h>
 #include "kernels/registry.h"
+#include "spec_check.h"
 #include "tests/support/expect.h"
 #include "tests/support/toy_spec.h"
+#include <criterion/criterion.h>
 
 static struct toy toy;
 
@@ -42,8 +42,8 @@ Test(spec_check, refuses_another_abi)
 
 Test(spec_check, refuses_names_that_cannot_stand_everywhere)
 {
-    static const char *const NAMES[] = {
-        NULL, "", "Toy", "1toy", "to y", "to-y", "töy", "a_name_that_has_more_than_forty_characters"};
+    static const char *const NAMES[] = {NULL, "", "Toy", "1toy", "to y", "to-y", "töy",
+        "a_name_that_has_more_than_forty_characters"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         REFUSED(toy.spec.name = NAMES[i], "name");
         REFUSED(toy.dims[TOY_N].name = NAMES[i], "dims");
@@ -198,7 +198,7 @@ Test(spec_check, refuses_what_is_missing)
     REFUSED(toy.spec.param_bytes = 4097, "param_bytes");
 }
 
-/* ---- copies ------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static struct expect_heap heap;
 static const struct env env = {

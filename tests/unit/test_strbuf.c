@@ -1,8 +1,8 @@
 /* Growing strings: text, growth, the sticky failure. */
 #include "base/mem.h"
 #include "base/strbuf.h"
-#include <criterion/criterion.h>
 #include "tests/support/expect.h"
+#include <criterion/criterion.h>
 
 static struct expect_heap heap;
 static const struct env env = {

@@ -1,8 +1,8 @@
 /* Dtypes and contiguous tensors. */
+#include "tests/support/expect.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <tfops/tensor.h>
-#include "tests/support/expect.h"
 
 Test(tensor, dtype_names_come_back)
 {
@@ -12,8 +12,13 @@ Test(tensor, dtype_names_come_back)
 
 Test(tensor, dtype_bytes_are_those_of_the_format)
 {
-    static const size_t WANT[TFOPS_DTYPE_COUNT] = {[TFOPS_F32] = 4, [TFOPS_F16] = 2,
-        [TFOPS_BF16] = 2, [TFOPS_E4M3] = 1, [TFOPS_E5M2] = 1, [TFOPS_I32] = 4, [TFOPS_I64] = 8,
+    static const size_t WANT[TFOPS_DTYPE_COUNT] = {[TFOPS_F32] = 4,
+        [TFOPS_F16] = 2,
+        [TFOPS_BF16] = 2,
+        [TFOPS_E4M3] = 1,
+        [TFOPS_E5M2] = 1,
+        [TFOPS_I32] = 4,
+        [TFOPS_I64] = 8,
         [TFOPS_U8] = 1};
     for (int i = 0; i < TFOPS_DTYPE_COUNT; i++)
         EXPECT_INT(tfops_dtype_bytes((enum tfops_dtype)i), WANT[i]);
