@@ -328,12 +328,25 @@ static void compile_generic(struct tune *tune)
         binary_release(tune->env, &binary);
 }
 
+/* And the default configs of all other extents: a plan serves every one of them. */
+static void compile_defaults(struct tune *tune)
+{
+    struct tfops_plan *plan;
+    if (tfops_prepare(tune->engine, &tune->problem, &plan))
+        log_line(tune->env, TFOPS_LOG_WARN, "tune: default configs of %s: %s", tune->spec->name,
+            error_message());
+    else
+        tfops_plan_release(plan);
+}
+
 static enum tfops_status compile_only(struct tune *tune)
 {
     compile_generic(tune);
     enum tfops_status status = open_pool(tune);
     if (!status)
         status = sweep_run(tune);
+    if (!status && !tune_should_stop(tune))
+        compile_defaults(tune);
     if (!status && tune_should_stop(tune) == TUNE_CANCELLED)
         status = error_set(TFOPS_E_CANCELLED, "tune", tune->spec->name, NULL, NULL);
     return status;

@@ -51,6 +51,13 @@ check 'stats: exit' exits 0
 run tfops-cache explain rmsnorm rows=16 hidden=4096 --arch sm_90a "$scratch/c.db" --json
 check 'explain: exit' exits 0
 check 'explain: a plan with its source' out_has '"event":"plan".*"source":"default"'
+# A host without NVRTC finds the default config of every extent, not only of the one asked for.
+export TFOPS_LIBNVRTC=/nonexistent
+for rows in 1 300 16384; do
+    run tfops-cache explain rmsnorm "rows=$rows" hidden=4096 --arch sm_90a "$scratch/c.db" --json
+    check "explain without NVRTC, $rows rows: the default" out_has '"event":"plan".*"source":"default"'
+done
+unset TFOPS_LIBNVRTC
 run tfops-cache prune "$scratch/c.db" --dry-run --json
 check 'prune --dry-run: exit' exits 0
 check 'prune --dry-run: says how many' above "$(number binaries)" 0
