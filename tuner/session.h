@@ -80,8 +80,9 @@ enum tfops_status session_measure(struct session *session, const uint32_t *ids, 
     struct nvml_sample *ret_clocks);
 
 /*
- * The same with the copy roof in every round: the copy kernel (its grid chosen once) and
- * cuMemcpyDtoDAsync, each moving the bytes the operator must read and write. Nanoseconds per copy.
+ * The same with the copy roof: the copy kernel (its grid chosen once) in every round, and
+ * cuMemcpyDtoDAsync behind them, each moving the bytes the operator must read and write. Nanoseconds
+ * per copy. Ends the session's fair times: what is measured after a memcpy is slower.
  */
 enum tfops_status session_measure_beside_copy(struct session *session, const uint32_t *ids,
     uint32_t n, const struct measure_options *options, struct sample_set *ret_results,
