@@ -100,6 +100,8 @@ static inline uint64_t match_overlaps(
         const unsigned may_alias = match->operands[i].may_alias;
         for (unsigned k = 0; k < match->n_operands; k++) {
             const uintptr_t other = (uintptr_t)views[k].data;
+            /* The bits of `written` are operands below n_operands, whose ends are all set. */
+            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
             const unsigned overlap = (begin < ends[k]) & (other < end);
             const unsigned same =
                 may_alias >> k & (begin == other) & (stride == views[k].strides[0]);

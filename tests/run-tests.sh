@@ -61,7 +61,7 @@ gpu_required() { [ "${TFOPS_REQUIRE_GPU:-0}" = 1 ]; }
 
 # criterion NAME PROGRAM SECONDS [OPTION…]: counts from its TAP report.
 criterion() {
-    local name=$1 program=$2 seconds=$3 tap=$scratch/$1.tap rc=0
+    local name=$1 program=$2 seconds=${3:-1200} tap=$scratch/$1.tap rc=0
     shift 3
     [ -x "$program" ] || return 0
     timeout --kill-after=10 "$seconds" "${wrapper[@]}" "$program" --tap="$tap" "$@" || rc=$?
@@ -114,7 +114,11 @@ single() {
 
 programs() { find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null | sort; }
 
-part_unit() { criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-1200}" --timeout "${wrapper:+9}60"; }
+# Under Valgrind each test is a process of some seconds: half an hour on two cores.
+part_unit() {
+    criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-${wrapper:+7200}}" \
+        --timeout "${wrapper:+9}60"
+}
 
 # One job: tests that time, and one CUDA context at a time.
 part_gpu() { criterion gpu-tests "$TFOPS_BUILD/tests/gpu-tests" "${TFOPS_GPU_SECONDS:-1800}" -j1 --timeout "${wrapper:+9}300"; }
