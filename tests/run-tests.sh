@@ -20,6 +20,8 @@ TFOPS_BUILD=$(cd "${TFOPS_BUILD:-$here/build}" && pwd)
 TFOPS_SOURCE=${TFOPS_SOURCE:-$here}
 TFOPS_STRESS=${TFOPS_STRESS:-short}
 export TFOPS_BUILD TFOPS_SOURCE TFOPS_STRESS
+# Two runs on one host have fake GPUs of their own: the lock on one is the host's.
+export FAKE_CUDA_HOST=$$
 unset TFOPS_CACHE TFOPS_KERNEL_DIR TFOPS_DUMP_DIR MAKEFLAGS MAKELEVEL MFLAGS
 
 scratch=$(mktemp -d)

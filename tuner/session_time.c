@@ -333,15 +333,14 @@ static void take_lane(struct timing *timing, uint32_t lane, struct sample_set *r
  * in a graph, makes every later launch of other kernels 2.5 µs longer until the session ends
  * (docs/notes/tuner.md).
  */
-static enum tfops_status time_memcpy(
-    struct timing *timing, const struct measure_options *options)
+static enum tfops_status time_memcpy(struct timing *timing, const struct measure_options *options)
 {
     enum tfops_status status =
         add_copy_lane(timing, enqueue_memcpy, options->steady, &timing->memcpy_exec);
     if (status)
         return status;
-    return meter_race(&timing->session->meter, &timing->lanes[timing->n_lanes - 1], 1, options,
-        NULL);
+    return meter_race(
+        &timing->session->meter, &timing->lanes[timing->n_lanes - 1], 1, options, NULL);
 }
 
 enum tfops_status session_measure_beside_copy(struct session *session, const uint32_t *ids,

@@ -12,6 +12,7 @@
  *   FAKE_CUDA_DEVICES=N        devices (1); 0: cuInit returns CUDA_ERROR_NO_DEVICE
  *   FAKE_CUDA_VERSION=N        driver version (13000)
  *   FAKE_CUDA_MEMORY=BYTES     memory of a device (139 GiB)
+ *   FAKE_CUDA_HOST=N           a number in the UUIDs (0): runs that share no GPU, and so no lock on it
  *   FAKE_CUDA_L2=BYTES         L2 cache (60 MiB): what timing cycles through, and so how long it takes
  *   FAKE_CUDA_NOISE=R[:SEED]   launch times vary by up to ±R (0.01 is 1%)
  *   FAKE_CUDA_FAIL=SYM:N[:CODE],…   the N-th call of SYM fails ("N+": that one and all later)

@@ -120,8 +120,10 @@ static CUresult uuid_get(CUuuid *uuid, CUdevice device)
         return CUDA_ERROR_INVALID_VALUE;
     if (!is_device(device))
         return CUDA_ERROR_INVALID_DEVICE;
-    memcpy(uuid->bytes, "fake-h200-uuid-0", sizeof uuid->bytes);
-    uuid->bytes[15] = (char)('0' + device);
+    char text[sizeof uuid->bytes + 1];
+    snprintf(
+        text, sizeof text, "fake-h200-%05llu%d", env_number("FAKE_CUDA_HOST", 0) % 100000, device);
+    memcpy(uuid->bytes, text, sizeof uuid->bytes);
     return CUDA_SUCCESS;
 }
 
