@@ -89,7 +89,7 @@ static int is_there(struct overlay *overlay, const uint8_t key[HASH_BYTES])
 
 static void compile(struct overlay *overlay, int round, const uint8_t key[HASH_BYTES])
 {
-    char image[64];
+    char image[64] = "";
     int fd = open(tally_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, "c", 1) != 1)
         fail("tally");
