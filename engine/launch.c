@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "engine_state.h"
 #include "plan_state.h"
+#include "problem.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -286,7 +287,7 @@ size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent)
         return 0;
     const struct plan_variant *variant = plan_choose(plan, extent);
     struct tfops_problem problem = plan->problem;
-    problem.dims[plan->dynamic_dim] = extent;
+    problem_set_extent(&problem, extent);
     return problem.spec->workspace(
         problem.spec->user, &problem, &plan->engine->device, &variant->launcher.config);
 }
@@ -303,7 +304,7 @@ enum tfops_status tfops_plan_describe(
     const struct plan_variant *variant = plan_choose(plan, extent);
     struct tfops_problem problem = plan->problem;
     struct tfops_geometry geometry = {0};
-    problem.dims[plan->dynamic_dim] = extent;
+    problem_set_extent(&problem, extent);
     if (variant->source != PLAN_REFERENCE)
         problem.spec->geometry(problem.spec->user, &problem, &plan->engine->device,
             &variant->launcher.config, &geometry);
