@@ -48,8 +48,11 @@ static void fill_operand(const struct tfops_problem *problem, size_t i, struct m
     const struct tfops_spec *spec = problem->spec;
     const struct tfops_operand_spec *operand = &spec->operands[i];
     uint32_t may_alias = operand->may_alias | 1u << i;
-    for (size_t k = 0; k < spec->n_operands; k++)
+    for (size_t k = 0; k < spec->n_operands; k++) {
         may_alias |= (spec->operands[k].may_alias >> i & 1u) << k;
+        if (problem_operand_bytes(problem, k) != problem_operand_bytes(problem, i))
+            may_alias &= ~(1u << k);
+    }
     match->operands[i] = (struct match_operand){
         .type = tensor_type((enum tfops_dtype)problem->dtypes[operand->dtype], operand->rank),
         .inner = (uint32_t)problem->dims[operand->dims[operand->rank - 1]],

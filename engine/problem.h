@@ -20,10 +20,10 @@ void problem_derive(struct tfops_problem *problem);
 /* Sets the dynamic extent and what follows from it. */
 void problem_set_extent(struct tfops_problem *problem, int64_t extent);
 
-/* The least extent a tensor may show: 0 of a static dimension only says that no operand has it. */
+/* The least extent a tensor may show: 0 of a static or free one only says that no operand has it. */
 static inline int64_t problem_least_extent(const struct tfops_dim_spec *dim)
 {
-    return dim->flags || dim->min ? dim->min : 1;
+    return dim->min || dim->flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED) ? dim->min : 1;
 }
 
 #endif

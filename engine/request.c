@@ -370,7 +370,9 @@ static NOINLINE enum tfops_status resolve_overlap(
     const struct tfops_operand_spec *spec = request->problem.spec->operands;
     const struct tfops_view *a = &request->operands[written], *b = &request->operands[other];
     bool may = spec[written].may_alias >> other & 1 || spec[other].may_alias >> written & 1;
-    bool same = a->data == b->data && spec[written].rank == spec[other].rank;
+    bool same = a->data == b->data && spec[written].rank == spec[other].rank &&
+                problem_operand_bytes(&request->problem, written) ==
+                    problem_operand_bytes(&request->problem, other);
     for (int d = 0; same && d < spec[written].rank; d++)
         same = a->strides[d] == b->strides[d];
     if ((may && same) || interleaved(request, written, other))
@@ -449,10 +451,11 @@ static NOINLINE enum tfops_status bind_derived(
     return TFOPS_OK;
 }
 
-static inline bool is_empty(const struct binding *binding)
+static inline bool is_empty(const struct tfops_problem *problem)
 {
-    for (size_t i = 0; i < binding->spec->n_dims; i++)
-        if (binding->bound >> i & 1 && !binding->request->problem.dims[i])
+    const struct tfops_spec *spec = problem->spec;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (spec->dims[i].flags & TFOPS_DIM_DYNAMIC && !problem->dims[i])
             return true;
     return false;
 }
@@ -489,7 +492,7 @@ enum tfops_status request_bind(
     if (UNLIKELY(status))
         return status;
     ret_request->problem.align = 1u << __builtin_ctzll(binding.misfit);
-    if (UNLIKELY(is_empty(&binding)))
+    if (UNLIKELY(is_empty(&ret_request->problem)))
         return TFOPS_OK; /* no row at all: no memory is needed, none is touched */
     status = check_addresses(ret_request);
     if (!status)

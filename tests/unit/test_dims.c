@@ -184,13 +184,29 @@ Test(dims, one_of_present_operands_is_not_0)
     EXPECT_CONTAINS(expect_error().message, "k from 1");
 }
 
-Test(dims, an_empty_free_one_is_a_no_op)
+Test(dims, an_empty_free_one_is_refused)
 {
     toy.dims[TOY_K].flags = TFOPS_DIM_FREE;
     toy.dims[TOY_K].min = 0;
     y.shape[2] = 0;
-    y.data = NULL;
+    EXPECT_REFUSED(bind(), TFOPS_E_RANGE, "y");
+}
+
+Test(dims, an_alias_of_other_elements_is_refused)
+{
+    struct match match;
+    toy.operands[TOY_Z].dtype = 1;
+    toy.operands[TOY_Y].dtype = 0;
+    args.operands[TOY_Z] = &z;
+    z.data = x.data;
     EXPECT_OK(bind());
+    match_init(&request.problem, &match);
+    cr_assert(match.operands[TOY_Z].may_alias >> TOY_X & 1);
+    z.dtype = TFOPS_F32;
+    EXPECT_REFUSED(bind(), TFOPS_E_OVERLAP, "z");
+    request.problem.dtypes[1] = TFOPS_F32;
+    match_init(&request.problem, &match);
+    cr_assert(!(match.operands[TOY_Z].may_alias >> TOY_X & 1));
 }
 
 Test(dims, an_absent_dtype_is_the_first_or_the_lowest_allowed)
