@@ -136,11 +136,13 @@ static inline enum tfops_status enqueue(const struct tfops_plan *plan,
     return TFOPS_OK;
 }
 
+/* The operator's own rule too: it may be about free dimensions, which no key tells. */
 static NOINLINE enum tfops_status enqueue_bound(const struct tfops_plan *plan,
     const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
 {
-    if (!request->problem.dims[plan->dynamic_dim])
-        return TFOPS_OK;
+    enum tfops_status status = request_accepts(&request->problem);
+    if (status || !request->problem.dims[plan->dynamic_dim])
+        return status;
     return enqueue(plan, request, args, stream);
 }
 
