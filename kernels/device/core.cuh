@@ -11,7 +11,10 @@ typedef unsigned long long u64;
 static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-size integers");
 
 #define TF_DEV static __device__ __forceinline__
+#define TF_METHOD __device__ __forceinline__ // of a member function
 #define TF_UNROLL _Pragma("unroll")
+#define TF_PRAGMA(text) _Pragma(#text)
+#define TF_UNROLL_BY(count) TF_PRAGMA(unroll count)
 
 // 0 in a host pass, else 800, 860, 890, 900, 1000, 1030, 1200.
 #ifdef __CUDA_ARCH__

@@ -92,3 +92,11 @@ TF_DEV float rsqrt_approx(float x)
     asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));
     return r;
 }
+
+// The greater, NaN if either is. PTX ISA 9.7.3.11 max (NaN: sm_80 and later)
+TF_DEV float max_nan(float a, float b)
+{
+    float r;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
+    return r;
+}
