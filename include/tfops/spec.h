@@ -267,8 +267,9 @@ struct tfops_spec {
     size_t (*workspace)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config);
     void (*cost)(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost);
-    void (*tolerance)(
-        void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance);
+    /* How near the output `operand` must be. */
+    void (*tolerance)(void *user, const struct tfops_problem *problem, size_t operand,
+        struct tfops_tolerance *ret_tolerance);
     /* The operator in plain C on host memory, fp64 accumulation. */
     enum tfops_status (*reference)(void *user, const struct tfops_launch_args *launch);
     /* A trusted kernel on the device, used to verify candidates: same template and parameters, this

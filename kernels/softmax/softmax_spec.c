@@ -74,10 +74,10 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
  * One rounding to out_dtype. In fp32 the exponent x − max of an element that matters (down to e^-17)
  * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value.
  */
-static void tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
-    (void)user;
+    (void)user, (void)operand;
     static const struct tfops_tolerance BOUND[TFOPS_DTYPE_COUNT] = {
         [TFOPS_F32] = {5e-6, 1e-9, 2e-5},
         [TFOPS_F16] = {6e-4, 1.2e-7, 2e-3}, /* the least steps are 6e-8 */
