@@ -10,8 +10,14 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-size integers");
 
-#define TF_DEV static __device__ __forceinline__
-#define TF_UNROLL _Pragma("unroll")
+// TF_HOST: a test compiles the template for the host, with a C++ compiler and no toolkit.
+#ifdef TF_HOST
+#    define TF_DEV static inline
+#    define TF_UNROLL
+#else
+#    define TF_DEV static __device__ __forceinline__
+#    define TF_UNROLL _Pragma("unroll")
+#endif
 
 // 0 in a host pass, else 800, 860, 890, 900, 1000, 1030, 1200.
 #ifdef __CUDA_ARCH__

@@ -35,6 +35,7 @@
 // Known weakness: shifted rows whose tensors differ in shift use single-element accesses for the
 // tensors that differ from x; shifted weights are read element by element.
 #include "device/core.cuh"
+#include "device/math.cuh"
 #include "device/mem.cuh"
 #include "device/num.cuh"
 #include "device/reduce.cuh"

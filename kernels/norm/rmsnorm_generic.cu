@@ -8,6 +8,7 @@
 // of rmsnorm_params.h). Shared memory: reduction scratch, 64 bytes at 256 threads. Synchronisation:
 // one block barrier a row.
 #include "device/core.cuh"
+#include "device/math.cuh"
 #include "device/mem.cuh"
 #include "device/num.cuh"
 #include "device/reduce.cuh"
