@@ -210,7 +210,7 @@ static void add_specialisation(
         strbuf_addf(source, " = %s;\n", CXX_TYPE[problem->dtypes[i]]);
     }
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+        if (!spec->dims[i].flags)
             add_constant(source, "", spec->dims[i].name, problem->dims[i]);
     for (size_t i = 0; i < spec->n_options; i++)
         add_constant(source, "", spec->options[i].name, problem->options[i]);

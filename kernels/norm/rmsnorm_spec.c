@@ -168,10 +168,10 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
  * The result is rounded once to dtype (round_before: twice); fp32 sums of up to 65536 squares add
  * less than 1e-5. The relative bound is that of rounding over a whole tensor, with room of 2.
  */
-static void tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
-    (void)user;
+    (void)user, (void)operand;
     static const struct tfops_tolerance BOUND[TFOPS_DTYPE_COUNT] = {
         [TFOPS_F32] = {2e-6, 1e-6, 2e-5},
         [TFOPS_F16] = {6e-4, 1e-3, 2e-3},

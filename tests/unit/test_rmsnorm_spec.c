@@ -277,11 +277,11 @@ Test(rmsnorm_spec, tolerance_is_positive_and_grows_with_the_dtypes_step)
 {
     struct tfops_tolerance f32, f16, bf16;
     struct tfops_problem problem = make(&rmsnorm_spec, 1, 64, TFOPS_F32, 16);
-    rmsnorm_spec.tolerance(NULL, &problem, &f32);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &f32);
     problem.dtypes[0] = TFOPS_F16;
-    rmsnorm_spec.tolerance(NULL, &problem, &f16);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &f16);
     problem.dtypes[0] = TFOPS_BF16;
-    rmsnorm_spec.tolerance(NULL, &problem, &bf16);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &bf16);
     cr_assert(f32.relative > 0 && f32.relative < f16.relative && f16.relative < bf16.relative);
     cr_assert(f32.rtol > 0 && f32.rtol < f16.rtol && f16.rtol < bf16.rtol);
 }
