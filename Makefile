@@ -308,7 +308,7 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
 .PHONY: check-arch check-arch-full check-install asan ubsan tsan valgrind memcheck coverage fuzz lint
-.PHONY: format install uninstall bundle clean distclean run-tests-% abi-layout
+.PHONY: test-num-full format install uninstall bundle clean distclean run-tests-% abi-layout
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
@@ -334,6 +334,9 @@ stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli
+
+test-num-full: $(B)/tests/emu/test_num ## number formats over all 2^32 floats (80 s of CPU)
+	@$(B)/tests/emu/test_num --full
 
 check-deps: ## who may include whom, one name per file, PTX in one place
 	@tools/check-deps.sh

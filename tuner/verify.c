@@ -20,7 +20,7 @@ static enum tfops_status check_dtypes(const struct tfops_problem *problem)
         enum tfops_dtype dtype = (enum tfops_dtype)problem->dtypes[operand->dtype];
         if (problem->present >> i & 1 && operand->access != TFOPS_IN && !gpu_knows(dtype))
             return error_set(TFOPS_E_UNSUPPORTED, "verify", operand->name,
-                "an output of f32, f16 or bf16", tfops_dtype_name(dtype));
+                "an output of a float dtype", tfops_dtype_name(dtype));
     }
     return TFOPS_OK;
 }

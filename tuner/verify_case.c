@@ -87,13 +87,15 @@ static enum tfops_status launch_on(const struct gpu *gpu, const struct verify_ca
     return gpu_check(gpu, verify_launch(gpu, &vcase->problem, subject, views), "cuLaunchKernel");
 }
 
-/* Bits of NaN and infinity by dtype. */
+/* Bits of NaN and infinity by dtype; e4m3 has no infinity, but a largest value. */
 static const struct {
     uint32_t nan, inf;
 } BITS[TFOPS_DTYPE_COUNT] = {
     [TFOPS_F32] = {0x7fc00000, 0x7f800000},
     [TFOPS_F16] = {0x7e00, 0x7c00},
     [TFOPS_BF16] = {0x7fc0, 0x7f80},
+    [TFOPS_E4M3] = {0x7f, 0x7e},
+    [TFOPS_E5M2] = {0x7e, 0x7c},
 };
 
 static enum tfops_status plant(

@@ -7,7 +7,7 @@
 // the next call's barrier.
 #pragma once
 #include "device/cluster.cuh"
-#include "device/num.cuh"
+#include "device/math.cuh"
 #include "device/thread.cuh"
 
 template <int WORDS> struct Floats {

@@ -176,6 +176,7 @@ public:
         static_assert(C::SMEM_BYTES >= GroupScratch<BLOCK, BLOCK, 1>::bytes(O::WORDS) ||
                           O::STEPS == 0,
             "the host's geometry agrees");
+        pdl_begin<C>();
         u32 turn = 0;
         for (row = block_index(); row < p.rows; row += block_count(), turn++) {
             op.begin(row);

@@ -381,6 +381,7 @@ void row_geometry(void *user, const struct tfops_problem *problem,
         generic_geometry(&shape, device, ret_geometry);
     else
         tuned_geometry(&shape, problem->align, device, config->values, ret_geometry);
+    ret_geometry->pdl = device->cc >= 90;
     int64_t groups = ceil_div(shape.rows, ret_geometry->extent_per_group);
     ret_geometry->grid[0] =
         (uint32_t)clamp(groups, 1, ret_geometry->most_groups) * ret_geometry->cluster;
