@@ -118,10 +118,10 @@ variant_flags := $(variant_flags_$(VARIANT))
 gcc_warnings := -Wno-format-truncation -Wno-error=maybe-uninitialized -Wno-error=array-bounds \
     -Wno-error=stringop-overflow -Wno-error=stringop-truncation
 warnings := -Wall -Wextra -Wpedantic -Werror $(if $(is_clang),,$(gcc_warnings))
-includes := -Iinclude -Iengine -I. -I$(G)
+includes := -Iinclude -Iengine -Ikernels -I. -I$(G)
 cc_flags = -std=$(STD) -D_GNU_SOURCE $(warnings) -fPIC -fvisibility=hidden $(includes) \
     $(DEPS_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(variant_flags)
-cxx_flags = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -fPIC $(includes) -Ikernels -Itests/emu \
+cxx_flags = -std=c++17 -D_GNU_SOURCE -Wall -Wextra -fPIC $(includes) -Itests/emu \
     $(CPPFLAGS) $(or $(CXXFLAGS),-O2 -g) $(variant_flags)
 # Public headers carry no export attribute: the version map alone says what the library exports. The
 # map can only export what the compiler left visible, hence the default visibility of these objects;
@@ -215,7 +215,7 @@ $(G)/builtin_none.c: Makefile
 embed_generic := $(wildcard tools/build/embed_generic.c)
 ifeq ($(VARIANT),)
 ifneq ($(embed_generic),)
-embed_inputs := $(embed_generic) $(G)/kernel_sources.c $(sort $(shell find kernels -name "*_spec.c" 2>/dev/null)) \
+embed_inputs := $(embed_generic) $(G)/kernel_sources.c $(sort $(shell find kernels -name "*_spec.c" -o -name "*_space.c" 2>/dev/null)) \
     $(wildcard kernels/registry.c engine/render.c engine/compile.c engine/nvrtc.c engine/key.c) \
     $(wildcard cache/binary_store.h include/tfops/spec.h engine/embedded.h)
 build/embed-generic: build/obj/tools/build/embed_generic.o build/obj/gen/builtin_none.o \

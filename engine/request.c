@@ -64,8 +64,8 @@ static NOINLINE enum tfops_status refuse_extent(
     const struct tfops_operand_spec *operand, const struct tfops_dim_spec *dim, int64_t extent)
 {
     char expected[96], actual[32];
-    snprintf(expected, sizeof expected, "%s from %lld to %lld", dim->name, (long long)dim->min,
-        (long long)dim->max);
+    snprintf(expected, sizeof expected, "%s from %lld to %lld", dim->name,
+        (long long)problem_least_extent(dim), (long long)dim->max);
     snprintf(actual, sizeof actual, "%lld", (long long)extent);
     return error_set(TFOPS_E_RANGE, "request", operand->name, expected, actual);
 }
@@ -161,7 +161,7 @@ static inline enum tfops_status bind_extent(struct binding *binding,
         return TFOPS_OK;
     }
     const struct tfops_dim_spec *spec = &binding->spec->dims[dim];
-    if (UNLIKELY(extent < spec->min || extent > spec->max))
+    if (UNLIKELY(extent < problem_least_extent(spec) || extent > spec->max))
         return refuse_extent(operand, spec, extent);
     problem->dims[dim] = extent;
     binding->bound |= 1u << dim;
@@ -222,12 +222,33 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     return TFOPS_OK;
 }
 
+/* Written elements are apart in any order of their dimensions: from the smallest stride on, each
+ * steps over what those before it reach. */
+static NOINLINE enum tfops_status check_order(const struct tfops_problem *problem,
+    const struct tfops_operand_spec *operand, const struct tfops_view *view)
+{
+    uint32_t left = (1u << operand->rank) - 1;
+    for (int64_t reach = 0; left;) {
+        int least = -1;
+        for (int d = 0; d < operand->rank; d++)
+            if (left >> d & 1 && (least < 0 || view->strides[d] < view->strides[least]))
+                least = d;
+        int64_t extent = problem->dims[operand->dims[least]];
+        if (extent > 1 && view->strides[least] <= reach)
+            return refuse_stride(operand, "rows that do not overlap", view->strides[least]);
+        reach += extent > 1 ? (extent - 1) * view->strides[least] : 0;
+        left &= ~(1u << least);
+    }
+    return TFOPS_OK;
+}
+
 /* Strides an extent of 1 leaves open become the contiguous ones, so that keys do not depend on it. */
 static inline enum tfops_status close_strides(struct binding *binding,
     const struct tfops_operand_spec *operand, struct tfops_view *view, size_t elem_bytes)
 {
     const int64_t *dims = binding->request->problem.dims;
     int64_t natural = 1, reach = 0, step;
+    bool in_order = true;
     for (int d = operand->rank - 1; d >= 0; d--) {
         int64_t extent = dims[operand->dims[d]];
         if (view->strides[d] < 0) {
@@ -240,9 +261,9 @@ static inline enum tfops_status close_strides(struct binding *binding,
             if (UNLIKELY(stride != 1))
                 return refuse_stride(operand, "a last stride of 1", stride);
         } else {
-            binding->misfit |= (uint64_t)stride * elem_bytes;
-            if (UNLIKELY(operand->access != TFOPS_IN && extent > 1 && stride <= reach))
-                return refuse_stride(operand, "rows that do not overlap", stride);
+            if (!(operand->flags & TFOPS_OPERAND_ELEMENTS))
+                binding->misfit |= (uint64_t)stride * elem_bytes;
+            in_order &= extent <= 1 || stride > reach;
         }
         if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
                      __builtin_add_overflow(reach, step, &reach) ||
@@ -251,6 +272,8 @@ static inline enum tfops_status close_strides(struct binding *binding,
     }
     if (UNLIKELY(reach > INT64_MAX / (int64_t)elem_bytes - 1))
         return refuse_stride(operand, "a size below 2^63 bytes", reach);
+    if (UNLIKELY(operand->access != TFOPS_IN && !in_order))
+        return check_order(&binding->request->problem, operand, view);
     return TFOPS_OK;
 }
 
@@ -288,7 +311,8 @@ static inline enum tfops_status bind_operand(
     if (UNLIKELY(status))
         return status;
     uintptr_t address = (uintptr_t)tensor->data;
-    binding->misfit |= address;
+    if (!(operand->flags & TFOPS_OPERAND_ELEMENTS))
+        binding->misfit |= address;
     if (UNLIKELY(address & (elem_bytes - 1)))
         return refuse_address(operand, tensor->data, elem_bytes);
     view->data = tensor->data;
@@ -310,22 +334,34 @@ static inline void span(const struct request *request, size_t i, uintptr_t *begi
     *end = *begin + (uintptr_t)reach * DTYPE_BYTES[request->problem.dtypes[operand->dtype]];
 }
 
-/* Rows of one wide buffer: same row stride, columns side by side. */
+/* Bytes that an operand's elements span in a buffer whose rows are `pitch` bytes apart. */
+static int64_t row_bytes(const struct request *request, size_t i, int64_t pitch)
+{
+    const struct tfops_operand_spec *operand = &request->problem.spec->operands[i];
+    int64_t elem = (int64_t)problem_operand_bytes(&request->problem, i), bytes = elem;
+    for (int d = 0; d < operand->rank; d++) {
+        int64_t step = request->operands[i].strides[d] * elem;
+        if (step % pitch)
+            bytes += (request->problem.dims[operand->dims[d]] - 1) * step;
+    }
+    return bytes;
+}
+
+/* Rows of one wide buffer: a common pitch, columns side by side. */
 static bool interleaved(const struct request *request, size_t a, size_t b)
 {
-    const struct tfops_operand_spec *const spec = request->problem.spec->operands;
-    const struct tfops_view *va = &request->operands[a], *vb = &request->operands[b];
-    if (spec[a].rank != 2 || spec[b].rank != 2)
-        return false;
-    int64_t ea = (int64_t)problem_operand_bytes(&request->problem, a);
-    int64_t eb = (int64_t)problem_operand_bytes(&request->problem, b);
-    int64_t pitch = va->strides[0] * ea;
-    if (!pitch || pitch != vb->strides[0] * eb)
-        return false;
-    int64_t shift = (int64_t)((uintptr_t)vb->data - (uintptr_t)va->data) % pitch;
-    shift += shift < 0 ? pitch : 0;
-    return shift >= request->problem.dims[spec[a].dims[1]] * ea &&
-           shift + request->problem.dims[spec[b].dims[1]] * eb <= pitch;
+    int64_t elem = (int64_t)problem_operand_bytes(&request->problem, a);
+    uintptr_t begin = (uintptr_t)request->operands[a].data;
+    for (int d = 0; d < request->problem.spec->operands[a].rank; d++) {
+        int64_t pitch = request->operands[a].strides[d] * elem;
+        if (!pitch)
+            continue;
+        int64_t shift = (int64_t)((uintptr_t)request->operands[b].data - begin) % pitch;
+        shift += shift < 0 ? pitch : 0;
+        if (shift >= row_bytes(request, a, pitch) && shift + row_bytes(request, b, pitch) <= pitch)
+            return true;
+    }
+    return false;
 }
 
 static NOINLINE enum tfops_status resolve_overlap(
@@ -334,7 +370,9 @@ static NOINLINE enum tfops_status resolve_overlap(
     const struct tfops_operand_spec *spec = request->problem.spec->operands;
     const struct tfops_view *a = &request->operands[written], *b = &request->operands[other];
     bool may = spec[written].may_alias >> other & 1 || spec[other].may_alias >> written & 1;
-    bool same = a->data == b->data && spec[written].rank == spec[other].rank;
+    bool same = a->data == b->data && spec[written].rank == spec[other].rank &&
+                problem_operand_bytes(&request->problem, written) ==
+                    problem_operand_bytes(&request->problem, other);
     for (int d = 0; same && d < spec[written].rank; d++)
         same = a->strides[d] == b->strides[d];
     if ((may && same) || interleaved(request, written, other))
@@ -397,6 +435,22 @@ static inline enum tfops_status bind_numbers(
     return TFOPS_OK;
 }
 
+/* Derived dimensions follow from what was bound; what a tensor says of one must agree. */
+static NOINLINE enum tfops_status bind_derived(
+    struct binding *binding, const struct tfops_args *args)
+{
+    struct tfops_problem *problem = &binding->request->problem;
+    const struct tfops_problem shown = *problem;
+    problem_derive(problem);
+    for (size_t i = 0; i < binding->spec->n_operands; i++) {
+        const struct tfops_operand_spec *operand = &binding->spec->operands[i];
+        for (int d = 0; d < operand->rank && problem->present >> i & 1; d++)
+            if (problem->dims[operand->dims[d]] != shown.dims[operand->dims[d]])
+                return refuse_shape(problem, operand, args->operands[i], UINT32_MAX);
+    }
+    return TFOPS_OK;
+}
+
 static inline bool is_empty(const struct tfops_problem *problem)
 {
     const struct tfops_spec *spec = problem->spec;
@@ -431,7 +485,12 @@ enum tfops_status request_bind(
         return status;
     for (size_t i = 0; i < spec->n_dtypes; i++)
         if (!ret_request->problem.dtypes[i])
-            ret_request->problem.dtypes[i] = ret_request->problem.dtypes[0];
+            ret_request->problem.dtypes[i] =
+                (uint8_t)problem_default_dtype(&ret_request->problem, i);
+    if (spec->derive)
+        status = bind_derived(&binding, args);
+    if (UNLIKELY(status))
+        return status;
     ret_request->problem.align = 1u << __builtin_ctzll(binding.misfit);
     if (UNLIKELY(is_empty(&ret_request->problem)))
         return TFOPS_OK; /* no row at all: no memory is needed, none is touched */

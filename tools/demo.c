@@ -279,13 +279,18 @@ static void free_data(struct data *data)
     free(data->y);
 }
 
-static struct tfops_tensor *operand(
-    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
+static size_t operand_index(const struct tfops_spec *spec, const char *name)
 {
     for (size_t i = 0; i < spec->n_operands; i++)
         if (strcmp(spec->operands[i].name, name) == 0)
-            return &operands->tensors[i];
-    return &operands->tensors[0]; /* not reached: the demo knows its operator */
+            return i;
+    return 0; /* not reached: the demo knows its operator */
+}
+
+static struct tfops_tensor *operand(
+    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
+{
+    return &operands->tensors[operand_index(spec, name)];
 }
 
 /* Copies in, launches through the typed call, waits, copies out. */
@@ -327,7 +332,8 @@ static int judge(const struct demo *demo, const struct tfops_problem *problem,
 {
     double error = 0;
     struct tfops_tolerance tolerance = {.relative = 0};
-    problem->spec->tolerance(problem->spec->user, problem, &tolerance);
+    problem->spec->tolerance(
+        problem->spec->user, problem, operand_index(problem->spec, "out"), &tolerance);
     if (!error_of(data->x, data->w, data->y, data->rows, data->hidden, &error))
         return cli_fail_memory(&demo->cli);
     bool right = error <= tolerance.relative;

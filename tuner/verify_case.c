@@ -2,6 +2,7 @@
 #include "verify_case.h"
 #include "base/error.h"
 #include "key.h"
+#include "problem.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ enum { ARENAS = 3, SPECIAL_EVERY = 7, ROW_ZERO = 2, ROW_NAN = 1, ROW_INF = 4 };
 static struct tfops_problem at_extent(const struct tfops_problem *problem, int64_t extent)
 {
     struct tfops_problem reduced = *problem;
-    reduced.dims[key_dynamic_dim(problem->spec)] = extent;
+    problem_set_extent(&reduced, extent);
     return reduced;
 }
 

@@ -62,7 +62,7 @@ bool verify_is_right(const struct verifier *verifier, uint32_t i)
         return false;
     if (verifier->checks[i].kind != CHECK_VALUES)
         return true;
-    spec->tolerance(spec->user, &vcase->problem, &tolerance);
+    spec->tolerance(spec->user, &vcase->problem, (size_t)verifier->checks[i].operand, &tolerance);
     return verify_relative(&verifier->host[i]) <= tolerance.relative;
 }
 

@@ -13,10 +13,15 @@ static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-s
 // TF_HOST: a test compiles the template for the host, with a C++ compiler and no toolkit.
 #ifdef TF_HOST
 #    define TF_DEV static inline
+#    define TF_METHOD inline
 #    define TF_UNROLL
+#    define TF_UNROLL_BY(count)
 #else
 #    define TF_DEV static __device__ __forceinline__
+#    define TF_METHOD __device__ __forceinline__ // of a member function
 #    define TF_UNROLL _Pragma("unroll")
+#    define TF_PRAGMA(text) _Pragma(#text)
+#    define TF_UNROLL_BY(count) TF_PRAGMA(unroll count)
 #endif
 
 // 0 in a host pass, else 800, 860, 890, 900, 1000, 1030, 1200.

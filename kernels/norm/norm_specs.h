@@ -23,4 +23,21 @@ enum {
 enum tfops_status rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status add_rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
 
+/* ---- layernorm (layernorm_spec.c): dims, dtypes, NORM_WEIGHT_VARIANT and NORM_EPS as above -------- */
+
+extern const struct tfops_spec layernorm_spec, add_layernorm_spec;
+
+enum { LAYERNORM_X, LAYERNORM_WEIGHT, LAYERNORM_BIAS, LAYERNORM_OUT };
+enum {
+    ADD_LAYERNORM_X,
+    ADD_LAYERNORM_RESIDUAL,
+    ADD_LAYERNORM_WEIGHT,
+    ADD_LAYERNORM_BIAS,
+    ADD_LAYERNORM_OUT,
+    ADD_LAYERNORM_RESIDUAL_OUT,
+};
+
+enum tfops_status layernorm_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status add_layernorm_reference(void *user, const struct tfops_launch_args *launch);
+
 #endif
