@@ -308,9 +308,9 @@ enum tfops_status tfops_problem_check(struct tfops_problem *problem)
     struct tfops_problem checked = *problem;
     enum tfops_status status = check_bits(&checked);
     if (!status)
-        status = check_dims(&checked);
-    if (!status)
         status = check_tables(&checked);
+    if (!status)
+        status = check_dims(&checked);
     if (!status)
         status = fill_align(&checked);
     if (!status)

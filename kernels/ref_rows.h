@@ -28,4 +28,19 @@ static inline void ref_put(const struct ref_rows *rows, int64_t row, int64_t col
     half_store(rows->view.data, rows->dtype, row * rows->view.strides[0] + col, value);
 }
 
+/* Element i of an operand of whole numbers, i32 or i64. */
+static inline int64_t ref_get_index(const struct ref_rows *rows, int64_t i)
+{
+    return rows->dtype == TFOPS_I32 ? ((const int32_t *)rows->view.data)[i]
+                                    : ((const int64_t *)rows->view.data)[i];
+}
+
+static inline void ref_put_index(const struct ref_rows *rows, int64_t i, int64_t value)
+{
+    if (rows->dtype == TFOPS_I32)
+        ((int32_t *)rows->view.data)[i] = (int32_t)value;
+    else
+        ((int64_t *)rows->view.data)[i] = value;
+}
+
 #endif

@@ -20,7 +20,7 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GATED_ACT_DTYPE] = {"dtype", SPEC_FLOATS, "of gate and up"},
     [GATED_ACT_OUT_DTYPE] = {"out_dtype", SPEC_FLOATS | SPEC_FP8,
         "of out: that of gate, or fp8 with scales"},
-    [GATED_ACT_SCALE_DTYPE] = QUANT_SCALE_DTYPE,
+    [GATED_ACT_SCALE_DTYPE] = QUANT_SCALE_DTYPE_ROW,
 };
 
 static const char *const ACTS[] = {"silu", "gelu", "gelu_tanh"};

@@ -22,6 +22,27 @@ double quant_scale_get(
     return half_load(scales->view.data, scales->dtype, scale_index(layout, scales, row, col));
 }
 
+int64_t quant_count_saturated(
+    const struct quant_target *target, const struct quant_source *source, int64_t row)
+{
+    int64_t count = 0;
+    for (int64_t col = 0; col < target->layout.hidden; col++) {
+        const double scale = quant_scale_get(&target->layout, &target->scales, row, col);
+        const double quotient = source->value(source->context, row, col) / scale;
+        count += fabs(quotient) > quant_saturates_above(target->out.dtype);
+    }
+    return count;
+}
+
+void quant_put_scaled_row(
+    const struct quant_target *target, const struct quant_source *source, int64_t row)
+{
+    for (int64_t col = 0; col < target->layout.hidden; col++)
+        ref_put(&target->out, row, col,
+            source->value(source->context, row, col) /
+                quant_scale_get(&target->layout, &target->scales, row, col));
+}
+
 /* NaN when one of them is. */
 static double amax_of(const struct quant_source *source, const struct tile *tile)
 {
@@ -36,7 +57,7 @@ static double amax_of(const struct quant_source *source, const struct tile *tile
     return amax;
 }
 
-static void put_tile(
+static void put_scale(
     const struct quant_target *target, const struct quant_source *source, const struct tile *tile)
 {
     const float scale = quant_scale_of(amax_of(source, tile), target->out.dtype);
@@ -58,6 +79,8 @@ void quant_put_rows(
         for (int64_t c = 0; c < hidden; c += width) {
             const struct tile tile = {
                 r, r + height < end ? r + height : end, c, c + width < hidden ? c + width : hidden};
-            put_tile(target, source, &tile);
+            put_scale(target, source, &tile);
         }
+    for (int64_t r = row; r < end; r++)
+        quant_put_scaled_row(target, source, r);
 }

@@ -21,6 +21,14 @@ struct quant_target {
 double quant_scale_get(
     const struct quant_layout *layout, const struct ref_rows *scales, int64_t row, int64_t col);
 
+/* How many of a row's values a scale cannot hold. */
+int64_t quant_count_saturated(
+    const struct quant_target *target, const struct quant_source *source, int64_t row);
+
+/* fp8 values of a row by the scales that stand there. */
+void quant_put_scaled_row(
+    const struct quant_target *target, const struct quant_source *source, int64_t row);
+
 /* Dynamic scales and fp8 values of `rows` rows from `row` on, which start a tile. */
 void quant_put_rows(const struct quant_target *target, const struct quant_source *source,
     int64_t row, int64_t rows);

@@ -16,7 +16,7 @@
     {                                                                                              \
         "scale_cols", TFOPS_DIM_DERIVED, 0, INT32_MAX, "extent 1 of scales"                        \
     }
-#define QUANT_SCALE_DTYPE                                                                          \
+#define QUANT_SCALE_DTYPE_ROW                                                                      \
     {                                                                                              \
         "scale_dtype", 1u << TFOPS_F32, "of scales"                                                \
     }
