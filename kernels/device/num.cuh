@@ -97,7 +97,7 @@ TF_DEV void unpack2_as(e5m2, u32 w, float &lo, float &hi)
 // Every e4m3 is an f16. PTX ISA 9.7.9.21 cvt (e4m3: sm_89 and later)
 TF_DEV void unpack2_as(e4m3, u32 w, float &lo, float &hi)
 {
-#if TF_ARCH >= 890
+#if TF_ARCH >= 890 && !defined(TF_HOST)
     u32 pair;
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"((u16)w));
     unpack2_as(f16{}, pair, lo, hi);
@@ -154,7 +154,7 @@ TF_DEV u32 pack2_as(bf16, float lo, float hi)
 // In the low half of the result. PTX ISA 9.7.9.21 cvt (e4m3 and e5m2: sm_89 and later)
 TF_DEV u32 pack2_as(e4m3, float lo, float hi)
 {
-#if TF_ARCH >= 890
+#if TF_ARCH >= 890 && !defined(TF_HOST)
     u16 r;
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(hi), "f"(lo));
     return r;
@@ -165,7 +165,7 @@ TF_DEV u32 pack2_as(e4m3, float lo, float hi)
 
 TF_DEV u32 pack2_as(e5m2, float lo, float hi)
 {
-#if TF_ARCH >= 890
+#if TF_ARCH >= 890 && !defined(TF_HOST)
     u16 r;
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(r) : "f"(hi), "f"(lo));
     return r;

@@ -8,7 +8,7 @@
  *   test_num --full   all 2^32 floats as well
  */
 #ifndef TF_HOST
-#    define TF_HOST
+#    define TF_HOST 900
 #endif
 #include "device/math.cuh"
 #include "device/vec.cuh"
