@@ -33,9 +33,10 @@ struct loaded {
 };
 
 struct tfops_engine {
-    struct env env;
-    enum engine_kind kind;
     unsigned generation; /* of fork(): differs from engine_fork_generation in a child */
+    enum engine_kind kind;
+    struct counters counters; /* a launch that hits touches this line anyway */
+    struct env env;
     int ordinal;
     uint32_t flags;
     enum tfops_miss_policy miss_policy;
@@ -58,7 +59,6 @@ struct tfops_engine {
     struct operators operators;
     struct plan_table plans;      /* readers need no lock */
     pthread_mutex_t compile_lock; /* one NVRTC program at a time */
-    struct counters counters;
 };
 
 /* Raised in the child of every fork() after the first engine was opened. */

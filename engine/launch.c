@@ -262,7 +262,7 @@ HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfo
         return error_set(TFOPS_E_ARGUMENT, "launch", spec ? "args" : "spec", "not NULL", "NULL");
     const struct tfops_plan *plan =
         atomic_load_explicit(&engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
-    if (UNLIKELY(!plan || plan->spec != spec ||
+    if (UNLIKELY(!plan || plan->problem.spec != spec ||
                  atomic_load_explicit(&plan->stale, memory_order_relaxed) ||
                  !match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
         return look_up(engine, spec, args, stream);

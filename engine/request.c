@@ -421,13 +421,9 @@ static inline enum tfops_status bind_numbers(
         if (UNLIKELY(args->options[i]))
             return error_set(TFOPS_E_RANGE, "request", "options", "0 beyond the operator's options",
                 "another number");
-    request->scalars = args->scalars;
-    if (args->n_scalars < spec->n_scalars) {
-        for (size_t i = 0; i < spec->n_scalars; i++)
-            request->defaults[i] =
-                i < args->n_scalars ? args->scalars[i] : spec->scalars[i].default_value;
-        request->scalars = request->defaults;
-    }
+    for (size_t i = 0; i < spec->n_scalars; i++)
+        request->scalars[i] =
+            i < args->n_scalars ? args->scalars[i] : spec->scalars[i].default_value;
     for (size_t i = 0; i < spec->n_scalars; i++)
         if (UNLIKELY(!(request->scalars[i] >= spec->scalars[i].min &&
                        request->scalars[i] <= spec->scalars[i].max)))

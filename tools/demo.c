@@ -59,9 +59,6 @@ static const struct model {
 } MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
 #define N_MODELS (sizeof MODELS / sizeof *MODELS)
 #define ROWS 2048
-/* Of each model's space, drawn at random: all of it takes minutes, on the GPU too. */
-#define CONFIGS_GPU 256
-#define CONFIGS_COMPILED 24
 
 struct demo {
     struct cli cli;
@@ -181,9 +178,7 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
     if (code != CLI_OK)
         return code;
     struct tfops_tune_options options = {.size = sizeof options,
-        .strategy = "random",
-        .max_configs = demo->gpu ? CONFIGS_GPU : CONFIGS_COMPILED,
-        .seed = 1,
+        .strategy = "exhaustive",
         .budget_s = demo->options.budget,
         .compile_only = !demo->gpu,
         .candidate = on_candidate,
@@ -191,8 +186,8 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
         .user = demo,
         .cancel = cli_cancel_flag()};
     struct tfops_tune_result result = {.size = sizeof result};
-    printf("\nrmsnorm %d×%lld bf16 (%s), %u configs of the space\n", ROWS, (long long)model->hidden,
-        model->name, options.max_configs);
+    printf("\nrmsnorm %d×%lld bf16 (%s), the whole space or %g s of it\n", ROWS,
+        (long long)model->hidden, model->name, options.budget_s);
     fflush(stdout);
     cli_sweep_init(&demo->sweep);
     cli_progress_start(&demo->progress, demo->options.progress);

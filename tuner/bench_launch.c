@@ -100,8 +100,7 @@ static enum tfops_status make_raw(struct launches *launches)
     struct tfops_view views[TFOPS_MAX_OPERANDS];
     struct buffers_layout layout;
     double scalars[TFOPS_MAX_SCALARS] = {0};
-    if (!launcher->function || spec->tensor_maps || launcher->geometry.cluster > 1 ||
-        launcher->geometry.pdl)
+    if (!launcher->function || spec->tensor_maps || launcher->geometry.cluster > 1)
         return error_set(TFOPS_E_UNSUPPORTED, "bench", spec->name,
             "a config that cuLaunchKernel can launch: no cluster, no tensor maps", "another");
     enum tfops_status status = buffers_layout(launches->problem, &layout);

@@ -1,7 +1,7 @@
 /*
- * Floating-point elements on the host: load and store of one element of any float dtype. Rounding is
- * to nearest, ties to even. Overflow gives infinity in f16 and bf16 and the largest finite value in
- * e4m3 and e5m2, which so saturate at infinity too. NaN stays NaN.
+ * Floating-point elements on the host: load and store of one element of any float dtype. Rounding
+ * is to nearest, ties to even. f16 and bf16 overflow to infinity; e4m3 and e5m2 saturate: overflow
+ * and infinity give the largest finite value. NaN stays NaN.
  */
 #ifndef TFOPS_BASE_HALF_H
 #define TFOPS_BASE_HALF_H

@@ -97,13 +97,13 @@ TF_DEV void unpack2_as(e5m2, u32 w, float &lo, float &hi)
 // Every e4m3 is an f16. PTX ISA 9.7.9.21 cvt (e4m3: sm_89 and later)
 TF_DEV void unpack2_as(e4m3, u32 w, float &lo, float &hi)
 {
-#if TF_ARCH >= 890
+#if defined(TF_HOST) || TF_ARCH < 890
+    lo = soft_decode<SoftE4m3>(w);
+    hi = soft_decode<SoftE4m3>(w >> 8);
+#else
     u32 pair;
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(pair) : "h"((u16)w));
     unpack2_as(f16{}, pair, lo, hi);
-#else
-    lo = soft_decode<SoftE4m3>(w);
-    hi = soft_decode<SoftE4m3>(w >> 8);
 #endif
 }
 
@@ -154,23 +154,23 @@ TF_DEV u32 pack2_as(bf16, float lo, float hi)
 // In the low half of the result. PTX ISA 9.7.9.21 cvt (e4m3 and e5m2: sm_89 and later)
 TF_DEV u32 pack2_as(e4m3, float lo, float hi)
 {
-#if TF_ARCH >= 890
+#if defined(TF_HOST) || TF_ARCH < 890
+    return soft_encode<SoftE4m3>(lo) | soft_encode<SoftE4m3>(hi) << 8;
+#else
     u16 r;
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) : "f"(hi), "f"(lo));
     return r;
-#else
-    return soft_encode<SoftE4m3>(lo) | soft_encode<SoftE4m3>(hi) << 8;
 #endif
 }
 
 TF_DEV u32 pack2_as(e5m2, float lo, float hi)
 {
-#if TF_ARCH >= 890
+#if defined(TF_HOST) || TF_ARCH < 890
+    return soft_encode<SoftE5m2>(lo) | soft_encode<SoftE5m2>(hi) << 8;
+#else
     u16 r;
     asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(r) : "f"(hi), "f"(lo));
     return r;
-#else
-    return soft_encode<SoftE5m2>(lo) | soft_encode<SoftE5m2>(hi) << 8;
 #endif
 }
 

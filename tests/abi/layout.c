@@ -8,7 +8,7 @@
 #include <tfops/tfops.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes)                                                                 \
+#define OFFSET(type, field, bytes) \
     _Static_assert(offsetof(struct type, field) == (bytes), "offset of " #type "." #field)
 
 #if UINTPTR_MAX == UINT64_MAX
@@ -160,13 +160,13 @@ OFFSET(tfops_platform, message, 536);
 
 SIZE(tfops_args, 232);
 OFFSET(tfops_args, size, 0);
-OFFSET(tfops_args, operands, 8);
-OFFSET(tfops_args, scalars, 136);
-OFFSET(tfops_args, n_scalars, 200);
-OFFSET(tfops_args, flags, 204);
-OFFSET(tfops_args, options, 208);
-OFFSET(tfops_args, workspace, 216);
-OFFSET(tfops_args, workspace_bytes, 224);
+OFFSET(tfops_args, n_scalars, 8);
+OFFSET(tfops_args, flags, 12);
+OFFSET(tfops_args, options, 16);
+OFFSET(tfops_args, workspace, 24);
+OFFSET(tfops_args, workspace_bytes, 32);
+OFFSET(tfops_args, operands, 40);
+OFFSET(tfops_args, scalars, 168);
 
 SIZE(tfops_plan_info, 96);
 OFFSET(tfops_plan_info, size, 0);

@@ -1,14 +1,15 @@
 /*
- * The number formats of kernels/device/ as the host computes them, against an oracle that knows only
- * what a format is: the values of all codes, in fp64, from sign · m · 2^e, and that a number becomes
- * the nearer of two neighbours, or the even one. It searches; what it judges shifts and adds.
+ * The number formats of kernels/device/ as the host computes them, against an oracle that knows
+ * only what a format is: the values of all codes, in fp64, from sign · m · 2^e, and that a number
+ * becomes the nearer of two neighbours, or the even one. It searches; what it judges shifts and
+ * adds.
  *
- *   test_num          all codes; floats at and beside every code and every tie, mantissa patterns of
- *                     every exponent, random ones; the same with subnormals flushed
+ *   test_num          all codes; floats at and beside every code and every tie, mantissa patterns
+ *                     of every exponent, random ones; the same with subnormals flushed
  *   test_num --full   all 2^32 floats as well
  */
 #ifndef TF_HOST
-#    define TF_HOST
+#    define TF_HOST 900
 #endif
 #include "device/math.cuh"
 #include "device/vec.cuh"

@@ -40,7 +40,7 @@ static inline uint16_t host_f32_to_f16(float value)
     const uint32_t bits = host_f32_bits(value), magnitude = bits & 0x7fffffffu;
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
     if (magnitude > 0x7f800000u)
-        return sign | 0x7fffu;
+        return 0x7fffu;
     if (magnitude >= 0x477ff000u) /* rounds to 2^16 or more */
         return sign | 0x7c00u;
     if (magnitude < 0x38800000u) { /* below 2^-14: adding 0.5 leaves the rounded steps of 2^-24 */
