@@ -1,4 +1,5 @@
 /* RMSNorm and rotary embedding in one pass, in plain C: what the template is judged by. */
+#include "kernels/norm/norm_ref.h"
 #include "rope_rotate_ref.h"
 #include "rope_spec_tables.h"
 #include <math.h>
@@ -28,26 +29,14 @@ static double scale_of(const struct rmsnorm_rope *op, int64_t row, int64_t first
     return 1 / sqrt(squares / (double)(n * op->head_dim) + op->eps);
 }
 
-static double weighted(const struct rmsnorm_rope *op, int64_t head, int64_t i, double normed)
-{
-    const double weight = ref_get(&op->weight, op->per_head ? 0 : head, i);
-    switch (op->variant) {
-    case 1:
-        return normed * (1 + weight);
-    case 2:
-        return half_round(op->x.dtype, normed) * weight;
-    default:
-        return normed * weight;
-    }
-}
-
 static void put_head(
     const struct rmsnorm_rope *op, int64_t row, int64_t head, int64_t position, double scale)
 {
     double values[ROPE_MAX_HEAD_DIM];
     const int64_t *strides = op->out.view.strides;
     for (int64_t i = 0; i < op->head_dim; i++)
-        values[i] = weighted(op, head, i, element(op, row, head, i) * scale);
+        values[i] = norm_weighted(op->x.dtype, op->variant, element(op, row, head, i) * scale,
+            ref_get(&op->weight, op->per_head ? 0 : head, i));
     rope_rotate(&op->tables, position, values);
     for (int64_t i = 0; i < op->head_dim; i++)
         half_store(
