@@ -288,7 +288,7 @@ static void judge_output(
     int8_t onto = ecase->kind == EMULATE_ALIAS ? ecase->onto[i] : -1;
     const struct buffers_operand *place = onto >= 0 ? &ecase->layout.operands[onto] : operand;
     bool first = !verdict->wrong;
-    spec->tolerance(spec->user, &ecase->problem, &tolerance);
+    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             double out =
