@@ -229,9 +229,9 @@ static NOINLINE enum tfops_status check_order(const struct tfops_problem *proble
 {
     uint32_t left = (1u << operand->rank) - 1;
     for (int64_t reach = 0; left;) {
-        int least = -1;
-        for (int d = 0; d < operand->rank; d++)
-            if (left >> d & 1 && (least < 0 || view->strides[d] < view->strides[least]))
+        int least = __builtin_ctz(left);
+        for (int d = least + 1; d < operand->rank; d++)
+            if (left >> d & 1 && view->strides[d] < view->strides[least])
                 least = d;
         int64_t extent = problem->dims[operand->dims[least]];
         if (extent > 1 && view->strides[least] <= reach)
