@@ -56,9 +56,10 @@ struct tfops_engine {
     struct nvml nvml;
     bool nvml_tried;
     struct loaded *modules;
-    struct operators operators;
-    struct plan_table plans;      /* readers need no lock */
-    pthread_mutex_t compile_lock; /* one NVRTC program at a time */
+    struct plan_table plans;       /* readers need no lock */
+    pthread_mutex_t compile_lock;  /* one NVRTC program at a time */
+    pthread_mutex_t register_lock; /* one operator added at a time; taken before the others */
+    struct operators operators;    /* readers need no lock */
 };
 
 /* Raised in the child of every fork() after the first engine was opened. */
