@@ -292,8 +292,9 @@ enum tfops_status engine_nvrtc(struct tfops_engine *engine, const struct nvrtc *
         int major = engine->driver.version / 1000;
         engine->nvrtc_status = nvrtc_open(engine->nvrtc_path, major, &engine->nvrtc);
         engine->nvrtc_tried = true;
+        error_save(&engine->nvrtc_error);
     } else if (engine->nvrtc_status) {
-        error_set(engine->nvrtc_status, "nvrtc", "libnvrtc", "an NVRTC to compile with", "none");
+        error_restore(&engine->nvrtc_error);
     }
     enum tfops_status status = engine->nvrtc_status;
     pthread_mutex_unlock(&engine->lock);

@@ -52,6 +52,7 @@ struct tfops_engine {
     pthread_mutex_t lock; /* guards what follows, but for atomics; not held during a compile */
     struct nvrtc nvrtc;   /* opened at the first compile */
     enum tfops_status nvrtc_status;
+    struct tfops_error nvrtc_error; /* where that is not OK */
     bool nvrtc_tried;
     struct nvml nvml;
     bool nvml_tried;
