@@ -246,8 +246,11 @@ enum tfops_status tfops_engine_open(
 static void close_modules(struct tfops_engine *engine)
 {
     struct driver_scope scope;
-    bool unload = engine->flags & TFOPS_ENGINE_UNLOAD_AT_CLOSE && engine->modules &&
-                  !driver_enter(&engine->driver, engine->context, &scope);
+    bool unload = engine->flags & TFOPS_ENGINE_UNLOAD_AT_CLOSE && engine->modules;
+    if (unload && driver_enter(&engine->driver, engine->context, &scope)) {
+        log_line(&engine->env, TFOPS_LOG_WARN, "engine: modules stay loaded: %s", error_message());
+        unload = false;
+    }
     for (struct loaded *loaded = engine->modules, *next; loaded; loaded = next) {
         next = loaded->next;
         if (unload)
