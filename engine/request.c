@@ -1,6 +1,7 @@
 /* Requests (see request.h): the right path first, then what says why a request is refused. */
 #include "request.h"
 #include "base/error.h"
+#include "overlap.h"
 #include "problem.h"
 #include <math.h>
 #include <stdint.h>
@@ -222,12 +223,38 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     return TFOPS_OK;
 }
 
+/* An operand for the exact questions about memory; false: it has no element. */
+static bool describe(const struct request *request, const struct tfops_operand_spec *operand,
+    const struct tfops_view *view, size_t elem_bytes, struct overlap_operand *ret_operand)
+{
+    *ret_operand = (struct overlap_operand){
+        .begin = (uintptr_t)view->data, .rank = operand->rank, .elem_bytes = elem_bytes};
+    for (int d = 0; d < operand->rank; d++) {
+        ret_operand->extents[d] = request->problem.dims[operand->dims[d]];
+        ret_operand->strides[d] = view->strides[d];
+        if (ret_operand->extents[d] < 1)
+            return false;
+    }
+    return true;
+}
+
+/* Dimensions in another order than in memory are fine, two indices of one element are not. */
+static NOINLINE enum tfops_status check_distinct(const struct request *request,
+    const struct tfops_operand_spec *operand, const struct tfops_view *view, size_t elem_bytes)
+{
+    struct overlap_operand memory;
+    if (!describe(request, operand, view, elem_bytes, &memory) || !overlap_within(&memory))
+        return TFOPS_OK;
+    return refuse_stride(operand, "elements that do not overlap", view->strides[0]);
+}
+
 /* Strides an extent of 1 leaves open become the contiguous ones, so that keys do not depend on it. */
 static inline enum tfops_status close_strides(struct binding *binding,
     const struct tfops_operand_spec *operand, struct tfops_view *view, size_t elem_bytes)
 {
     const int64_t *dims = binding->request->problem.dims;
     int64_t natural = 1, reach = 0, step;
+    bool ordered = true; /* each stride goes beyond all that is within it */
     for (int d = operand->rank - 1; d >= 0; d--) {
         int64_t extent = dims[operand->dims[d]];
         if (view->strides[d] < 0) {
@@ -241,8 +268,7 @@ static inline enum tfops_status close_strides(struct binding *binding,
                 return refuse_stride(operand, "a last stride of 1", stride);
         } else {
             binding->misfit |= (uint64_t)stride * elem_bytes;
-            if (UNLIKELY(operand->access != TFOPS_IN && extent > 1 && stride <= reach))
-                return refuse_stride(operand, "rows that do not overlap", stride);
+            ordered &= extent <= 1 || stride > reach;
         }
         if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
                      __builtin_add_overflow(reach, step, &reach) ||
@@ -251,6 +277,8 @@ static inline enum tfops_status close_strides(struct binding *binding,
     }
     if (UNLIKELY(reach > INT64_MAX / (int64_t)elem_bytes - 1))
         return refuse_stride(operand, "a size below 2^63 bytes", reach);
+    if (UNLIKELY(!ordered && operand->access != TFOPS_IN))
+        return check_distinct(binding->request, operand, view, elem_bytes);
     return TFOPS_OK;
 }
 
@@ -310,22 +338,17 @@ static inline void span(const struct request *request, size_t i, uintptr_t *begi
     *end = *begin + (uintptr_t)reach * DTYPE_BYTES[request->problem.dtypes[operand->dtype]];
 }
 
-/* Rows of one wide buffer: same row stride, columns side by side. */
-static bool interleaved(const struct request *request, size_t a, size_t b)
+/* Their ranges overlap; heads of one fused buffer, or columns side by side, do not. */
+static bool share_memory(const struct request *request, size_t a, size_t b)
 {
-    const struct tfops_operand_spec *const spec = request->problem.spec->operands;
-    const struct tfops_view *va = &request->operands[a], *vb = &request->operands[b];
-    if (spec[a].rank != 2 || spec[b].rank != 2)
-        return false;
-    int64_t ea = (int64_t)problem_operand_bytes(&request->problem, a);
-    int64_t eb = (int64_t)problem_operand_bytes(&request->problem, b);
-    int64_t pitch = va->strides[0] * ea;
-    if (!pitch || pitch != vb->strides[0] * eb)
-        return false;
-    int64_t shift = (int64_t)((uintptr_t)vb->data - (uintptr_t)va->data) % pitch;
-    shift += shift < 0 ? pitch : 0;
-    return shift >= request->problem.dims[spec[a].dims[1]] * ea &&
-           shift + request->problem.dims[spec[b].dims[1]] * eb <= pitch;
+    const struct tfops_problem *problem = &request->problem;
+    const struct tfops_operand_spec *const operands = problem->spec->operands;
+    struct overlap_operand of_a, of_b;
+    return describe(request, &operands[a], &request->operands[a], problem_operand_bytes(problem, a),
+               &of_a) &&
+           describe(request, &operands[b], &request->operands[b], problem_operand_bytes(problem, b),
+               &of_b) &&
+           overlap_between(&of_a, &of_b);
 }
 
 static NOINLINE enum tfops_status resolve_overlap(
@@ -337,7 +360,7 @@ static NOINLINE enum tfops_status resolve_overlap(
     bool same = a->data == b->data && spec[written].rank == spec[other].rank;
     for (int d = 0; same && d < spec[written].rank; d++)
         same = a->strides[d] == b->strides[d];
-    if ((may && same) || interleaved(request, written, other))
+    if ((may && same) || !share_memory(request, written, other))
         return TFOPS_OK;
     char expected[128];
     snprintf(expected, sizeof expected,
