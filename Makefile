@@ -333,18 +333,18 @@ demo: all ## the main job: tune RMSNorm, close, reopen, launch warm
 tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh
 test: tests $(check_arch) ## everything that needs no special tool; ends with one summary line
-	@CXX='$(CXX)' $(run_tests) all
+	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) all
 unit: all $(unit_tests) $(fakes) $(plugins) ## the unit tests alone
 	@$(run_tests) unit
 gpu: all $(gpu_tests) $(fakes) $(plugins) ## the GPU tests alone (TFOPS_REQUIRE_GPU=1: a skip fails)
 	@$(run_tests) gpu
 stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
-test-emu: $(emu_tests) ## every template executed on the CPU: the share that `make test` runs
+test-emu: $(emu_tests) ## every template executed on the CPU; `make test` runs a part of it
 	@CXX='$(CXX)' $(run_tests) emu
-test-emu-full: $(emu_tests) ## the same for a whole pairwise covering array (long)
+test-emu-full: $(emu_tests) ## the same until every pair of values was run (long)
 	@CXX='$(CXX)' TFOPS_EMU=full $(run_tests) emu
-test-emu-tsan: $(gen_src) ## the share again, built with ThreadSanitizer
+test-emu-tsan: $(gen_src) ## the same, built with ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-tests-emu-tsan
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli

@@ -8,7 +8,6 @@
 #include "emu_clock.h"
 #include "emu_fiber.h"
 #include "tuner/emu_launch.h"
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -86,7 +85,7 @@ struct Block {
 
 struct Cluster {
     std::vector<Block> blocks;
-    std::deque<Fiber> fibers;
+    std::vector<Fiber> fibers; // their addresses stay
     std::vector<uint64_t> runnable; // a bit a fiber
     uint32_t live = 0;
     unsigned char *shared = nullptr; // of all blocks, shared_stride apart
