@@ -39,7 +39,7 @@ endif
 # ---- what the machine has ------------------------------------------------------------------------
 
 # These goals build nothing and run on a bare machine.
-bare_goals := help clean distclean check-deps format setup uninstall
+bare_goals := help clean distclean check-deps check-templates format setup uninstall
 goals := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out $(bare_goals),$(goals)),)
 include build/config.mk
@@ -314,7 +314,7 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 # ---- targets -------------------------------------------------------------------------------------
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
-.PHONY: test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
+.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
 .PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
 .PHONY: distclean run-tests-% abi-layout
 
@@ -354,6 +354,8 @@ test-num-full: $(B)/tests/emu/test_num ## number formats over all 2^32 floats (8
 
 check-deps: ## who may include whom, one name per file, PTX in one place
 	@tools/check-deps.sh
+check-templates: ## a host body beside each PTX one; templates that the CPU can execute
+	@tools/check-templates.sh
 check-headers: ## each public header alone: C11, C17, C++17
 	@tools/check-headers.sh include
 check-abi: lib ## exported symbols, soname, layout of public structs

@@ -160,8 +160,9 @@ part_examples() {
 part_checks() {
     cd "$TFOPS_SOURCE" || exit 1
     single check-deps-self-test 120 tools/check-deps.sh --self-test
+    single check-templates-self-test 120 tools/check-templates.sh --self-test
     local check
-    for check in check-deps check-headers check-abi check-install; do
+    for check in check-deps check-templates check-headers check-abi check-install; do
         single "$check" 300 "${MAKE:-make}" --no-print-directory "$check"
     done
     verbose=1 single check-arch 1800 "${MAKE:-make}" --no-print-directory check-arch

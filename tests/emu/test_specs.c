@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "device.h"
 #include "kernels/registry.h"
+#include "problem.h"
 #include "tests/support/emu_crew.h"
 #include "tests/support/emu_plan.h"
 #include "tuner/emulate_build.h"
@@ -68,23 +69,30 @@ static const struct trial {
 };
 enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
 
-static int dynamic_dim(const struct tfops_spec *spec)
+/* Indices of tokens, blocks and the like are all different, and below any free extent. */
+static bool has_indices(const struct tfops_problem *problem)
 {
-    int dim = 0;
-    while (!(spec->dims[dim].flags & TFOPS_DIM_DYNAMIC))
-        dim++;
-    return dim;
+    for (size_t i = 0; i < problem->spec->n_operands; i++) {
+        int dtype = problem->dtypes[problem->spec->operands[i].dtype];
+        if (problem->present >> i & 1 && (dtype == TFOPS_I32 || dtype == TFOPS_I64))
+            return true;
+    }
+    return false;
 }
 
 /* Rows of the trial, fewer where they are long. */
 static int64_t rows_of(const struct tfops_problem *problem, int64_t wish)
 {
-    int64_t width = 1, dynamic = dynamic_dim(problem->spec);
-    for (size_t i = 0; i < problem->spec->n_dims; i++)
-        if ((int64_t)i != dynamic)
-            width = width * problem->dims[i];
-    int64_t most = MOST_ELEMENTS / width;
-    most = most < 5 ? 5 : most;
+    enum { INDEXED_ROWS = 8, LEAST_ROWS = 5 };
+    const struct tfops_spec *spec = problem->spec;
+    int64_t width = 1, most;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (!(spec->dims[i].flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED)) && problem->dims[i])
+            width *= problem->dims[i];
+    most = MOST_ELEMENTS / width;
+    most = most < LEAST_ROWS ? LEAST_ROWS : most;
+    if (has_indices(problem) && most > INDEXED_ROWS)
+        most = INDEXED_ROWS;
     return wish < most ? wish : most;
 }
 
@@ -186,7 +194,7 @@ static void run_batch(
         for (size_t t = 0; t < N_TRIALS; t++, step++) {
             const struct emu_variant *variant = &batch->variants[i * batch->step];
             struct tfops_problem problem = variant->problem;
-            problem.dims[dynamic_dim(problem.spec)] = rows_of(&problem, TRIALS[t].rows);
+            problem_set_extent(&problem, rows_of(&problem, TRIALS[t].rows));
             if (step < first ||
                 (TRIALS[t].kind == EMULATE_ALIAS && !emulate_case_can_alias(&problem)))
                 continue;
