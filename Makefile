@@ -39,7 +39,7 @@ endif
 # ---- what the machine has ------------------------------------------------------------------------
 
 # These goals build nothing and run on a bare machine.
-bare_goals := help clean distclean check-deps format setup uninstall
+bare_goals := help clean distclean check-deps check-templates format setup uninstall
 goals := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out $(bare_goals),$(goals)),)
 include build/config.mk
@@ -314,7 +314,7 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 # ---- targets -------------------------------------------------------------------------------------
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
-.PHONY: test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
+.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
 .PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
 .PHONY: distclean run-tests-% abi-layout
 
@@ -333,18 +333,18 @@ demo: all ## the main job: tune RMSNorm, close, reopen, launch warm
 tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh
 test: tests $(check_arch) ## everything that needs no special tool; ends with one summary line
-	@CXX='$(CXX)' $(run_tests) all
+	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) all
 unit: all $(unit_tests) $(fakes) $(plugins) ## the unit tests alone
 	@$(run_tests) unit
 gpu: all $(gpu_tests) $(fakes) $(plugins) ## the GPU tests alone (TFOPS_REQUIRE_GPU=1: a skip fails)
 	@$(run_tests) gpu
 stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
-test-emu: $(emu_tests) ## every template executed on the CPU: the share that `make test` runs
+test-emu: $(emu_tests) ## every template executed on the CPU; `make test` runs a part of it
 	@CXX='$(CXX)' $(run_tests) emu
-test-emu-full: $(emu_tests) ## the same for a whole pairwise covering array (long)
+test-emu-full: $(emu_tests) ## the same until every pair of values was run (long)
 	@CXX='$(CXX)' TFOPS_EMU=full $(run_tests) emu
-test-emu-tsan: $(gen_src) ## the share again, built with ThreadSanitizer
+test-emu-tsan: $(gen_src) ## the same, built with ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-tests-emu-tsan
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli
@@ -354,6 +354,8 @@ test-num-full: $(B)/tests/emu/test_num ## number formats over all 2^32 floats (8
 
 check-deps: ## who may include whom, one name per file, PTX in one place
 	@tools/check-deps.sh
+check-templates: ## a host body beside each PTX one; templates that the CPU can execute
+	@tools/check-templates.sh
 check-headers: ## each public header alone: C11, C17, C++17
 	@tools/check-headers.sh include
 check-abi: lib ## exported symbols, soname, layout of public structs

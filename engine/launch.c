@@ -178,11 +178,15 @@ HOT enum tfops_status tfops_plan_launch(
 
 /* ---- look-up -------------------------------------------------------------------------------- */
 
+/* The legacy stream answers with an error while a stream that it waits for is capturing. */
 static bool capturing(const struct tfops_engine *engine, struct CUstream_st *stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return engine->kind == ENGINE_CUDA && !engine->driver.stream_is_capturing(stream, &status) &&
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
+    if (engine->kind != ENGINE_CUDA)
+        return false;
+    CUresult result = engine->driver.stream_is_capturing(stream, &status);
+    return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT ||
+           (!result && status != CU_STREAM_CAPTURE_STATUS_NONE);
 }
 
 /* A key nothing was prepared for: what happens is the engine's miss policy. */

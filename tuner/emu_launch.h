@@ -49,7 +49,9 @@ struct emu_launch_args {
     enum emu_order order;
     uint64_t seed;
     bool late_copies;      /* asynchronous copies land as late as they may; else at once */
-    uint64_t max_switches; /* 0: a bound that no right kernel of a test comes near */
+    /* Bounds that no right kernel of a test comes near. */
+    uint64_t max_switches; /* 0: 2^31 */
+    uint32_t cpu_seconds;  /* 0: 60 */
 };
 
 enum { EMU_TEXT_BYTES = 4096 };

@@ -9,7 +9,8 @@
 
 enum emulate_mode {
     EMULATE_TRACE = 0, /* every access is watched: races, bounds, what was never written */
-    EMULATE_ASAN,      /* AddressSanitizer; only in a program that is linked with it */
+    EMULATE_CHECK,     /* the same with UBSan */
+    EMULATE_ASAN,      /* AddressSanitizer and UBSan; only in a program that is linked with it */
     EMULATE_TSAN,      /* ThreadSanitizer; likewise */
     EMULATE_MODES
 };

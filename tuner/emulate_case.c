@@ -44,6 +44,28 @@ static bool starts_with_rows(const struct tfops_spec *spec, size_t i)
     return spec->operands[i].rank > 1 && spec->operands[i].dims[0] == key_dynamic_dim(spec);
 }
 
+static bool is_index(enum tfops_dtype dtype)
+{
+    return dtype == TFOPS_I32 || dtype == TFOPS_I64;
+}
+
+/* All different, from the last to the first. */
+static void fill_indices(struct emulate_case *ecase, size_t i)
+{
+    const struct buffers_operand *operand = &ecase->layout.operands[i];
+    unsigned char *data = ecase->init + operand->offset;
+    int64_t left = operand->rows * operand->cols;
+    for (int64_t row = 0; row < operand->rows; row++)
+        for (int64_t col = 0; col < operand->cols; col++) {
+            int64_t at = row * operand->stride + col;
+            left--;
+            if (operand->dtype == TFOPS_I32)
+                ((int32_t *)(void *)data)[at] = (int32_t)left;
+            else
+                ((int64_t *)(void *)data)[at] = left;
+        }
+}
+
 static void fill(struct emulate_case *ecase, size_t i, uint64_t seed)
 {
     const struct tfops_spec *spec = ecase->problem.spec;
@@ -102,6 +124,8 @@ static void paint(struct emulate_case *ecase, uint64_t seed)
             continue;
         if (spec->operands[i].access == TFOPS_OUT)
             poison(ecase, i);
+        else if (is_index(ecase->layout.operands[i].dtype))
+            fill_indices(ecase, i);
         else
             fill(ecase, i, seed);
         if (ecase->kind == EMULATE_SPECIAL && spec->operands[i].access != TFOPS_OUT &&
@@ -288,7 +312,7 @@ static void judge_output(
     int8_t onto = ecase->kind == EMULATE_ALIAS ? ecase->onto[i] : -1;
     const struct buffers_operand *place = onto >= 0 ? &ecase->layout.operands[onto] : operand;
     bool first = !verdict->wrong;
-    spec->tolerance(spec->user, &ecase->problem, &tolerance);
+    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             double out =

@@ -16,8 +16,8 @@ typedef unsigned long long u64;
 static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-size integers");
 
 #ifdef TF_HOST
-#    define TF_DEV static inline
-#    define TF_METHOD inline
+#    define TF_DEV static inline __attribute__((always_inline))
+#    define TF_METHOD inline __attribute__((always_inline))
 #    define TF_UNROLL
 #    define TF_UNROLL_BY(count)
 #else

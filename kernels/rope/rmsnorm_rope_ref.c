@@ -32,7 +32,7 @@ static double scale_of(const struct rmsnorm_rope *op, int64_t row, int64_t first
 static void put_head(
     const struct rmsnorm_rope *op, int64_t row, int64_t head, int64_t position, double scale)
 {
-    double values[ROPE_MAX_HEAD_DIM];
+    double values[ROPE_MAX_HEAD_DIM] = {0};
     const int64_t *strides = op->out.view.strides;
     for (int64_t i = 0; i < op->head_dim; i++)
         values[i] = norm_weighted(op->x.dtype, op->variant, element(op, row, head, i) * scale,

@@ -37,7 +37,7 @@ static void store_head(
 static void move_head(
     const struct move *move, const struct token *token, int64_t position, int64_t head)
 {
-    double values[ROPE_MAX_HEAD_DIM];
+    double values[ROPE_MAX_HEAD_DIM] = {0};
     const int64_t start = head_start(&move->from, token->batch, token->seq, head);
     for (int64_t i = 0; i < move->head_dim; i++)
         values[i] = half_load(move->from.view.data, move->from.dtype, start + i);

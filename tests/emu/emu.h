@@ -9,6 +9,9 @@
 #include <cstdint>
 #include <cstring>
 
+// So that a report's return address lies in the template, whose line is then known.
+#define EMU_INLINE inline __attribute__((always_inline))
+
 #ifndef __device__
 #    define __device__
 #    define __global__
@@ -41,7 +44,7 @@ void cluster_wait();
 // The value that lane `source` of the warp brings to this exchange.
 uint64_t warp_exchange(uint64_t value, int source);
 
-template <class T> T shuffle(T value, int source)
+template <class T> EMU_INLINE T shuffle(T value, int source)
 {
     static_assert(sizeof(T) <= sizeof(uint64_t), "one register or two");
     uint64_t bits = 0;
@@ -51,7 +54,7 @@ template <class T> T shuffle(T value, int source)
     return value;
 }
 
-template <class T> T shuffle_xor(T value, int mask)
+template <class T> EMU_INLINE T shuffle_xor(T value, int mask)
 {
     return shuffle(value, (me->thread % 32) ^ mask);
 }
@@ -61,14 +64,14 @@ template <class T> T shuffle_xor(T value, int mask)
 void fail_misaligned(const void *at, size_t bytes);
 
 // One access of BYTES, which the address must be a multiple of.
-template <size_t BYTES> void load(void *to, const void *from)
+template <size_t BYTES> EMU_INLINE void load(void *to, const void *from)
 {
     if (reinterpret_cast<uintptr_t>(from) % BYTES)
         fail_misaligned(from, BYTES);
     std::memcpy(to, from, BYTES);
 }
 
-template <size_t BYTES> void store(void *to, const void *from)
+template <size_t BYTES> EMU_INLINE void store(void *to, const void *from)
 {
     if (reinterpret_cast<uintptr_t>(to) % BYTES)
         fail_misaligned(to, BYTES);
@@ -76,17 +79,17 @@ template <size_t BYTES> void store(void *to, const void *from)
 }
 
 // Relaxed updates of global memory: nobody runs in between.
-template <class T> void atomic_add(T *at, T value)
+template <class T> EMU_INLINE void atomic_add(T *at, T value)
 {
     *at += value;
 }
 
-template <class T> void atomic_min(T *at, T value)
+template <class T> EMU_INLINE void atomic_min(T *at, T value)
 {
     *at = value < *at ? value : *at;
 }
 
-template <class T> void atomic_max(T *at, T value)
+template <class T> EMU_INLINE void atomic_max(T *at, T value)
 {
     *at = value > *at ? value : *at;
 }

@@ -1,6 +1,7 @@
 // Vector clocks (see emu_clock.h).
 #include "emu_clock.h"
 #include <algorithm>
+#include <functional>
 
 namespace emu {
 
@@ -35,30 +36,38 @@ void Clock::raise(uint32_t agent, uint32_t time)
     chunk->at[agent % CHUNK] = time;
 }
 
-void Clock::join(const Clock &other)
+bool Clock::covers(const Clock &other) const
 {
     if (!other.table_ || other.table_ == table_)
+        return true;
+    for (size_t i = 0; i < other.table_->size(); i++) {
+        const Chunk *theirs = (*other.table_)[i].get();
+        const Chunk *ours = table_ && i < table_->size() ? (*table_)[i].get() : nullptr;
+        if (theirs && theirs != ours &&
+            !(ours && std::equal(ours->at, ours->at + CHUNK, theirs->at, std::greater_equal<>())))
+            return false;
+    }
+    return true;
+}
+
+// Most joins are with a clock that knows everything: then it is shared, not copied.
+void Clock::join(const Clock &other)
+{
+    if (covers(other))
         return;
-    if (!table_) {
+    if (other.covers(*this)) {
         table_ = other.table_;
         return;
     }
     const Table &from = *other.table_;
-    for (uint32_t i = 0; i < from.size(); i++) {
-        if (!from[i] || (i < table_->size() && (*table_)[i] == from[i]))
+    Table &to = own_table((uint32_t)from.size());
+    for (size_t i = 0; i < from.size(); i++) {
+        if (!from[i] || to[i] == from[i])
             continue;
-        std::shared_ptr<Chunk> &to = own_table((uint32_t)from.size())[i];
-        if (!to) {
-            to = from[i];
-            continue;
-        }
-        const Chunk &a = *to, &b = *from[i];
-        if (std::equal(a.at, a.at + CHUNK, b.at, [](uint32_t x, uint32_t y) { return x >= y; }))
-            continue;
-        auto joined = std::make_shared<Chunk>();
-        for (uint32_t k = 0; k < CHUNK; k++)
-            joined->at[k] = std::max(a.at[k], b.at[k]);
-        to = std::move(joined);
+        auto joined = std::make_shared<Chunk>(*from[i]);
+        for (uint32_t k = 0; k < CHUNK && to[i]; k++)
+            joined->at[k] = std::max(joined->at[k], to[i]->at[k]);
+        to[i] = std::move(joined);
     }
 }
 

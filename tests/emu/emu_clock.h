@@ -16,6 +16,7 @@ class Clock {
     // Knows at least `time` of the agent from now on.
     void raise(uint32_t agent, uint32_t time);
     void join(const Clock &other);
+    bool covers(const Clock &other) const;
 
   private:
     static constexpr uint32_t CHUNK = 32;

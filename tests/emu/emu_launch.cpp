@@ -24,6 +24,11 @@ constexpr int CAUGHT[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGVTALRM};
 
 struct sigaction before[64];
 
+int cpu_seconds()
+{
+    return grid.launch->cpu_seconds ? (int)grid.launch->cpu_seconds : CPU_SECONDS;
+}
+
 // Leaves the signal's stack for good, as longjmp() would.
 void on_signal(int number, siginfo_t *info, void *context)
 {
@@ -40,7 +45,7 @@ void on_signal(int number, siginfo_t *info, void *context)
     }
     if (number == SIGVTALRM)
         fail(site, "still runs after %d s of processor time without coming to a barrier",
-            CPU_SECONDS);
+            cpu_seconds());
     else
         fail(site, "signal %d (%s) at address %p", number, strsignal(number), info->si_addr);
 }
@@ -57,7 +62,7 @@ void catch_signals()
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     for (int number : CAUGHT)
         sigaction(number, &action, &before[number]);
-    const itimerval alarm = {{0, 0}, {CPU_SECONDS, 0}};
+    const itimerval alarm = {{0, 0}, {cpu_seconds(), 0}};
     setitimer(ITIMER_VIRTUAL, &alarm, nullptr);
 }
 

@@ -8,7 +8,6 @@
 #include "emu_clock.h"
 #include "emu_fiber.h"
 #include "tuner/emu_launch.h"
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -80,13 +79,14 @@ struct Block {
     unsigned char *shared = nullptr;
     Barrier named[MAX_NAMED]; // 0: of the whole block
     std::vector<Warp> warps;
-    Clock start;                    // what its threads know when they start
+    Clock start, end; // what its threads know when they start, and all of them when they ended
+    bool peer_touched = false;
     std::vector<ByteShadow> shadow; // emu_shared.cpp
 };
 
 struct Cluster {
     std::vector<Block> blocks;
-    std::deque<Fiber> fibers;
+    std::vector<Fiber> fibers;      // their addresses stay
     std::vector<uint64_t> runnable; // a bit a fiber
     uint32_t live = 0;
     unsigned char *shared = nullptr; // of all blocks, shared_stride apart

@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <dlfcn.h>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -42,7 +43,7 @@ std::string short_path(const std::string &path)
 }
 
 // Frames inlined at a place, innermost first. Only for reports: it starts a program.
-std::vector<std::string> frames(const void *site)
+std::vector<std::string> read_frames(const void *site)
 {
     std::vector<std::string> lines;
     Dl_info info;
@@ -64,11 +65,20 @@ std::vector<std::string> frames(const void *site)
     return lines;
 }
 
+const std::vector<std::string> &frames(const void *site)
+{
+    static std::map<const void *, std::vector<std::string>> known;
+    auto found = known.find(site);
+    if (found == known.end())
+        found = known.emplace(site, read_frames(site)).first;
+    return found->second;
+}
+
 } // namespace
 
 std::string source_line(const void *site)
 {
-    const std::vector<std::string> lines = frames(site);
+    const std::vector<std::string> &lines = frames(site);
     if (lines.empty())
         return "an unknown line";
     for (const std::string &line : lines)

@@ -1,6 +1,7 @@
 // Who runs next, and what it means when nobody can.
 #include "emu_machine.h"
 #include "emu_report.h"
+#include "emu_shared.h"
 #include <algorithm>
 
 namespace emu {
@@ -199,8 +200,10 @@ void thread_main()
     Fiber &fiber = *self;
     fiber.done = true;
     grid.idle_rounds = 0;
-    fiber.block->live--;
     fiber.block->cluster->live--;
+    fiber.block->end.join(fiber.seen);
+    if (--fiber.block->live == 0)
+        shared_end(*fiber.block);
     set_runnable(fiber, false);
     run(next_fiber(), true);
     __builtin_unreachable();

@@ -81,6 +81,24 @@ void shared_begin(Block &block)
 {
     if (TRACED)
         block.shadow.assign(grid.launch->smem_bytes, ByteShadow{});
+    block.peer_touched = false;
+    block.end = Clock();
+}
+
+void shared_end(Block &block)
+{
+    const uint32_t threads = grid.launch->threads;
+    for (size_t i = 0; block.peer_touched && i < block.shadow.size(); i++)
+        for (const Stamp &stamp :
+            {block.shadow[i].write, block.shadow[i].reads[0], block.shadow[i].reads[1]})
+            if (stamp.time && stamp.agent / threads != block.rank &&
+                block.end.at(stamp.agent) < stamp.time) {
+                report("end", stamp.site,
+                    "the block ends while %s may still touch its shared memory (+0x%zx) at %s: no "
+                    "cluster barrier between them",
+                    agent_name(stamp).c_str(), i, source_line(stamp.site).c_str());
+                return;
+            }
 }
 
 void shared_access(const void *at, size_t bytes, Access access, const void *site)
@@ -93,8 +111,10 @@ void shared_access(const void *at, size_t bytes, Access access, const void *site
     if (offset + bytes > grid.launch->smem_bytes)
         fail(site, "%ss %zu bytes at +0x%x of shared memory; the block has 0x%x (SMEM_BYTES)",
             verb(access), bytes, offset, grid.launch->smem_bytes);
-    if (&owner != self->block)
+    if (&owner != self->block) {
         check_peer(owner, site);
+        owner.peer_touched = true;
+    }
     const Stamp now = {site, self->time, (uint16_t)self->agent};
     Run run;
     for (size_t i = offset; i < offset + bytes; i++) {

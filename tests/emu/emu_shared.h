@@ -23,6 +23,8 @@ inline const char *verb(Access access)
 
 // Forgets what an earlier block did.
 void shared_begin(Block &block);
+// The block's last thread ends: whatever a peer did there must have happened before.
+void shared_end(Block &block);
 
 // An access by the running thread to shared memory of its cluster.
 void shared_access(const void *at, size_t bytes, Access access, const void *site);

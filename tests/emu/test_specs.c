@@ -2,15 +2,17 @@
  * Executes every operator's template without a GPU: renders variants as the engine does, builds
  * them for the host, runs them on the emulated machine and compares with the CPU reference.
  *
- *   specs [--full] [--mode trace|asan|tsan] [--op NAME] [--verbose]
+ *   test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] [--verbose] [--keep]
  *
- * Without --full: a share that a CI run can afford, the same every time. Both modes run by default:
- * trace watches every access (races, bounds, uninitialised shared memory), asan is AddressSanitizer
- * and UBSan. Which variants: tests/support/emu_plan.c. Ends with the count of cases.
+ * Two modes run by default: trace watches every access (races, bounds, uninitialised shared memory),
+ * asan is AddressSanitizer with UBSan. --quick (TFOPS_EMU=quick) is what a CI run can afford,
+ * --full (TFOPS_EMU=full) ends when every pair of values was run. Which variants:
+ * tests/support/emu_plan.c. Ends with the count of runs.
  */
 #include "base/error.h"
 #include "device.h"
 #include "kernels/registry.h"
+#include "problem.h"
 #include "tests/support/emu_crew.h"
 #include "tests/support/emu_plan.h"
 #include "tuner/emulate_build.h"
@@ -22,12 +24,23 @@
 #include <unistd.h>
 
 /* Blocks that walk over rows do so with few of them on a device of few SMs. */
-enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 16, MANY_ROWS = 37 };
-enum { SHARE_VARIANTS = 24, SHARE_PROBLEMS = 16, FULL_PROBLEMS = 48 };
+enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 15, MANY_ROWS = 37 };
+
+/* How much is run. asan_every: AddressSanitizer's compiler is slow, each so-many-th is for it. */
+static const struct level {
+    const char *name;
+    struct emu_share share;
+    size_t asan_every;
+} LEVELS[] = {
+    {"quick", {.problems = 8, .most = 8, .seed = 1}, 4},
+    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1},
+    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1},
+};
+enum { QUICK, SHARE, FULL, N_LEVELS };
 
 struct batch {
-    struct emu_variant *variants;
-    size_t n;
+    const struct emu_variant *variants; /* each `step`-th */
+    size_t n, step;
     enum emulate_mode mode;
 };
 
@@ -36,7 +49,8 @@ struct run {
     struct tfops_device device, small;
     struct batch *batches;
     size_t n_batches;
-    bool full, verbose, modes[EMULATE_MODES];
+    const struct level *level;
+    bool verbose, keep, modes[EMULATE_MODES];
     const char *op;
 };
 
@@ -55,23 +69,30 @@ static const struct trial {
 };
 enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
 
-static int dynamic_dim(const struct tfops_spec *spec)
+/* Indices of tokens, blocks and the like are all different, and below any free extent. */
+static bool has_indices(const struct tfops_problem *problem)
 {
-    int dim = 0;
-    while (!(spec->dims[dim].flags & TFOPS_DIM_DYNAMIC))
-        dim++;
-    return dim;
+    for (size_t i = 0; i < problem->spec->n_operands; i++) {
+        int dtype = problem->dtypes[problem->spec->operands[i].dtype];
+        if (problem->present >> i & 1 && (dtype == TFOPS_I32 || dtype == TFOPS_I64))
+            return true;
+    }
+    return false;
 }
 
 /* Rows of the trial, fewer where they are long. */
 static int64_t rows_of(const struct tfops_problem *problem, int64_t wish)
 {
-    int64_t width = 1, dynamic = dynamic_dim(problem->spec);
-    for (size_t i = 0; i < problem->spec->n_dims; i++)
-        if ((int64_t)i != dynamic)
-            width = width * problem->dims[i];
-    int64_t most = MOST_ELEMENTS / width;
-    most = most < 5 ? 5 : most;
+    enum { INDEXED_ROWS = 8, LEAST_ROWS = 5 };
+    const struct tfops_spec *spec = problem->spec;
+    int64_t width = 1, most;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (!(spec->dims[i].flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED)) && problem->dims[i])
+            width *= problem->dims[i];
+    most = MOST_ELEMENTS / width;
+    most = most < LEAST_ROWS ? LEAST_ROWS : most;
+    if (has_indices(problem) && most > INDEXED_ROWS)
+        most = INDEXED_ROWS;
     return wish < most ? wish : most;
 }
 
@@ -120,7 +141,7 @@ static void try_once(const struct run *run, const struct emulate_library *librar
 
 static const char *mode_name(enum emulate_mode mode)
 {
-    static const char *const NAMES[EMULATE_MODES] = {"trace", "asan", "tsan"};
+    static const char *const NAMES[EMULATE_MODES] = {"trace", "check", "asan", "tsan"};
     return NAMES[mode];
 }
 
@@ -131,8 +152,9 @@ static size_t render(
     size_t n = 0;
     for (size_t i = 0; i < batch->n; i++) {
         struct build_job job;
-        if (render_job(NULL, &batch->variants[i].problem, &run->device, &batch->variants[i].config,
-                RENDER_TUNED, 0, &job)) {
+        const struct emu_variant *variant = &batch->variants[i * batch->step];
+        if (render_job(
+                NULL, &variant->problem, &run->device, &variant->config, RENDER_TUNED, 0, &job)) {
             fprintf(stderr, "render: %s\n", error_message());
             _exit(1);
         }
@@ -170,9 +192,9 @@ static void run_batch(
     }
     for (size_t i = 0; i < batch->n; i++)
         for (size_t t = 0; t < N_TRIALS; t++, step++) {
-            const struct emu_variant *variant = &batch->variants[i];
+            const struct emu_variant *variant = &batch->variants[i * batch->step];
             struct tfops_problem problem = variant->problem;
-            problem.dims[dynamic_dim(problem.spec)] = rows_of(&problem, TRIALS[t].rows);
+            problem_set_extent(&problem, rows_of(&problem, TRIALS[t].rows));
             if (step < first ||
                 (TRIALS[t].kind == EMULATE_ALIAS && !emulate_case_can_alias(&problem)))
                 continue;
@@ -183,36 +205,40 @@ static void run_batch(
     for (size_t i = 0; i < n; i++)
         build_job_release(NULL, &jobs[i]);
     emulate_close(&library);
-    unlink(path);
+    if (!run->keep)
+        unlink(path);
 }
 
 /* ---- what there is to do ----------------------------------------------------------------------- */
 
+static void add_batch(struct run *run, const struct batch *batch)
+{
+    run->batches = realloc(run->batches, (run->n_batches + 1) * sizeof *run->batches);
+    if (!run->batches)
+        exit(1);
+    run->batches[run->n_batches++] = *batch;
+}
+
 static void add_batches(struct run *run, const struct emu_plan *plan)
 {
-    for (int mode = 0; mode < EMULATE_MODES; mode++)
-        for (size_t at = 0; run->modes[mode] && at < plan->n; at += BATCH) {
-            run->batches = realloc(run->batches, (run->n_batches + 1) * sizeof *run->batches);
-            if (!run->batches)
-                exit(1);
-            run->batches[run->n_batches++] = (struct batch){.variants = plan->variants + at,
-                .n = plan->n - at < BATCH ? plan->n - at : BATCH,
-                .mode = (enum emulate_mode)mode};
+    for (int mode = 0; mode < EMULATE_MODES; mode++) {
+        size_t step = mode == EMULATE_ASAN ? run->level->asan_every : 1, n = 0;
+        for (size_t at = 0; run->modes[mode] && at < plan->n; at += n * step) {
+            n = (plan->n - at + step - 1) / step;
+            n = n < BATCH ? n : BATCH;
+            add_batch(run, &(struct batch){plan->variants + at, n, step, (enum emulate_mode)mode});
         }
+    }
 }
 
 /* The plans' variants stay for the batches that point at them. */
 static void plan_all(struct run *run, struct emu_plan *plans)
 {
-    const struct emu_share share = {.problems = run->full ? FULL_PROBLEMS : SHARE_PROBLEMS,
-        .most = run->full ? SIZE_MAX : SHARE_VARIANTS,
-        .extremes = true,
-        .seed = 1};
     for (size_t i = 0; i < registry_count; i++) {
         const struct tfops_spec *spec = registry_specs[i];
         if (run->op && strcmp(run->op, spec->name) != 0)
             continue;
-        emu_plan_make(spec, &run->device, &share, &plans[i]);
+        emu_plan_make(spec, &run->device, &run->level->share, &plans[i]);
         printf("%s: %zu variants, %zu of %zu pairs of values\n", spec->name, plans[i].n,
             plans[i].covered, plans[i].pairs);
         add_batches(run, &plans[i]);
@@ -234,7 +260,9 @@ static void build_runtimes(const struct run *run)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: specs [--full] [--mode trace|asan|tsan] [--op NAME] [--verbose]\n");
+    fprintf(stderr,
+        "usage: test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] "
+        "[--verbose] [--keep]\n");
     exit(2);
 }
 
@@ -245,13 +273,20 @@ static void parse(struct run *run, int argc, char **argv)
 #else
     const char *only = NULL;
 #endif
-    const char *share = getenv("TFOPS_EMU");
-    run->full = share && !strcmp(share, "full");
+    const char *named = getenv("TFOPS_EMU");
+    run->level = &LEVELS[SHARE];
+    for (size_t i = 0; i < N_LEVELS; i++)
+        if (named && !strcmp(named, LEVELS[i].name))
+            run->level = &LEVELS[i];
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--full"))
-            run->full = true;
+            run->level = &LEVELS[FULL];
+        else if (!strcmp(argv[i], "--quick"))
+            run->level = &LEVELS[QUICK];
         else if (!strcmp(argv[i], "--verbose"))
             run->verbose = true;
+        else if (!strcmp(argv[i], "--keep"))
+            run->keep = true;
         else if (!strcmp(argv[i], "--op") && i + 1 < argc)
             run->op = argv[++i];
         else if (!strcmp(argv[i], "--mode") && i + 1 < argc)
@@ -260,13 +295,13 @@ static void parse(struct run *run, int argc, char **argv)
             usage();
     }
     for (int mode = 0; mode < EMULATE_MODES; mode++)
-        run->modes[mode] =
-            only ? !strcmp(only, mode_name((enum emulate_mode)mode)) : mode != EMULATE_TSAN;
+        run->modes[mode] = only ? !strcmp(only, mode_name((enum emulate_mode)mode))
+                                : mode == EMULATE_TRACE || mode == EMULATE_ASAN;
 }
 
 int main(int argc, char **argv)
 {
-    struct run run = {.full = false};
+    struct run run = {.level = NULL};
     parse(&run, argc, argv);
     snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -283,8 +318,8 @@ int main(int argc, char **argv)
         run.n_batches, (unsigned)sysconf(_SC_NPROCESSORS_ONLN), CHILD_SECONDS, run_batch, &run);
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", run.dir);
-    if (system(command))
-        fprintf(stderr, "%s stays\n", run.dir);
+    if (run.keep || system(command))
+        printf("sources and objects are in %s\n", run.dir);
     for (size_t i = 0; i < registry_count; i++)
         emu_plan_release(&plans[i]);
     free(plans);

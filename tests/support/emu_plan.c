@@ -1,6 +1,7 @@
 /* Plans of emulated variants (see emu_plan.h). */
 #include "emu_plan.h"
 #include "base/hash.h"
+#include "problem.h"
 #include "tuner/space.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,14 +66,34 @@ static uint8_t pick_dtype(uint32_t allowed, uint64_t random)
             return dtype;
 }
 
+/* Into the range; what is too large becomes a smaller power or a smaller odd number. */
+static int64_t fitted(const struct tfops_dim_spec *dim, int64_t wish)
+{
+    while (wish > dim->max)
+        wish /= 4;
+    return wish < dim->min ? dim->min : wish;
+}
+
+/* A dimension that no given operand has stays 0, derived ones are told by the others. Free ones are
+ * small: few blocks, few positions. */
 static void set_dims(struct tfops_problem *problem, size_t width, bool many)
 {
+    enum { FIRST_FREE = 2, OTHER_FREE = 16 };
     const struct tfops_spec *spec = problem->spec;
+    const uint32_t told = problem_told_dims(problem);
+    bool first = true;
     for (size_t i = 0; i < spec->n_dims; i++) {
         const struct tfops_dim_spec *dim = &spec->dims[i];
-        int64_t wish = dim->flags & TFOPS_DIM_DYNAMIC ? (many ? LONG_EXTENT : SHORT_EXTENT)
-                                                      : WIDTHS[(width + i) % N_WIDTHS];
-        problem->dims[i] = wish < dim->min ? dim->min : wish > dim->max ? dim->max : wish;
+        int64_t wish = WIDTHS[(width + i) % N_WIDTHS];
+        if (dim->flags & TFOPS_DIM_DERIVED || !(told >> i & 1))
+            continue;
+        if (dim->flags & TFOPS_DIM_DYNAMIC) {
+            wish = many ? LONG_EXTENT : SHORT_EXTENT;
+        } else if (dim->flags & TFOPS_DIM_FREE) {
+            wish = first ? FIRST_FREE : OTHER_FREE;
+            first = false;
+        }
+        problem->dims[i] = fitted(dim, wish);
     }
 }
 
@@ -100,7 +121,6 @@ static bool problem_of(
     size_t at = FIXED_FACTORS;
     if (tfops_problem_init(spec, ret_problem))
         exit(1);
-    set_dims(ret_problem, d->at[FACTOR_WIDTH], d->at[FACTOR_EXTENT]);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         ret_problem->dtypes[i] = d->at[at++];
     for (size_t i = 0; i < spec->n_options; i++)
@@ -108,6 +128,7 @@ static bool problem_of(
     for (size_t i = 0; i < spec->n_operands; i++, at++)
         if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
             ret_problem->present = (ret_problem->present & ~(1u << i)) | (uint32_t)d->at[at] << i;
+    set_dims(ret_problem, d->at[FACTOR_WIDTH], d->at[FACTOR_EXTENT]);
     if (tfops_problem_check(ret_problem))
         return false;
     /* An alignment below what contiguous operands have is a problem of its own. */

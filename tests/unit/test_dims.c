@@ -259,7 +259,7 @@ Test(dims, an_output_may_have_its_dimensions_in_any_order)
     EXPECT_OK(bind());
     y.strides[1] = 4 * ROWS - 1;
     EXPECT_REFUSED(bind(), TFOPS_E_SHAPE, "y");
-    EXPECT_CONTAINS(expect_error().message, "rows that do not overlap");
+    EXPECT_CONTAINS(expect_error().message, "elements that do not overlap");
 }
 
 Test(dims, slices_of_one_wide_buffer_of_any_rank_are_apart)
