@@ -24,7 +24,7 @@ struct norm_params {
     long long out_stride;
     long long residual_out_stride;
     long long rows;
-    struct quant_scales scales; /* of out where it is fp8 */
+    struct quant_params quant; /* scales NULL where out is no fp8 */
     int hidden;
     float eps;
     /* Read by the generic kernel only: the template has them as constants. */
@@ -33,7 +33,7 @@ struct norm_params {
     int out_dtype;      /* enum tfops_dtype of out */
     int weight_variant; /* NORM_* */
     int residual_round; /* 1: norm of the sum rounded to dtype */
-    int grouped;        /* 1: scales of groups, 0: of rows */
+    int columns;        /* weight, and bias if there is one */
 };
 
 #endif

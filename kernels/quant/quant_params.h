@@ -8,7 +8,8 @@
 #define TFOPS_QUANT_PARAMS_H
 
 struct quant_params {
-    float *scales; /* of row r and group g at r · row_stride + g · group_stride; a row is one group */
+    float
+        *scales; /* of row r and group g at r · row_stride + g · group_stride; a row is one group */
     long long row_stride;
     long long group_stride;
     long long by_group; /* generic kernels only: a scale for QUANT_GROUP_ELEMS elements of a row */
