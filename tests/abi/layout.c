@@ -38,7 +38,7 @@ OFFSET(tfops_bench_result, memory_clock_mhz, 96);
 OFFSET(tfops_bench_result, source, 100);
 OFFSET(tfops_bench_result, config, 116);
 
-SIZE(tfops_bench_launch_result, 56);
+SIZE(tfops_bench_launch_result, 80);
 OFFSET(tfops_bench_launch_result, size, 0);
 OFFSET(tfops_bench_launch_result, raw_ns, 8);
 OFFSET(tfops_bench_launch_result, plan_ns, 16);
@@ -47,6 +47,9 @@ OFFSET(tfops_bench_launch_result, plan_over_raw_ns, 32);
 OFFSET(tfops_bench_launch_result, lookup_over_raw_ns, 40);
 OFFSET(tfops_bench_launch_result, batches, 48);
 OFFSET(tfops_bench_launch_result, calls_per_batch, 52);
+OFFSET(tfops_bench_launch_result, same_ns, 56);
+OFFSET(tfops_bench_launch_result, plan_over_same_ns, 64);
+OFFSET(tfops_bench_launch_result, lookup_over_same_ns, 72);
 
 SIZE(tfops_record, 224);
 OFFSET(tfops_record, size, 0);
