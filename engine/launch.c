@@ -311,10 +311,14 @@ enum tfops_status tfops_plan_describe(
     if (variant->source != PLAN_REFERENCE)
         problem.spec->geometry(problem.spec->user, &problem, &plan->engine->device,
             &variant->launcher.config, &geometry);
+    const struct choice_beside *beside = &variant->beside[extent > variant->measured];
     *ret_info = (struct tfops_plan_info){.size = sizeof *ret_info,
         .source = source_name(variant, extent),
         .config = variant->config,
         .extent = variant->measured,
+        .beside = beside->extent,
+        .regret_there = beside->regret_there,
+        .regret_here = beside->regret_here,
         .registers = variant->registers,
         .smem_bytes = geometry.smem_bytes,
         .threads = geometry.threads,
