@@ -42,7 +42,9 @@ template <class C, class O> struct RowLayout {
     static constexpr bool AHEAD = C::STAGES == 2;
 
     static constexpr int UNITS = O::WIDTH / N;                      // most units in a row
-    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER); // of them in one block
+    // Neighbouring lanes that hold a group, which no two blocks share.
+    static constexpr int LANES = O::GROUP ? O::GROUP / VEC : 1;
+    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER * LANES) * LANES; // of a block
     static constexpr int PER_THREAD = ceil_div(UNITS_BLOCK, C::THREADS_PER_ROW);
     // Units in registers at a time: all of them only if they wait there.
     static constexpr bool WAITS = C::RELOAD == 0 && O::STEPS > 0;
@@ -76,8 +78,7 @@ template <class C, class O> struct RowLayout {
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");
     static_assert(O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
                                        O::GROUP / VEC <= 32 &&
-                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0 &&
-                                       (C::CLUSTER == 1 || UNITS_BLOCK % (O::GROUP / VEC) == 0)),
+                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
         "a group of elements is whole neighbouring lanes");
     static_assert(EDGES <= C::THREADS_PER_ROW, "one edge element a thread");
     static_assert(C::THREADS == C::THREADS_PER_ROW * C::ROWS_PER_BLOCK && C::THREADS <= 1024 &&
