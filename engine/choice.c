@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "engine_state.h"
 #include "key.h"
+#include "problem.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static struct tfops_config default_config(
     struct tfops_config config = {0};
     const struct tfops_spec *spec = problem.spec;
     int64_t most = spec->dims[dim].max;
-    problem.dims[dim] = extent < most ? extent : most;
+    problem_set_extent(&problem, extent < most ? extent : most);
     if (spec->default_config)
         spec->default_config(spec->user, &problem, &engine->device, &config);
     return config;

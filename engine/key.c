@@ -26,7 +26,7 @@ void key_make(const struct tfops_problem *problem, struct key *ret_key)
                (uint64_t)option[3] << 48 | (uint64_t)(option[4] << 4 | option[5]) << 56;
     size_t n = 3;
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+        if (!spec->dims[i].flags)
             words[n++] = (uint64_t)problem->dims[i];
     while (n < KEY_WORDS)
         words[n++] = 0;
@@ -80,7 +80,7 @@ void key_text(const struct tfops_problem *problem, char ret_text[KEY_TEXT_BYTES]
     struct text text = {ret_text, KEY_TEXT_BYTES, 0};
     ret_text[0] = '\0';
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+        if (!spec->dims[i].flags)
             add_int(&text, spec->dims[i].name, (long long)problem->dims[i]);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         add(&text, spec->dtypes[i].name, tfops_dtype_name((enum tfops_dtype)problem->dtypes[i]));

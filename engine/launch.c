@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "engine_state.h"
 #include "plan_state.h"
+#include "problem.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,11 +136,13 @@ static inline enum tfops_status enqueue(const struct tfops_plan *plan,
     return TFOPS_OK;
 }
 
+/* The operator's own rule too: it may be about free dimensions, which no key tells. */
 static NOINLINE enum tfops_status enqueue_bound(const struct tfops_plan *plan,
     const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
 {
-    if (!request->problem.dims[plan->dynamic_dim])
-        return TFOPS_OK;
+    enum tfops_status status = request_accepts(&request->problem);
+    if (status || !request->problem.dims[plan->dynamic_dim])
+        return status;
     return enqueue(plan, request, args, stream);
 }
 
@@ -290,7 +293,7 @@ size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent)
         return 0;
     const struct plan_variant *variant = plan_choose(plan, extent);
     struct tfops_problem problem = plan->problem;
-    problem.dims[plan->dynamic_dim] = extent;
+    problem_set_extent(&problem, extent);
     return problem.spec->workspace(
         problem.spec->user, &problem, &plan->engine->device, &variant->launcher.config);
 }
@@ -311,7 +314,7 @@ enum tfops_status tfops_plan_describe(
     const struct plan_variant *variant = plan_choose(plan, extent);
     struct tfops_problem problem = plan->problem;
     struct tfops_geometry geometry = {0};
-    problem.dims[plan->dynamic_dim] = extent;
+    problem_set_extent(&problem, extent);
     if (variant->source != PLAN_REFERENCE)
         problem.spec->geometry(problem.spec->user, &problem, &plan->engine->device,
             &variant->launcher.config, &geometry);

@@ -25,6 +25,10 @@ static CUresult encode_maps(const struct driver *driver, const struct tfops_spec
 }
 
 /* Clusters and programmatic dependent launch need the extended call. */
+const CUlaunchAttribute launcher_overlap = {
+    .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+    .value.programmaticStreamSerializationAllowed = 1};
+
 static CUresult launch_extended(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_geometry *geometry, CUstream stream, void **params)
 {
@@ -45,11 +49,8 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
         attribute->value.clusterDim.y = 1;
         attribute->value.clusterDim.z = 1;
     }
-    if (geometry->pdl) {
-        CUlaunchAttribute *attribute = &attributes[config.numAttrs++];
-        attribute->id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-        attribute->value.programmaticStreamSerializationAllowed = 1;
-    }
+    if (geometry->pdl)
+        attributes[config.numAttrs++] = launcher_overlap;
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
@@ -58,8 +59,7 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     const struct tfops_config *config)
 {
     const struct tfops_spec *spec = problem->spec;
-    *launcher = (struct launcher){.launch_kernel = driver->launch_kernel,
-        .dynamic_dim = (uint8_t)key_dynamic_dim(spec),
+    *launcher = (struct launcher){.dynamic_dim = (uint8_t)key_dynamic_dim(spec),
         .pack = spec->pack,
         .user = spec->user,
         .device = device,
@@ -70,10 +70,14 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     launcher->smem_bytes = launcher->geometry.smem_bytes;
     launcher->extent_per_group = launcher->geometry.extent_per_group;
     launcher->most_groups = launcher->geometry.most_groups;
+    launcher->overlaps = launcher->geometry.pdl;
+    if (launcher->overlaps)
+        launcher->launch_kernel_ex = driver->launch_kernel_ex;
+    else
+        launcher->launch_kernel = driver->launch_kernel;
     launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
-                      !launcher->geometry.pdl;
+                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1;
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,

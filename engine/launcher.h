@@ -18,12 +18,16 @@
  */
 struct launcher {
     CUfunction function;
-    DRIVER_FUNCTION(launch_kernel);
+    union { /* `overlaps` says which */
+        DRIVER_FUNCTION(launch_kernel);
+        DRIVER_FUNCTION(launch_kernel_ex);
+    };
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;
     uint32_t threads, smem_bytes, extent_per_group, most_groups; /* the geometry's */
     uint8_t dynamic_dim;
     bool plain;                     /* launcher_launch_plain() will do */
+    bool overlaps;                  /* the geometry's pdl */
     struct tfops_geometry geometry; /* its grid is another extent's */
     const struct tfops_device *device;
     const struct tfops_spec *spec;
@@ -51,8 +55,27 @@ static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint3
     return groups < most ? (uint32_t)groups : most;
 }
 
-/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, no attributes of the
- * launch, a grid that needs no call. */
+/* A launch that may begin while the one before it in the stream ends. */
+extern const CUlaunchAttribute launcher_overlap;
+
+static inline CUresult launcher_launch_overlapped(
+    const struct launcher *launcher, uint32_t grid, CUstream stream, void **params)
+{
+    const CUlaunchConfig config = {.gridDimX = grid,
+        .gridDimY = 1,
+        .gridDimZ = 1,
+        .blockDimX = launcher->threads,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .sharedMemBytes = launcher->smem_bytes,
+        .hStream = stream,
+        .attrs = (CUlaunchAttribute *)(uintptr_t)&launcher_overlap,
+        .numAttrs = 1};
+    return launcher->launch_kernel_ex(&config, launcher->function, params, NULL);
+}
+
+/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, a grid that needs no
+ * call. */
 static inline CUresult launcher_launch_plain(
     const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
 {
@@ -61,6 +84,8 @@ static inline CUresult launcher_launch_plain(
     const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
         launcher->extent_per_group, launcher->most_groups);
     launcher->pack(launcher->user, args, pack);
+    if (launcher->overlaps)
+        return launcher_launch_overlapped(launcher, grid, stream, params);
     return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->threads, 1, 1,
         launcher->smem_bytes, stream, params, NULL);
 }

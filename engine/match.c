@@ -12,16 +12,17 @@ static uint64_t tensor_type(enum tfops_dtype dtype, int32_t rank)
 }
 
 /*
- * [inner], only read, or [dynamic, inner]. An inner extent of 1 would have no stride of its own; an
- * alignment below an element's would leave addresses within one to be found.
+ * [inner], only read, or [dynamic, inner], all of it in the alignment class. An inner extent of 1
+ * would have no stride of its own; an alignment below an element's would leave addresses within one
+ * to be found.
  */
 static bool usual_shape(const struct tfops_problem *problem, size_t i)
 {
     const struct tfops_spec *spec = problem->spec;
     const struct tfops_operand_spec *operand = &spec->operands[i];
     const int inner = operand->dims[operand->rank - 1];
-    return !(spec->dims[inner].flags & TFOPS_DIM_DYNAMIC) && problem->dims[inner] > 1 &&
-           problem->dims[inner] <= MATCH_MOST_INNER &&
+    return !(operand->flags & TFOPS_OPERAND_ELEMENTS) && !spec->dims[inner].flags &&
+           problem->dims[inner] > 1 && problem->dims[inner] <= MATCH_MOST_INNER &&
            problem->align >= problem_operand_bytes(problem, i) &&
            ((operand->rank == 1 && operand->access == TFOPS_IN) ||
                (operand->rank == 2 && spec->dims[operand->dims[0]].flags & TFOPS_DIM_DYNAMIC));
@@ -31,19 +32,17 @@ static bool usual_shape(const struct tfops_problem *problem, size_t i)
 static bool all_told(const struct tfops_problem *problem)
 {
     const struct tfops_spec *spec = problem->spec;
-    uint32_t dims = 0, dtypes = 1;
-    for (size_t i = 0; i < spec->n_operands; i++) {
-        const struct tfops_operand_spec *operand = &spec->operands[i];
-        if (!(problem->present >> i & 1))
-            continue;
-        dtypes |= 1u << operand->dtype;
-        for (int d = 0; d < operand->rank; d++)
-            dims |= 1u << operand->dims[d];
-    }
+    uint32_t dims = problem_told_dims(problem), dtypes = 1;
+    for (size_t i = 0; i < spec->n_operands; i++)
+        if (problem->present >> i & 1)
+            dtypes |= 1u << spec->operands[i].dtype;
     for (size_t i = 0; i < spec->n_dtypes; i++)
-        if (!(dtypes >> i & 1) && problem->dtypes[i] != problem->dtypes[0])
+        if (!(dtypes >> i & 1) && problem->dtypes[i] != problem_default_dtype(problem, i))
             return false;
-    return dims + 1 == 1u << spec->n_dims;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (!(dims >> i & 1) && problem->dims[i])
+            return false;
+    return true;
 }
 
 static void fill_operand(const struct tfops_problem *problem, size_t i, struct match *match)
@@ -64,7 +63,8 @@ static void fill_operand(const struct tfops_problem *problem, size_t i, struct m
     for (unsigned k = 0; k < row->n_apart; k++) {
         const size_t other = match->table[k].operand.index;
         const bool may =
-            operand->may_alias >> other & 1 || spec->operands[other].may_alias >> i & 1;
+            (operand->may_alias >> other & 1 || spec->operands[other].may_alias >> i & 1) &&
+            problem_operand_bytes(problem, other) == elem_bytes;
         row->may_alias |= (uint16_t)((may && k >= match->n_vectors) << k);
     }
     match->n_operands++;

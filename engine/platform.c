@@ -126,6 +126,9 @@ static enum tfops_status copy(
     CUresult result = direction == TO_DEVICE
                           ? engine->driver.memcpy_htod((CUdeviceptr)(uintptr_t)to, from, bytes)
                           : engine->driver.memcpy_dtoh(to, (CUdeviceptr)(uintptr_t)from, bytes);
+    /* From pageable memory it returns with the copy under way, seen too late by other streams. */
+    if (!result && direction == TO_DEVICE)
+        result = engine->driver.stream_synchronize(NULL);
     driver_leave(&engine->driver, &scope);
     return driver_error(
         &engine->driver, result, direction == TO_DEVICE ? "cuMemcpyHtoD" : "cuMemcpyDtoH", "");

@@ -43,19 +43,54 @@ static bool parse_int(const char *text, int64_t *ret_value)
     return true;
 }
 
-static enum tfops_status set_dim(
-    struct tfops_problem *problem, size_t i, const char *name, const char *value)
+static enum tfops_status refuse_dim(
+    const struct tfops_dim_spec *dim, int64_t least, const char *value)
+{
+    char expected[96];
+    snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)least,
+        (long long)dim->max);
+    return error_set(TFOPS_E_RANGE, "problem", dim->name, expected, value);
+}
+
+static enum tfops_status set_dim(struct tfops_problem *problem, size_t i, const char *value)
 {
     const struct tfops_dim_spec *dim = &problem->spec->dims[i];
     int64_t number = 0;
-    if (parse_int(value, &number) && number >= dim->min && number <= dim->max) {
-        problem->dims[i] = number;
-        return TFOPS_OK;
-    }
-    char expected[96];
-    snprintf(expected, sizeof expected, "a whole number from %lld to %lld", (long long)dim->min,
-        (long long)dim->max);
-    return error_set(TFOPS_E_RANGE, "problem", name, expected, value);
+    if (!parse_int(value, &number) || number < dim->min || number > dim->max)
+        return refuse_dim(dim, dim->min, value);
+    problem->dims[i] = number;
+    return TFOPS_OK;
+}
+
+enum tfops_dtype problem_default_dtype(const struct tfops_problem *problem, size_t i)
+{
+    uint32_t allowed = problem->spec->dtypes[i].allowed;
+    return allowed >> problem->dtypes[0] & 1 ? (enum tfops_dtype)problem->dtypes[0]
+                                             : (enum tfops_dtype)__builtin_ctz(allowed);
+}
+
+uint32_t problem_told_dims(const struct tfops_problem *problem)
+{
+    const struct tfops_spec *spec = problem->spec;
+    uint32_t told = 0;
+    for (size_t i = 0; i < spec->n_operands; i++)
+        for (int d = 0; d < spec->operands[i].rank && problem->present >> i & 1; d++)
+            told |= 1u << spec->operands[i].dims[d];
+    return told;
+}
+
+void problem_derive(struct tfops_problem *problem)
+{
+    const struct tfops_spec *spec = problem->spec;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (spec->dims[i].flags == TFOPS_DIM_DERIVED)
+            problem->dims[i] = spec->derive(spec->user, problem, i);
+}
+
+void problem_set_extent(struct tfops_problem *problem, int64_t extent)
+{
+    problem->dims[key_dynamic_dim(problem->spec)] = extent;
+    problem_derive(problem);
 }
 
 static void list_dtypes(uint32_t allowed, char *text, size_t bytes)
@@ -128,7 +163,7 @@ static enum tfops_status unknown_name(const struct tfops_spec *spec, const char 
         if (condition)                                                                             \
             length += (size_t)snprintf(                                                            \
                 known + length, sizeof known - length, "%s ", spec->field[i].name);
-    LIST(dims, true)
+    LIST(dims, spec->dims[i].flags != TFOPS_DIM_DERIVED)
     LIST(dtypes, true)
     LIST(options, true)
     LIST(operands, spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
@@ -148,8 +183,8 @@ enum tfops_status tfops_problem_set(
                                                                  : "value");
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!strcmp(name, spec->dims[i].name))
-            return set_dim(problem, i, name, value);
+        if (!strcmp(name, spec->dims[i].name) && spec->dims[i].flags != TFOPS_DIM_DERIVED)
+            return set_dim(problem, i, value);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         if (!strcmp(name, spec->dtypes[i].name))
             return set_dtype(problem, i, name, value);
@@ -200,7 +235,7 @@ static enum tfops_status fill_align(struct tfops_problem *problem)
             __builtin_mul_overflow(elems, (int64_t)problem_operand_bytes(problem, i), &bytes))
             return error_set(TFOPS_E_RANGE, "problem", operand->name, "a size in bytes below 2^63",
                 "an overflow");
-        for (int d = 0; d + 1 < operand->rank; d++)
+        for (int d = 0; d + 1 < operand->rank && !(operand->flags & TFOPS_OPERAND_ELEMENTS); d++)
             bits |= (uint64_t)strides[d] * problem_operand_bytes(problem, i);
     }
     if (!problem->align)
@@ -208,21 +243,34 @@ static enum tfops_status fill_align(struct tfops_problem *problem)
     return TFOPS_OK;
 }
 
+/* Ranges of what present operands have; what only absent ones have is 0. */
+static enum tfops_status check_dims(struct tfops_problem *problem)
+{
+    const struct tfops_spec *spec = problem->spec;
+    uint32_t told = problem_told_dims(problem);
+    for (size_t i = 0; i < spec->n_dims; i++) {
+        const struct tfops_dim_spec *dim = &spec->dims[i];
+        int64_t least = problem_least_extent(dim);
+        if (dim->flags == TFOPS_DIM_DERIVED)
+            continue;
+        if (!(told >> i & 1))
+            problem->dims[i] = 0;
+        if (!(told >> i & 1) || (problem->dims[i] >= least && problem->dims[i] <= dim->max))
+            continue;
+        char value[24];
+        snprintf(value, sizeof value, "%lld", (long long)problem->dims[i]);
+        return refuse_dim(dim, least, value);
+    }
+    problem_derive(problem);
+    return TFOPS_OK;
+}
+
 static enum tfops_status check_tables(struct tfops_problem *problem)
 {
     const struct tfops_spec *spec = problem->spec;
-    char value[24];
-    for (size_t i = 0; i < spec->n_dims; i++) {
-        snprintf(value, sizeof value, "%lld", (long long)problem->dims[i]);
-        int64_t dim = problem->dims[i];
-        enum tfops_status status = set_dim(problem, i, spec->dims[i].name, value);
-        if (status)
-            return status;
-        problem->dims[i] = dim;
-    }
     for (size_t i = 0; i < spec->n_dtypes; i++) {
         if (!problem->dtypes[i])
-            problem->dtypes[i] = problem->dtypes[0];
+            problem->dtypes[i] = (uint8_t)problem_default_dtype(problem, i);
         const char *name = tfops_dtype_name((enum tfops_dtype)problem->dtypes[i]);
         enum tfops_status status = set_dtype(problem, i, spec->dtypes[i].name, name);
         if (status)
@@ -258,9 +306,11 @@ enum tfops_status tfops_problem_check(struct tfops_problem *problem)
         return error_set(TFOPS_E_ARGUMENT, "problem", "problem", "made by tfops_problem_init()",
             "NULL, another size or no spec");
     struct tfops_problem checked = *problem;
-    enum tfops_status status = check_tables(&checked);
+    enum tfops_status status = check_bits(&checked);
     if (!status)
-        status = check_bits(&checked);
+        status = check_tables(&checked);
+    if (!status)
+        status = check_dims(&checked);
     if (!status)
         status = fill_align(&checked);
     if (!status)

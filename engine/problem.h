@@ -11,4 +11,19 @@ bool problem_natural_strides(const struct tfops_problem *problem, size_t operand
 /* Bytes of one element of an operand. */
 size_t problem_operand_bytes(const struct tfops_problem *problem, size_t operand);
 
+/* What dtype parameter i is when nothing tells it. */
+enum tfops_dtype problem_default_dtype(const struct tfops_problem *problem, size_t i);
+/* Bit i: a present operand has dimension i. */
+uint32_t problem_told_dims(const struct tfops_problem *problem);
+/* Fills the derived dimensions from the others. */
+void problem_derive(struct tfops_problem *problem);
+/* Sets the dynamic extent and what follows from it. */
+void problem_set_extent(struct tfops_problem *problem, int64_t extent);
+
+/* The least extent a tensor may show: 0 of a static or free one only says that no operand has it. */
+static inline int64_t problem_least_extent(const struct tfops_dim_spec *dim)
+{
+    return dim->min || dim->flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED) ? dim->min : 1;
+}
+
 #endif

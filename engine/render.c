@@ -210,7 +210,7 @@ static void add_specialisation(
         strbuf_addf(source, " = %s;\n", CXX_TYPE[problem->dtypes[i]]);
     }
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+        if (!spec->dims[i].flags)
             add_constant(source, "", spec->dims[i].name, problem->dims[i]);
     for (size_t i = 0; i < spec->n_options; i++)
         add_constant(source, "", spec->options[i].name, problem->options[i]);
@@ -241,7 +241,7 @@ static void add_geometry(struct strbuf *source, const struct tfops_spec *spec,
         long long value;
     } CONSTANTS[] = {{"THREADS", geometry->threads}, {"MIN_BLOCKS", geometry->min_blocks},
         {"CLUSTER", geometry->cluster}, {"SMEM_BYTES", geometry->smem_bytes},
-        {"PDL", geometry->pdl}};
+        {"PDL", geometry->pdl}, {"GENERIC", generic}};
     for (size_t i = 0; i < sizeof CONSTANTS / sizeof CONSTANTS[0]; i++)
         if (generic || !tunable_named(spec, CONSTANTS[i].name))
             add_constant(source, "", CONSTANTS[i].name, CONSTANTS[i].value);
@@ -276,7 +276,7 @@ enum tfops_status render_digest(const struct env *env, const char *params_type, 
         return status;
     struct hash build, abi;
     hash_init(&build);
-    hash_add_string(&build, "tfops build 1");
+    hash_add_string(&build, "tfops build 2");
     hash_add_string(&build, job->source);
     hash_add_string(&build, job->arch);
     hash_add_u64(&build, (uint64_t)nvrtc_version);

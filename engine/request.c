@@ -65,8 +65,8 @@ static NOINLINE enum tfops_status refuse_extent(
     const struct tfops_operand_spec *operand, const struct tfops_dim_spec *dim, int64_t extent)
 {
     char expected[96], actual[32];
-    snprintf(expected, sizeof expected, "%s from %lld to %lld", dim->name, (long long)dim->min,
-        (long long)dim->max);
+    snprintf(expected, sizeof expected, "%s from %lld to %lld", dim->name,
+        (long long)problem_least_extent(dim), (long long)dim->max);
     snprintf(actual, sizeof actual, "%lld", (long long)extent);
     return error_set(TFOPS_E_RANGE, "request", operand->name, expected, actual);
 }
@@ -172,7 +172,7 @@ static inline enum tfops_status bind_extent(struct binding *binding,
         return TFOPS_OK;
     }
     const struct tfops_dim_spec *spec = &binding->spec->dims[dim];
-    if (UNLIKELY(extent < spec->min || extent > spec->max))
+    if (UNLIKELY(extent < problem_least_extent(spec) || extent > spec->max))
         return refuse_extent(operand, spec, extent);
     problem->dims[dim] = extent;
     binding->bound |= 1u << dim;
@@ -277,7 +277,8 @@ static inline enum tfops_status close_strides(struct binding *binding,
             if (UNLIKELY(stride != 1))
                 return refuse_stride(operand, "a last stride of 1", stride);
         } else {
-            binding->misfit |= (uint64_t)stride * elem_bytes;
+            if (!(operand->flags & TFOPS_OPERAND_ELEMENTS))
+                binding->misfit |= (uint64_t)stride * elem_bytes;
             ordered &= extent <= 1 || stride > reach;
         }
         if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
@@ -326,7 +327,8 @@ static inline enum tfops_status bind_operand(
     if (UNLIKELY(status))
         return status;
     uintptr_t address = (uintptr_t)tensor->data;
-    binding->misfit |= address;
+    if (!(operand->flags & TFOPS_OPERAND_ELEMENTS))
+        binding->misfit |= address;
     if (UNLIKELY(address & (elem_bytes - 1)))
         return refuse_address(operand, tensor->data, elem_bytes);
     view->data = tensor->data;
@@ -367,7 +369,9 @@ static NOINLINE enum tfops_status resolve_overlap(
     const struct tfops_operand_spec *spec = request->problem.spec->operands;
     const struct tfops_view *a = &request->operands[written], *b = &request->operands[other];
     bool may = spec[written].may_alias >> other & 1 || spec[other].may_alias >> written & 1;
-    bool same = a->data == b->data && spec[written].rank == spec[other].rank;
+    bool same = a->data == b->data && spec[written].rank == spec[other].rank &&
+                problem_operand_bytes(&request->problem, written) ==
+                    problem_operand_bytes(&request->problem, other);
     for (int d = 0; same && d < spec[written].rank; d++)
         same = a->strides[d] == b->strides[d];
     if ((may && same) || !share_memory(request, written, other))
@@ -426,6 +430,22 @@ static inline enum tfops_status bind_numbers(
     return TFOPS_OK;
 }
 
+/* Derived dimensions follow from what was bound; what a tensor says of one must agree. */
+static NOINLINE enum tfops_status bind_derived(
+    struct binding *binding, const struct tfops_args *args)
+{
+    struct tfops_problem *problem = &binding->request->problem;
+    const struct tfops_problem shown = *problem;
+    problem_derive(problem);
+    for (size_t i = 0; i < binding->spec->n_operands; i++) {
+        const struct tfops_operand_spec *operand = &binding->spec->operands[i];
+        for (int d = 0; d < operand->rank && problem->present >> i & 1; d++)
+            if (problem->dims[operand->dims[d]] != shown.dims[operand->dims[d]])
+                return refuse_shape(problem, operand, args->operands[i], UINT32_MAX);
+    }
+    return TFOPS_OK;
+}
+
 static inline bool is_empty(const struct tfops_problem *problem)
 {
     const struct tfops_spec *spec = problem->spec;
@@ -460,7 +480,12 @@ enum tfops_status request_bind(
         return status;
     for (size_t i = 0; i < spec->n_dtypes; i++)
         if (!ret_request->problem.dtypes[i])
-            ret_request->problem.dtypes[i] = ret_request->problem.dtypes[0];
+            ret_request->problem.dtypes[i] =
+                (uint8_t)problem_default_dtype(&ret_request->problem, i);
+    if (spec->derive)
+        status = bind_derived(&binding, args);
+    if (UNLIKELY(status))
+        return status;
     ret_request->problem.align = 1u << __builtin_ctzll(binding.misfit);
     if (UNLIKELY(is_empty(&ret_request->problem)))
         return TFOPS_OK; /* no row at all: no memory is needed, none is touched */

@@ -61,14 +61,19 @@ static enum tfops_status check_counts(const struct tfops_spec *spec)
 
 static enum tfops_status check_dims(const struct tfops_spec *spec)
 {
-    size_t n_dynamic = 0;
+    size_t n_dynamic = 0, n_static = 0;
     for (size_t i = 0; i < spec->n_dims; i++) {
         const struct tfops_dim_spec *dim = &spec->dims[i];
-        n_dynamic += (dim->flags & TFOPS_DIM_DYNAMIC) != 0;
+        n_dynamic += dim->flags == TFOPS_DIM_DYNAMIC;
+        n_static += !dim->flags;
+        if (dim->flags > TFOPS_DIM_DERIVED || dim->flags & (dim->flags - 1))
+            return bad(spec, "dims.flags", "at most one known flag");
+        if (dim->flags == TFOPS_DIM_DERIVED && !spec->derive)
+            return bad(spec, "derive", "a callback beside derived dimensions");
         if (!is_name(dim->name, false) || dim->min < 0 || dim->max < dim->min)
             return bad(spec, "dims", "lower-case names and 0 ≤ min ≤ max");
     }
-    if (n_dynamic != 1 || spec->n_dims - n_dynamic > TFOPS_MAX_STATIC)
+    if (n_dynamic != 1 || n_static > TFOPS_MAX_STATIC)
         return bad(spec, "dims", "exactly one dynamic and at most 6 static dimensions");
     return TFOPS_OK;
 }
@@ -120,16 +125,23 @@ static enum tfops_status check_scalars(const struct tfops_spec *spec)
     return TFOPS_OK;
 }
 
-/* A launch takes each extent from a tensor that is always there. */
+/* A launch takes each extent from a tensor: one that is always there, if the extent must be. */
 static enum tfops_status check_bound(const struct tfops_spec *spec)
 {
-    uint32_t bound = 0;
+    uint32_t required = 0, bound = 0;
     for (size_t i = 0; i < spec->n_operands; i++)
-        for (int d = 0; d < spec->operands[i].rank; d++)
+        for (int d = 0; d < spec->operands[i].rank; d++) {
+            bound |= 1u << spec->operands[i].dims[d];
             if (!(spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL))
-                bound |= 1u << spec->operands[i].dims[d];
-    if (bound != (1u << spec->n_dims) - 1)
-        return bad(spec, "dims", "each of them in a required operand");
+                required |= 1u << spec->operands[i].dims[d];
+        }
+    for (size_t i = 0; i < spec->n_dims; i++) {
+        const struct tfops_dim_spec *dim = &spec->dims[i];
+        if (dim->flags == TFOPS_DIM_DERIVED || required >> i & 1)
+            continue;
+        if (!(bound >> i & 1) || dim->flags == TFOPS_DIM_DYNAMIC || dim->min)
+            return bad(spec, "dims", "each in a required operand, or in an optional one from 0");
+    }
     return TFOPS_OK;
 }
 
@@ -139,7 +151,8 @@ static enum tfops_status check_operands(const struct tfops_spec *spec)
         const struct tfops_operand_spec *operand = &spec->operands[i];
         if ((unsigned)operand->access > TFOPS_INOUT)
             return bad(spec, "operands.access", "TFOPS_IN, TFOPS_OUT or TFOPS_INOUT");
-        if (operand->flags & ~(TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS))
+        if (operand->flags &
+            ~(TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS))
             return bad(spec, "operands.flags", "known flags");
         if (operand->may_alias >> spec->n_operands)
             return bad(spec, "operands.may_alias", "bits of operands");
@@ -232,7 +245,7 @@ static enum tfops_status check_constants(const struct tfops_spec *spec)
     for (size_t i = 0; i < spec->n_dtypes; i++)
         add_constant(&constants, "", spec->dtypes[i].name);
     for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & TFOPS_DIM_DYNAMIC))
+        if (!spec->dims[i].flags)
             add_constant(&constants, "", spec->dims[i].name);
     for (size_t i = 0; i < spec->n_options; i++)
         add_constant(&constants, "", spec->options[i].name);

@@ -42,6 +42,8 @@ find "$out" -type f -perm -u+x -print0 | LD_LIBRARY_PATH=$build xargs -0 -n 1 ld
 
 cp -r tests/cli "$out/source/tests/" 2>/dev/null || :
 cp -r kernels "$out/source/" 2>/dev/null || :
+mkdir -p "$out/source/tests/gpu"
+cp tests/gpu/*.cu "$out/source/tests/gpu/" 2>/dev/null || :
 cp tests/run-tests.sh "$out/source/tests/"
 cat >"$out/run-tests.sh" <<'END'
 #!/usr/bin/env bash

@@ -30,7 +30,7 @@ static bool is_near(const struct answer *answer, const struct tfops_record *reco
     const struct tfops_problem *problem = answer->problem;
     char word[128];
     for (size_t i = 0; i < problem->spec->n_dims; i++) {
-        if (problem->spec->dims[i].flags & TFOPS_DIM_DYNAMIC)
+        if (problem->spec->dims[i].flags)
             continue;
         int n = snprintf(
             word, sizeof word, "%s=%lld", problem->spec->dims[i].name, (long long)problem->dims[i]);

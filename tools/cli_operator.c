@@ -57,7 +57,9 @@ void cli_operator_print(const struct tfops_spec *spec, bool tables)
     for (size_t i = 0; i < spec->n_dims; i++)
         printf("    %s: %lld … %lld%s   %s\n", spec->dims[i].name, (long long)spec->dims[i].min,
             (long long)spec->dims[i].max,
-            spec->dims[i].flags & TFOPS_DIM_DYNAMIC ? ", at launch" : "",
+            spec->dims[i].flags == TFOPS_DIM_DERIVED ? ", derived"
+            : spec->dims[i].flags                    ? ", at launch"
+                                                     : "",
             help_text(spec->dims[i].help));
     for (size_t i = 0; i < spec->n_dtypes; i++) {
         char names[128];
@@ -85,6 +87,8 @@ static void dims_json(json *parent, const struct tfops_spec *spec)
         json_add_int(dim, "min", spec->dims[i].min);
         json_add_int(dim, "max", spec->dims[i].max);
         json_add_bool(dim, "dynamic", spec->dims[i].flags & TFOPS_DIM_DYNAMIC);
+        json_add_bool(dim, "free", spec->dims[i].flags & TFOPS_DIM_FREE);
+        json_add_bool(dim, "derived", spec->dims[i].flags & TFOPS_DIM_DERIVED);
         json_add_string(dim, "help", spec->dims[i].help);
     }
 }

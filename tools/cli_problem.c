@@ -51,7 +51,8 @@ const struct tfops_spec *cli_operator_find(
 static void each_name(const struct tfops_spec *spec, void (*fn)(void *, const char *), void *user)
 {
     for (size_t i = 0; i < spec->n_dims; i++)
-        fn(user, spec->dims[i].name);
+        if (spec->dims[i].flags != TFOPS_DIM_DERIVED)
+            fn(user, spec->dims[i].name);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         fn(user, spec->dtypes[i].name);
     for (size_t i = 0; i < spec->n_options; i++)
@@ -156,7 +157,8 @@ static bool check_dims(struct parse *parse)
     const struct tfops_spec *spec = parse->spec;
     for (size_t d = 0; d < spec->n_dims; d++) {
         const char *name = spec->dims[d].name;
-        bool given = false;
+        bool given = spec->dims[d].flags == TFOPS_DIM_DERIVED ||
+                     (spec->dims[d].flags != TFOPS_DIM_DYNAMIC && !spec->dims[d].min);
         for (size_t i = 0; i < parse->n_axes; i++)
             given |= strcmp(parse->axes[i].name, name) == 0;
         if (given)

@@ -5,7 +5,8 @@
 /* Square-ish model shapes first, then the hidden sizes of current models over all kinds of row
  * counts, then an odd size whose rows are not even aligned to four bytes. */
 #define ROWWISE(op)                                                                                \
-    op " rows=16384 hidden=4096,8192 dtype=f16,bf16", op " rows=2048 hidden=4096 dtype=f16,bf16",  \
+    op " rows=16384 hidden=4096,8192 dtype=f16,bf16,f32",                                          \
+        op " rows=2048 hidden=4096 dtype=f16,bf16",                                                \
         op " rows=1,7,64,1000,16384 hidden=2880,3584,5120,7168,12288 dtype=f16,bf16",              \
         op " rows=16384 hidden=4095 dtype=f16,bf16"
 

@@ -59,9 +59,6 @@ static const struct model {
 } MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
 #define N_MODELS (sizeof MODELS / sizeof *MODELS)
 #define ROWS 2048
-/* Of each model's space, drawn at random: all of it takes minutes, on the GPU too. */
-#define CONFIGS_GPU 256
-#define CONFIGS_COMPILED 24
 
 struct demo {
     struct cli cli;
@@ -181,9 +178,7 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
     if (code != CLI_OK)
         return code;
     struct tfops_tune_options options = {.size = sizeof options,
-        .strategy = "random",
-        .max_configs = demo->gpu ? CONFIGS_GPU : CONFIGS_COMPILED,
-        .seed = 1,
+        .strategy = "exhaustive",
         .budget_s = demo->options.budget,
         .compile_only = !demo->gpu,
         .candidate = on_candidate,
@@ -191,8 +186,8 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
         .user = demo,
         .cancel = cli_cancel_flag()};
     struct tfops_tune_result result = {.size = sizeof result};
-    printf("\nrmsnorm %d×%lld bf16 (%s), %u configs of the space\n", ROWS, (long long)model->hidden,
-        model->name, options.max_configs);
+    printf("\nrmsnorm %d×%lld bf16 (%s), the whole space or %g s of it\n", ROWS,
+        (long long)model->hidden, model->name, options.budget_s);
     fflush(stdout);
     cli_sweep_init(&demo->sweep);
     cli_progress_start(&demo->progress, demo->options.progress);
@@ -279,13 +274,18 @@ static void free_data(struct data *data)
     free(data->y);
 }
 
-static struct tfops_tensor *operand(
-    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
+static size_t operand_index(const struct tfops_spec *spec, const char *name)
 {
     for (size_t i = 0; i < spec->n_operands; i++)
         if (strcmp(spec->operands[i].name, name) == 0)
-            return &operands->tensors[i];
-    return &operands->tensors[0]; /* not reached: the demo knows its operator */
+            return i;
+    return 0; /* not reached: the demo knows its operator */
+}
+
+static struct tfops_tensor *operand(
+    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
+{
+    return &operands->tensors[operand_index(spec, name)];
 }
 
 /* Copies in, launches through the typed call, waits, copies out. */
@@ -327,7 +327,8 @@ static int judge(const struct demo *demo, const struct tfops_problem *problem,
 {
     double error = 0;
     struct tfops_tolerance tolerance = {.relative = 0};
-    problem->spec->tolerance(problem->spec->user, problem, &tolerance);
+    problem->spec->tolerance(
+        problem->spec->user, problem, operand_index(problem->spec, "out"), &tolerance);
     if (!error_of(data->x, data->w, data->y, data->rows, data->hidden, &error))
         return cli_fail_memory(&demo->cli);
     bool right = error <= tolerance.relative;

@@ -18,11 +18,19 @@ static size_t round_up(size_t value, size_t to)
     return (value + to - 1) / to * to;
 }
 
+/* What an operand's base and row stride are multiples of, and no more. */
+static size_t unit_bytes(
+    const struct tfops_problem *problem, const struct tfops_operand_spec *spec, size_t elem_bytes)
+{
+    bool by_element = spec->flags & TFOPS_OPERAND_ELEMENTS;
+    return by_element || problem->align < elem_bytes ? elem_bytes : problem->align;
+}
+
 /* Rows, columns and strides; false when a size overflows. */
 static bool shape(const struct tfops_problem *problem, const struct tfops_operand_spec *spec,
     size_t pad_units, struct buffers_operand *operand)
 {
-    size_t unit = problem->align > operand->elem_bytes ? problem->align : operand->elem_bytes;
+    size_t unit = unit_bytes(problem, spec, operand->elem_bytes);
     operand->rows = 1;
     operand->cols = spec->rank ? problem->dims[spec->dims[spec->rank - 1]] : 1;
     bool overflow = operand->cols > INT64_MAX / 64;
@@ -86,7 +94,7 @@ static enum tfops_status lay_out(
             layout.data_bytes > SIZE_MAX / 8)
             return error_set(TFOPS_E_RANGE, "buffers", spec->operands[i].name,
                 "a size below 2^57 elements", "more");
-        size_t unit = problem->align > operand->elem_bytes ? problem->align : operand->elem_bytes;
+        size_t unit = unit_bytes(problem, &spec->operands[i], operand->elem_bytes);
         place(&layout, operand, unit < WIDEST ? unit : 0, &end);
     }
     layout.bytes = round_up(end + BUFFERS_ZONE_BYTES, layout.large ? LARGE_ALIGN : BASE_ALIGN);

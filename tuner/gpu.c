@@ -1,6 +1,7 @@
 /* One GPU as the stages of a session use it (see gpu.h). */
 #include "gpu.h"
 #include "base/error.h"
+#include "base/half.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
 #include <stdlib.h>
@@ -100,7 +101,7 @@ enum tfops_status gpu_move(const struct gpu *gpu, CUdeviceptr to, CUdeviceptr fr
 
 bool gpu_knows(enum tfops_dtype dtype)
 {
-    return dtype == TFOPS_F32 || dtype == TFOPS_F16 || dtype == TFOPS_BF16;
+    return half_knows(dtype);
 }
 
 static uint64_t capped(const struct gpu *gpu, uint64_t grid)

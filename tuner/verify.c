@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "key.h"
+#include "problem.h"
 #include "verify_state.h"
 #include <assert.h>
 #include <math.h>
@@ -19,7 +20,7 @@ static enum tfops_status check_dtypes(const struct tfops_problem *problem)
         enum tfops_dtype dtype = (enum tfops_dtype)problem->dtypes[operand->dtype];
         if (problem->present >> i & 1 && operand->access != TFOPS_IN && !gpu_knows(dtype))
             return error_set(TFOPS_E_UNSUPPORTED, "verify", operand->name,
-                "an output of f32, f16 or bf16", tfops_dtype_name(dtype));
+                "an output of a float dtype", tfops_dtype_name(dtype));
     }
     return TFOPS_OK;
 }
@@ -111,13 +112,13 @@ int64_t verify_wave_extent(const struct tfops_problem *problem, const struct tfo
     uint64_t wave = (uint64_t)(device->sms > 0 ? device->sms : 1) *
                     (subject->blocks_per_sm ? subject->blocks_per_sm : 1);
     struct tfops_problem reduced = *problem;
-    int64_t *extent = &reduced.dims[key_dynamic_dim(spec)];
-    for (*extent = LADDER_START; *extent < full;
-         *extent = (*extent - LADDER_TAIL) * LADDER_STEP + LADDER_TAIL) {
+    for (int64_t extent = LADDER_START; extent < full;
+         extent = (extent - LADDER_TAIL) * LADDER_STEP + LADDER_TAIL) {
         struct tfops_geometry geometry = {0};
+        problem_set_extent(&reduced, extent);
         spec->geometry(spec->user, &reduced, device, &subject->launcher->config, &geometry);
         if ((uint64_t)geometry.grid[0] * geometry.grid[1] * geometry.grid[2] > wave)
-            return *extent;
+            return extent;
     }
     return full;
 }

@@ -57,7 +57,7 @@ enum tfops_status verifier_run(struct verifier *verifier, const struct verify_su
 int64_t verify_wave_extent(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct verify_subject *subject, int64_t full);
 
-/* The value of an element of dtype f32, f16 or bf16; NaN for others. */
+/* The value of an element of a float dtype, however it is aligned; NaN for others. */
 double verify_value(enum tfops_dtype dtype, const void *element);
 
 #endif

@@ -2,6 +2,7 @@
 #include "verify_case.h"
 #include "base/error.h"
 #include "key.h"
+#include "problem.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ enum { ARENAS = 3, SPECIAL_EVERY = 7, ROW_ZERO = 2, ROW_NAN = 1, ROW_INF = 4 };
 static struct tfops_problem at_extent(const struct tfops_problem *problem, int64_t extent)
 {
     struct tfops_problem reduced = *problem;
-    reduced.dims[key_dynamic_dim(problem->spec)] = extent;
+    problem_set_extent(&reduced, extent);
     return reduced;
 }
 
@@ -86,13 +87,15 @@ static enum tfops_status launch_on(const struct gpu *gpu, const struct verify_ca
     return gpu_check(gpu, verify_launch(gpu, &vcase->problem, subject, views), "cuLaunchKernel");
 }
 
-/* Bits of NaN and infinity by dtype. */
+/* Bits of NaN and infinity by dtype; e4m3 has no infinity, but a largest value. */
 static const struct {
     uint32_t nan, inf;
 } BITS[TFOPS_DTYPE_COUNT] = {
     [TFOPS_F32] = {0x7fc00000, 0x7f800000},
     [TFOPS_F16] = {0x7e00, 0x7c00},
     [TFOPS_BF16] = {0x7fc0, 0x7f80},
+    [TFOPS_E4M3] = {0x7f, 0x7e},
+    [TFOPS_E5M2] = {0x7e, 0x7c},
 };
 
 static enum tfops_status plant(

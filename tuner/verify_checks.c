@@ -54,7 +54,7 @@ static enum tfops_status check_values(
     const struct buffers_operand *operand = &vcase->layout.operands[i];
     const struct tfops_spec *spec = vcase->problem.spec;
     struct tfops_tolerance tolerance = {0};
-    spec->tolerance(spec->user, &vcase->problem, &tolerance);
+    spec->tolerance(spec->user, &vcase->problem, i, &tolerance);
     struct verify_check check = {.kind = CHECK_VALUES,
         .operand = (int8_t)i,
         .vcase = index,

@@ -72,7 +72,7 @@ static enum tfops_status compare_operand(
     struct host_sums sums = {0, 0};
     char element[VERIFY_TEXT_BYTES], where[VERIFY_TEXT_BYTES];
     verify_describe_case(vcase, where);
-    spec->tolerance(spec->user, &vcase->problem, &tolerance);
+    spec->tolerance(spec->user, &vcase->problem, i, &tolerance);
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             size_t at =

@@ -1,5 +1,6 @@
 /* What a failed check says, in words that name the element (see verify_state.h). */
 #include "base/error.h"
+#include "base/half.h"
 #include "key.h"
 #include "verify_state.h"
 #include <math.h>
@@ -8,22 +9,9 @@
 
 double verify_value(enum tfops_dtype dtype, const void *element)
 {
-    uint32_t bits = 0;
-    float value;
-    memcpy(&bits, element, dtype == TFOPS_F32 ? 4 : 2);
-    if (dtype == TFOPS_BF16)
-        bits <<= 16;
-    if (dtype == TFOPS_F32 || dtype == TFOPS_BF16) {
-        memcpy(&value, &bits, sizeof value);
-        return (double)value;
-    }
-    if (dtype != TFOPS_F16)
-        return NAN;
-    int exponent = bits >> 10 & 31;
-    double magnitude = exponent == 31 ? (bits & 0x3ff ? NAN : INFINITY)
-                       : exponent     ? ldexp((bits & 0x3ff) | 0x400, exponent - 25)
-                                      : ldexp(bits & 0x3ff, -24);
-    return bits & 0x8000 ? -magnitude : magnitude;
+    uint64_t cell = 0;
+    memcpy(&cell, element, tfops_dtype_bytes(dtype));
+    return half_load(&cell, dtype, 0);
 }
 
 /* "rows=37", "rows=37, in place". */
@@ -74,7 +62,7 @@ bool verify_is_right(const struct verifier *verifier, uint32_t i)
         return false;
     if (verifier->checks[i].kind != CHECK_VALUES)
         return true;
-    spec->tolerance(spec->user, &vcase->problem, &tolerance);
+    spec->tolerance(spec->user, &vcase->problem, (size_t)verifier->checks[i].operand, &tolerance);
     return verify_relative(&verifier->host[i]) <= tolerance.relative;
 }
 

@@ -172,13 +172,13 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
 }
 
 /* One rounding to the dtype; fp32 arithmetic may cancel, which atol allows for. */
-static void tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
     const double half_step = problem->dtypes[0] == TFOPS_F16    ? 0x1p-11
                              : problem->dtypes[0] == TFOPS_BF16 ? 0x1p-8
                                                                 : 0x1p-23;
-    (void)user;
+    (void)user, (void)operand;
     *ret_tolerance = (struct tfops_tolerance){
         .relative = 2 * half_step, .atol = 4 * half_step, .rtol = 2 * half_step};
 }

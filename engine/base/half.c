@@ -1,7 +1,50 @@
-/* f16 and bf16 on the host (see half.h). */
+/* Small floats on the host (see half.h). */
 #include "base/half.h"
 #include <math.h>
 #include <string.h>
+
+/* A sign, an exponent, `mantissa` bits. Codes are without the sign. */
+struct format {
+    int mantissa, least;     /* exponent of the least normal value */
+    uint16_t most, infinite; /* codes of the largest finite value, of infinity (0: none) */
+    uint16_t above;          /* what overflow and infinity become */
+    uint16_t sign;           /* its bit; all bits below it are a NaN's */
+};
+
+static const struct format F16 = {10, -14, 0x7bff, 0x7c00, 0x7c00, 0x8000};
+static const struct format BF16 = {7, -126, 0x7f7f, 0x7f80, 0x7f80, 0x8000};
+static const struct format E4M3 = {3, -6, 0x7e, 0, 0x7e, 0x80};
+static const struct format E5M2 = {2, -14, 0x7b, 0x7c, 0x7b, 0x80};
+
+static float decode(const struct format *format, unsigned bits)
+{
+    unsigned code = bits & (format->sign - 1u), unit = 1u << format->mantissa;
+    int exponent = (int)(code >> format->mantissa);
+    float value = code > format->most
+                      ? (code == format->infinite ? INFINITY : NAN)
+                      : ldexpf((float)(exponent ? code % unit + unit : code),
+                            (exponent ? exponent - 1 : 0) + format->least - format->mantissa);
+    return bits & format->sign ? -value : value;
+}
+
+/* Scaling by powers of two is exact in double, nearbyint rounds to even. */
+static uint16_t encode(const struct format *format, double value)
+{
+    uint16_t sign = signbit(value) ? format->sign : 0;
+    double magnitude = fabs(value);
+    int exponent;
+    if (isnan(value))
+        return (uint16_t)(format->sign - 1);
+    if (isinf(value))
+        return sign | format->above;
+    if (magnitude == 0)
+        return sign;
+    frexp(magnitude, &exponent); /* magnitude = m · 2^exponent, m in [½, 1) */
+    exponent = exponent - 1 < format->least ? format->least : exponent - 1;
+    double units = nearbyint(ldexp(magnitude, format->mantissa - exponent));
+    double code = units + (double)(exponent - format->least) * (double)(1 << format->mantissa);
+    return sign | (code > format->most ? format->above : (uint16_t)code);
+}
 
 float half_from_bf16(uint16_t bits)
 {
@@ -13,41 +56,42 @@ float half_from_bf16(uint16_t bits)
 
 float half_from_f16(uint16_t bits)
 {
-    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    float value = exponent == 31 ? (mantissa ? NAN : INFINITY)
-                  : exponent     ? ldexpf((float)(mantissa + 1024), exponent - 25)
-                                 : ldexpf((float)mantissa, -24);
-    return bits >> 15 ? -value : value;
+    return decode(&F16, bits);
 }
 
-/*
- * Rounds |value| to a format of `mantissa` stored bits whose least exponent is `least`; the result is
- * its code without the sign. Scaling by powers of two is exact in double, nearbyint rounds to even.
- */
-static uint16_t encode(double magnitude, int mantissa, int least, uint16_t infinity)
+float half_from_e4m3(uint8_t bits)
 {
-    int exponent;
-    if (isinf(magnitude))
-        return infinity;
-    if (magnitude == 0)
-        return 0;
-    frexp(magnitude, &exponent); /* magnitude = m · 2^exponent, m in [½, 1) */
-    exponent = exponent - 1 < least ? least : exponent - 1;
-    double units = nearbyint(ldexp(magnitude, mantissa - exponent));
-    double code = units + (double)(exponent - least) * (double)(1 << mantissa);
-    return code >= infinity ? infinity : (uint16_t)code;
+    return decode(&E4M3, bits);
+}
+
+float half_from_e5m2(uint8_t bits)
+{
+    return decode(&E5M2, bits);
 }
 
 uint16_t half_to_f16(double value)
 {
-    uint16_t sign = signbit(value) ? 0x8000 : 0;
-    return isnan(value) ? 0x7fff : (uint16_t)(sign | encode(fabs(value), 10, -14, 0x7c00));
+    return encode(&F16, value);
 }
 
 uint16_t half_to_bf16(double value)
 {
-    uint16_t sign = signbit(value) ? 0x8000 : 0;
-    return isnan(value) ? 0x7fff : (uint16_t)(sign | encode(fabs(value), 7, -126, 0x7f80));
+    return encode(&BF16, value);
+}
+
+uint8_t half_to_e4m3(double value)
+{
+    return (uint8_t)encode(&E4M3, value);
+}
+
+uint8_t half_to_e5m2(double value)
+{
+    return (uint8_t)encode(&E5M2, value);
+}
+
+bool half_knows(enum tfops_dtype dtype)
+{
+    return dtype >= TFOPS_F32 && dtype <= TFOPS_E5M2;
 }
 
 double half_load(const void *data, enum tfops_dtype dtype, int64_t i)
@@ -59,6 +103,10 @@ double half_load(const void *data, enum tfops_dtype dtype, int64_t i)
         return half_from_f16(((const uint16_t *)data)[i]);
     case TFOPS_BF16:
         return half_from_bf16(((const uint16_t *)data)[i]);
+    case TFOPS_E4M3:
+        return half_from_e4m3(((const uint8_t *)data)[i]);
+    case TFOPS_E5M2:
+        return half_from_e5m2(((const uint8_t *)data)[i]);
     default:
         return NAN;
     }
@@ -72,18 +120,15 @@ void half_store(void *data, enum tfops_dtype dtype, int64_t i, double value)
         ((uint16_t *)data)[i] = half_to_f16(value);
     else if (dtype == TFOPS_BF16)
         ((uint16_t *)data)[i] = half_to_bf16(value);
+    else if (dtype == TFOPS_E4M3)
+        ((uint8_t *)data)[i] = half_to_e4m3(value);
+    else if (dtype == TFOPS_E5M2)
+        ((uint8_t *)data)[i] = half_to_e5m2(value);
 }
 
 double half_round(enum tfops_dtype dtype, double value)
 {
-    switch (dtype) {
-    case TFOPS_F32:
-        return (float)value;
-    case TFOPS_F16:
-        return half_from_f16(half_to_f16(value));
-    case TFOPS_BF16:
-        return half_from_bf16(half_to_bf16(value));
-    default:
-        return NAN;
-    }
+    float cell = 0;
+    half_store(&cell, dtype, 0, value);
+    return half_knows(dtype) ? half_load(&cell, dtype, 0) : NAN;
 }

@@ -27,7 +27,7 @@ extern "C" {
 
 #define TFOPS_SPEC_ABI 1
 
-#define TFOPS_MAX_DIMS 8      /* static (at most 6) and dynamic dimensions of an operator */
+#define TFOPS_MAX_DIMS 12     /* dimensions of an operator */
 #define TFOPS_MAX_STATIC 6    /* of these, compiled in */
 #define TFOPS_MAX_DTYPES 4    /* dtype parameters */
 #define TFOPS_MAX_OPTIONS 6   /* compiled-in choices */
@@ -139,7 +139,13 @@ struct tfops_tolerance {
 
 /* ---- the tables ----------------------------------------------------------------------------- */
 
+/*
+ * A dimension without a flag is static: compiled in. One that only optional operands have has the
+ * least extent 0, and is 0 where none of them is given.
+ */
 #define TFOPS_DIM_DYNAMIC 1u /* a run-time argument; exactly one dimension of an operator has it */
+#define TFOPS_DIM_FREE 2u    /* a run-time argument that no plan depends on: not in keys or Cfg */
+#define TFOPS_DIM_DERIVED 4u /* follows from the others: derive() tells it; not in keys or Cfg */
 
 struct tfops_dim_spec {
     const char *name; /* lower case; emitted in upper case as a constant of Cfg */
@@ -151,7 +157,9 @@ struct tfops_dim_spec {
 struct tfops_dtype_spec {
     const char *name; /* the first is always "dtype"; emitted in upper case as a type of Cfg */
     uint32_t allowed; /* bit (1 << enum tfops_dtype) */
-    const char *help; /* a parameter other than the first defaults to the first's value */
+    /* A parameter other than the first defaults to the first's value, or to the lowest code where
+     * that is not allowed. */
+    const char *help;
 };
 
 struct tfops_option_spec {
@@ -171,6 +179,7 @@ enum tfops_access { TFOPS_IN = 0, TFOPS_OUT, TFOPS_INOUT };
 
 #define TFOPS_OPERAND_OPTIONAL 1u /* emitted as bool constant HAS_<NAME> */
 #define TFOPS_OPERAND_ROWS 2u     /* leading extents collapse into the first dimension */
+#define TFOPS_OPERAND_ELEMENTS 4u /* accessed by element: does not enter the alignment class */
 
 struct tfops_operand_spec {
     const char *name;
@@ -230,7 +239,11 @@ struct tfops_spec {
 
     /* Whether there is a template for `arch` ("sm_80" …); false writes the reason. NULL: always. */
     bool (*supports)(void *user, const char *arch, char reason[TFOPS_REASON_BYTES]);
-    /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always. */
+    /* The extent of derived dimension `dim`, from the other dimensions (0 where they are not known)
+     * and the options. NULL: no dimension is derived. */
+    int64_t (*derive)(void *user, const struct tfops_problem *problem, size_t dim);
+    /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always.
+     * Asked at every launch of an operator with free or derived dimensions, else once for a key. */
     bool (*accepts)(
         void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES]);
     /* Whether `config` is in the space for this problem and device. */
@@ -255,8 +268,9 @@ struct tfops_spec {
     size_t (*workspace)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config);
     void (*cost)(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost);
-    void (*tolerance)(
-        void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance);
+    /* How near the output `operand` must be. */
+    void (*tolerance)(void *user, const struct tfops_problem *problem, size_t operand,
+        struct tfops_tolerance *ret_tolerance);
     /* The operator in plain C on host memory, fp64 accumulation. */
     enum tfops_status (*reference)(void *user, const struct tfops_launch_args *launch);
     /* A trusted kernel on the device, used to verify candidates: same template and parameters, this

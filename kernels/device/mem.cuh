@@ -1,4 +1,4 @@
-// mem.cuh: global memory accesses of 2, 4, 8, 16 and 32 bytes, with cache hints.
+// mem.cuh: global memory accesses of 1, 2, 4, 8 and 16 bytes, with cache hints.
 //
 // The address must be a multiple of the access width; the host has checked that (alignment class).
 // PTX ISA 9.7.8.8 ld, 9.7.8.9 ld.global.nc, 9.7.8.11 st; 8.2.2 vector alignment.
@@ -29,21 +29,31 @@ enum { ST_KEEP, ST_STREAM };
 template <int HINT, int WORDS> TF_DEV void ld_words(const void *p, u32 *w)
 {
     static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+#ifdef TF_HOST
+    emu::load<WORDS * 4>(w, p);
+#else
     TF_LOAD(LD_KEEP, "ld.global")
     TF_LOAD(LD_ONCE, "ld.global.L1::no_allocate")
     TF_LOAD(LD_STREAM, "ld.global.cs")
     TF_LOAD(LD_CONST, "ld.global.nc")
+#endif
 }
 #undef TF_LOAD
 
 template <int HINT> TF_DEV u16 ld_half(const void *p)
 {
+#ifdef TF_HOST
+    u16 h;
+    emu::load<2>(&h, p);
+    return h;
+#else
     u16 h;
     if constexpr (HINT == LD_CONST)
         asm volatile("ld.global.nc.u16 %0, [%1];" : "=h"(h) : "l"(p));
     else
         asm volatile("ld.global.u16 %0, [%1];" : "=h"(h) : "l"(p));
     return h;
+#endif
 }
 
 #define TF_STORE(hint, op)                                                                         \
@@ -61,26 +71,45 @@ template <int HINT> TF_DEV u16 ld_half(const void *p)
 template <int HINT, int WORDS> TF_DEV void st_words(void *p, const u32 *w)
 {
     static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+#ifdef TF_HOST
+    emu::store<WORDS * 4>(p, w);
+#else
     TF_STORE(ST_KEEP, "st.global")
     TF_STORE(ST_STREAM, "st.global.cs")
+#endif
 }
 #undef TF_STORE
 
 TF_DEV void st_half(void *p, u16 h)
 {
+#ifdef TF_HOST
+    emu::store<2>(p, &h);
+#else
     asm volatile("st.global.u16 [%0], %1;" ::"l"(p), "h"(h) : "memory");
+#endif
 }
 
 TF_DEV void st_byte(void *p, u32 b)
 {
+#ifdef TF_HOST
+    *static_cast<u8 *>(p) = (u8)b;
+#else
     asm volatile("st.global.u8 [%0], %1;" ::"l"(p), "r"(b) : "memory");
+#endif
 }
 
-TF_DEV u32 ld_byte(const void *p)
+template <int HINT = LD_KEEP> TF_DEV u32 ld_byte(const void *p)
 {
+#ifdef TF_HOST
+    return *static_cast<const u8 *>(p);
+#else
     u32 b;
-    asm volatile("ld.global.u8 %0, [%1];" : "=r"(b) : "l"(p));
+    if constexpr (HINT == LD_CONST)
+        asm volatile("ld.global.nc.u8 %0, [%1];" : "=r"(b) : "l"(p));
+    else
+        asm volatile("ld.global.u8 %0, [%1];" : "=r"(b) : "l"(p));
     return b;
+#endif
 }
 
 template <int HINT> TF_DEV float ld_elem(const float *p)
@@ -92,7 +121,10 @@ template <int HINT> TF_DEV float ld_elem(const float *p)
 
 template <int HINT, class T> TF_DEV T ld_elem(const T *p)
 {
-    return T{ld_half<HINT>(p)};
+    if constexpr (sizeof(T) == 1)
+        return T{(u8)ld_byte<HINT>(p)};
+    else
+        return T{ld_half<HINT>(p)};
 }
 
 TF_DEV void st_elem(float *p, float v)
@@ -103,7 +135,10 @@ TF_DEV void st_elem(float *p, float v)
 
 template <class T> TF_DEV void st_elem(T *p, T v)
 {
-    st_half(p, v.bits);
+    if constexpr (sizeof(T) == 1)
+        st_byte(p, v.bits);
+    else
+        st_half(p, v.bits);
 }
 
 // N elements by accesses of at most WIDTH bytes (the alignment of p).
@@ -115,7 +150,9 @@ template <int HINT, int WIDTH, class T, int N> TF_DEV Vec<T, N> ld_vec(const T *
     TF_UNROLL
     for (int at = 0; at < V::BYTES; at += STEP) {
         const char *q = reinterpret_cast<const char *>(p) + at;
-        if constexpr (STEP == 2)
+        if constexpr (STEP == 1)
+            v.w[at / 4] |= ld_byte<HINT>(q) << (at % 4 * 8);
+        else if constexpr (STEP == 2)
             v.w[at / 4] |= (u32)ld_half<HINT>(q) << (at % 4 * 8);
         else
             ld_words<HINT, STEP / 4>(q, v.w + at / 4);
@@ -130,7 +167,9 @@ template <int HINT, int WIDTH, class T, int N> TF_DEV void st_vec(T *p, const Ve
     TF_UNROLL
     for (int at = 0; at < V::BYTES; at += STEP) {
         char *q = reinterpret_cast<char *>(p) + at;
-        if constexpr (STEP == 2)
+        if constexpr (STEP == 1)
+            st_byte(q, v.w[at / 4] >> (at % 4 * 8));
+        else if constexpr (STEP == 2)
             st_half(q, (u16)(v.w[at / 4] >> (at % 4 * 8)));
         else
             st_words<HINT, STEP / 4>(q, v.w + at / 4);

@@ -13,7 +13,7 @@ template <class T, int N> struct alignas(vec_align(N *(int)sizeof(T))) Vec {
     static_assert(N > 0 && (N & (N - 1)) == 0, "a power of two of elements");
     static constexpr int BYTES = N * (int)sizeof(T);
     static constexpr int WORDS = ceil_div(BYTES, 4);
-    u32 w[WORDS]; // a single 16-bit element sits in the low half
+    u32 w[WORDS]; // less than a word sits in its low bits
 };
 
 template <class T, int N> TF_DEV Vec<T, N> vec_zero()
@@ -34,9 +34,14 @@ template <int N> TF_DEV void vec_unpack(const Vec<float, N> &v, float (&f)[N])
 
 template <class T, int N> TF_DEV void vec_unpack(const Vec<T, N> &v, float (&f)[N])
 {
-    TF_UNROLL
-    for (int i = 0; i < N; i++)
-        f[i] = to_f32(T{(u16)(i & 1 ? v.w[i / 2] >> 16 : v.w[i / 2])});
+    if constexpr (N == 1) {
+        f[0] = to_f32(T{(decltype(T::bits))v.w[0]});
+    } else {
+        constexpr int PER_WORD = 4 / (int)sizeof(T);
+        TF_UNROLL
+        for (int i = 0; i < N; i += 2)
+            unpack2<T>(v.w[i / PER_WORD] >> i % PER_WORD * 8, f[i], f[i + 1]);
+    }
 }
 
 template <class T, int N> TF_DEV Vec<T, N> vec_pack(const float (&f)[N])
@@ -48,8 +53,10 @@ template <class T, int N> TF_DEV Vec<T, N> vec_pack(const float (&f)[N])
             v.w[i] = f32_bits(f[i]);
         else if constexpr (N == 1)
             v.w[i] = from_f32<T>(f[i]).bits;
-        else
+        else if constexpr (sizeof(T) == 2 || N == 2)
             v.w[i] = pack2<T>(f[2 * i], f[2 * i + 1]);
+        else
+            v.w[i] = pack2<T>(f[4 * i], f[4 * i + 1]) | pack2<T>(f[4 * i + 2], f[4 * i + 3]) << 16;
     }
     return v;
 }

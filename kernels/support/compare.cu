@@ -22,9 +22,9 @@ struct CompareTally {
 TF_DEV u32 compare_raw(const void *base, int dtype, long long i)
 {
     const u8 *p = static_cast<const u8 *>(base);
-    if (dtype == DTYPE_U8)
+    if (dtype_bytes(dtype) == 1)
         return ld_byte(p + i);
-    if (dtype == DTYPE_F16 || dtype == DTYPE_BF16)
+    if (dtype_bytes(dtype) == 2)
         return ld_half<LD_KEEP>(p + i * 2);
     u32 w;
     ld_words<LD_KEEP, 1>(p + i * 4, &w);
@@ -38,6 +38,10 @@ TF_DEV float compare_value(const void *base, int dtype, long long i)
         return to_f32(f16{(u16)raw});
     if (dtype == DTYPE_BF16)
         return to_f32(bf16{(u16)raw});
+    if (dtype == DTYPE_E4M3)
+        return to_f32(e4m3{(u8)raw});
+    if (dtype == DTYPE_E5M2)
+        return to_f32(e5m2{(u8)raw});
     return f32_from_bits(raw);
 }
 
@@ -78,9 +82,9 @@ TF_DEV void compare_pair(CompareTally &t, const compare_params &p, float a, floa
 
 TF_DEV u32 compare_pattern_at(const compare_params &p, long long col)
 {
-    if (p.a_dtype == DTYPE_U8)
+    if (dtype_bytes(p.a_dtype) == 1)
         return p.pattern >> (col % 4 * 8) & 0xffu;
-    if (p.a_dtype == DTYPE_F16 || p.a_dtype == DTYPE_BF16)
+    if (dtype_bytes(p.a_dtype) == 2)
         return p.pattern >> (col % 2 * 16) & 0xffffu;
     return p.pattern;
 }

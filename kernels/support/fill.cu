@@ -1,9 +1,9 @@
 // fill.cu: test and tuning data made on the device: element i is a function of (seed, i) alone.
 //
 // Uniform: [-1, 1) in steps of 2^-23. Normal: sum of four uniform 16-bit numbers, variance 1,
-// within
-// +-3.47. Both times scale plus offset, rounded to dtype. Special values: +0, -0, the smallest
-// subnormal, +-1e4. Pattern: the bytes of a 32-bit word, repeated (poison, red zones).
+// within +-3.47. Both times scale plus offset, rounded to dtype. Special values: +0, -0, the
+// smallest subnormal, +-1e4 (e4m3: +-448). Pattern: the bytes of a 32-bit word, repeated (poison,
+// red zones).
 // A thread makes 16 bytes a turn; any grid is right. No shared memory, no synchronisation.
 #include "device/core.cuh"
 #include "device/mem.cuh"
@@ -73,6 +73,10 @@ TF_DEV u32 fill_raw(const fill_params &p, u64 i, int size)
         return fill_element<f16>(p, i);
     if (p.dtype == DTYPE_BF16)
         return fill_element<bf16>(p, i);
+    if (p.dtype == DTYPE_E4M3)
+        return fill_element<e4m3>(p, i);
+    if (p.dtype == DTYPE_E5M2)
+        return fill_element<e5m2>(p, i);
     return fill_element<float>(p, i);
 }
 
@@ -106,9 +110,7 @@ template <int SIZE> TF_DEV void fill_chunk(const fill_params &p, u64 chunk)
 template <class C> TF_DEV void fill(const fill_params &p)
 {
     const u64 threads = (u64)block_count() * C::THREADS;
-    const int size = p.dtype == DTYPE_U8                             ? 1
-                     : p.dtype == DTYPE_F16 || p.dtype == DTYPE_BF16 ? 2
-                                                                     : 4;
+    const int size = dtype_bytes(p.dtype);
     const u64 chunks = (p.n * size + 15) / 16;
     for (u64 c = (u64)block_index() * C::THREADS + thread_index(); c < chunks; c += threads) {
         if (size == 4)

@@ -9,7 +9,7 @@ struct fill_params {
     unsigned long long n; /* elements */
     unsigned long long seed;
     unsigned long long special_every; /* every k-th element is a special value; 0: none */
-    int dtype; /* enum tfops_dtype: F32, F16, BF16; FILL_PATTERN: I32 and U8 as well */
+    int dtype; /* enum tfops_dtype: F32, F16, BF16, E4M3, E5M2; FILL_PATTERN: I32, U8 too */
     int mode;
     float scale; /* value = random * scale + offset */
     float offset;

@@ -17,6 +17,7 @@ suite() {
     check "$1: something ran" grep -q 'Tested: [1-9]' "$scratch/err"
 }
 suite engine_gpu
+suite num_gpu
 unset FAKE_CUDA_REPLAY # replays are there for their time
 suite tuner_gpu
 finish

@@ -119,10 +119,10 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
     *ret_cost = (struct tfops_cost){elems * 4, elems * 4, elems};
 }
 
-static void tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
-    (void)user, (void)problem;
+    (void)user, (void)problem, (void)operand;
     *ret_tolerance = (struct tfops_tolerance){1e-6, 1e-6, 1e-6};
 }
 

@@ -65,29 +65,31 @@ static void mutate(const char *file, const char *line, const char *with)
 /* ---- the mutants ---------------------------------------------------------------------------- */
 
 /* `values`: tunables that differ from the default config, NULL: none. The reference on the device
- * is the generic variant, made from the same files: a mutant must not reach what it uses. */
+ * is the generic variant, made from the same files: a mutant must not reach what it uses (a mistake in
+ * both is found when the reference is held against the CPU's). */
 static const struct mutant {
     const char *what, *op, *problem, *values, *file, *line, *with;
 } MUTANTS[] = {
-    {"tail edges are dropped", "rmsnorm", "rows=100 hidden=4095", NULL, "norm/rmsnorm.cu",
-        "const int edges = C::HIDDEN - vecs * L::VEC;", "const int edges = 0;"},
+    {"tail edges are dropped", "rmsnorm", "rows=100 hidden=4095", NULL, "row/layout.cuh",
+        "const int edges = O::WIDTH - units * L::N;", "const int edges = 0;"},
     {"tail edges of aligned rows are dropped", "add_rmsnorm", "rows=100 hidden=4095 align=16", NULL,
-        "norm/rmsnorm.cu", "const int edges = C::HIDDEN - vecs * L::VEC;", "const int edges = 0;"},
+        "row/layout.cuh", "const int edges = O::WIDTH - units * L::N;", "const int edges = 0;"},
     {"tail vectors are dropped", "rmsnorm", "rows=100 hidden=4096", "THREADS_PER_ROW=192",
-        "norm/rmsnorm.cu", "s.vecs = min_int(vecs - first, L::VECS_BLOCK) - lane;", "s.vecs = 0;"},
+        "row/layout.cuh",
+        "s.units = min_int(units - rank * L::UNITS_BLOCK, L::UNITS_BLOCK) - lane;", "s.units = 0;"},
     {"gamma is missing", "rmsnorm", "rows=100 hidden=4096", NULL, "norm/rmsnorm.cu",
-        "return n * weight;", "return n;"},
+        "return n * weight;", "return C::GENERIC ? n * weight : n;"},
     {"gamma is missing, Gemma's", "rmsnorm", "rows=100 hidden=4096 weight_variant=one_plus", NULL,
-        "norm/rmsnorm.cu", "return n * weight;", "return n;"},
+        "norm/rmsnorm.cu", "return n * weight;", "return C::GENERIC ? n * weight : n;"},
     {"the barrier is missing", "rmsnorm", "rows=2048 hidden=4096", "THREADS_PER_ROW=512",
-        "device/reduce.cuh", "block_sync(); // the partial sums of all warps",
+        "device/reduce.cuh", "block_sync(); // the parts of all warps",
         "if constexpr (THREADS == 256) block_sync(); // the generic variant's stays"},
     {"the stride of out is the row's length", "rmsnorm", "rows=100 hidden=4096", NULL,
-        "norm/rmsnorm.cu", "const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, p.out_stride);",
-        "const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, C::HIDDEN);"},
+        "norm/rmsnorm.cu", "static_cast<T *>(p.out) + row * p.out_stride",
+        "static_cast<T *>(p.out) + row * (C::GENERIC ? p.out_stride : C::HIDDEN)"},
     {"the stride of out is that of x", "add_rmsnorm", "rows=100 hidden=4096", NULL,
-        "norm/rmsnorm.cu", "const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, p.out_stride);",
-        "const RmsnormOut<C> out = rmsnorm_out<C>(s, p.out, p.x_stride);"},
+        "norm/rmsnorm.cu", "static_cast<T *>(p.out) + row * p.out_stride",
+        "static_cast<T *>(p.out) + row * (C::GENERIC ? p.out_stride : p.x_stride)"},
 };
 
 struct seen {

@@ -1,5 +1,5 @@
 /*
- * Numbers on the host: f32, f16 and bf16 elements, conversions that round to nearest even, seeded
+ * Numbers on the host: float elements of any dtype, conversions that round to nearest even, seeded
  * random data and comparison. Header only: test programs, the fake driver and the example's check
  * share it without a library.
  */
@@ -40,7 +40,7 @@ static inline uint16_t host_f32_to_f16(float value)
     const uint32_t bits = host_f32_bits(value), magnitude = bits & 0x7fffffffu;
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
     if (magnitude > 0x7f800000u)
-        return sign | 0x7fffu;
+        return 0x7fffu;
     if (magnitude >= 0x477ff000u) /* rounds to 2^16 or more */
         return sign | 0x7c00u;
     if (magnitude < 0x38800000u) { /* below 2^-14: adding 0.5 leaves the rounded steps of 2^-24 */
@@ -64,11 +64,52 @@ static inline uint16_t host_f32_to_bf16(float value)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-/* Element i of an array of f32, f16 or bf16. */
+static inline float host_e5m2_to_f32(uint8_t code)
+{
+    return host_f16_to_f32((uint16_t)(code << 8));
+}
+
+/* The exponent's bias is 7, an f16's 15; the code of all ones is NaN. */
+static inline float host_e4m3_to_f32(uint8_t code)
+{
+    const uint16_t half = (uint16_t)((code & 0x80u) << 8 | (code & 0x7fu) << 7);
+    return (code & 0x7fu) == 0x7fu ? NAN : host_f16_to_f32(half) * 0x1p8f;
+}
+
+static inline float host_f8_to_f32(enum tfops_dtype dtype, uint8_t code)
+{
+    return dtype == TFOPS_E4M3 ? host_e4m3_to_f32(code) : host_e5m2_to_f32(code);
+}
+
+/* Saturates. The codes of magnitudes ascend: finds the greatest that is not above the value. */
+static inline uint8_t host_f32_to_f8(enum tfops_dtype dtype, float value)
+{
+    const float magnitude = fabsf(value);
+    uint8_t low = 0, past = dtype == TFOPS_E4M3 ? 0x7f : 0x7c;
+    const uint8_t most = past - 1, sign = signbit(value) ? 0x80 : 0;
+    if (isnan(value))
+        return 0x7f;
+    while (past - low > 1) {
+        const uint8_t middle = (uint8_t)((low + past) / 2);
+        if (host_f8_to_f32(dtype, middle) <= magnitude)
+            low = middle;
+        else
+            past = middle;
+    }
+    if (low == most)
+        return sign | most;
+    const double below = (double)magnitude - (double)host_f8_to_f32(dtype, low);
+    const double above = (double)host_f8_to_f32(dtype, low + 1) - (double)magnitude;
+    return sign | (below < above || (below == above && low % 2 == 0) ? low : (uint8_t)(low + 1));
+}
+
+/* Element i of an array of a float dtype. */
 static inline float host_load(const void *base, enum tfops_dtype dtype, int64_t i)
 {
     if (dtype == TFOPS_F32)
         return ((const float *)base)[i];
+    if (dtype == TFOPS_E4M3 || dtype == TFOPS_E5M2)
+        return host_f8_to_f32(dtype, ((const uint8_t *)base)[i]);
     const uint16_t half = ((const uint16_t *)base)[i];
     return dtype == TFOPS_F16 ? host_f16_to_f32(half) : host_bf16_to_f32(half);
 }
@@ -77,6 +118,8 @@ static inline void host_store(void *base, enum tfops_dtype dtype, int64_t i, flo
 {
     if (dtype == TFOPS_F32)
         ((float *)base)[i] = value;
+    else if (dtype == TFOPS_E4M3 || dtype == TFOPS_E5M2)
+        ((uint8_t *)base)[i] = host_f32_to_f8(dtype, value);
     else
         ((uint16_t *)base)[i] =
             dtype == TFOPS_F16 ? host_f32_to_f16(value) : host_f32_to_bf16(value);

@@ -71,10 +71,10 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
     *ret_cost = (struct tfops_cost){bytes, bytes, 0};
 }
 
-static void tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
-    (void)user, (void)problem;
+    (void)user, (void)problem, (void)operand;
     *ret_tolerance = (struct tfops_tolerance){.relative = 1e-4, .atol = 1e-3, .rtol = 1e-3};
 }
 

@@ -91,10 +91,10 @@ static inline void toy_cost(
     *ret_cost = (struct tfops_cost){1, 1, 1};
 }
 
-static inline void toy_tolerance(
-    void *user, const struct tfops_problem *problem, struct tfops_tolerance *ret_tolerance)
+static inline void toy_tolerance(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_tolerance *ret_tolerance)
 {
-    (void)user, (void)problem;
+    (void)user, (void)problem, (void)operand;
     *ret_tolerance = (struct tfops_tolerance){1e-3, 1e-3, 1e-3};
 }
 

@@ -668,7 +668,7 @@ Test(engine, a_fault_says_that_earlier_work_may_be_the_culprit)
     open_on("cuda:0");
     make_tensors();
     EXPECT_OK(launch(NULL));
-    fail("cuLaunchKernel", 1, CUDA_ERROR_ILLEGAL_ADDRESS);
+    fail("cuLaunchKernelEx", 1, CUDA_ERROR_ILLEGAL_ADDRESS);
     EXPECT_STATUS(launch(NULL), TFOPS_E_DRIVER);
     EXPECT_INT(expect_error().native, CUDA_ERROR_ILLEGAL_ADDRESS);
     EXPECT_CONTAINS(expect_error().message, "earlier work");

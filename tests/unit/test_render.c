@@ -64,12 +64,12 @@ Test(render, source_holds_each_constant_once)
         "long long N = 1099511627776;", "int K = 8;", "int MODE = 2;", "int FLAVOUR = 0;",
         "int HAS_EXTRA = 0;", "int HAS_Z = 1;", "int SEVEN = 7;", "int ALIGN = 8;",
         "int BATCH_INVARIANT = 0;", "int THREADS = 128;", "int UNROLL = 4;", "int MIN_BLOCKS = 1;",
-        "int CLUSTER = 1;", "int SMEM_BYTES = 0;", "int PDL = 0;"};
+        "int CLUSTER = 1;", "int SMEM_BYTES = 0;", "int PDL = 0;", "int GENERIC = 0;"};
     struct build_job job = render();
     for (size_t i = 0; i < sizeof LINES / sizeof LINES[0]; i++)
         cr_assert_eq(occurrences(job.source, LINES[i]), 1, "%s stands %zu times in %s", LINES[i],
             occurrences(job.source, LINES[i]), job.source);
-    EXPECT_INT(occurrences(job.source, "static constexpr"), 15);
+    EXPECT_INT(occurrences(job.source, "static constexpr"), 16);
     EXPECT_LACKS(job.source, " M = ");
     EXPECT_CONTAINS(job.source, "#include \"toy.cu\"");
     EXPECT_CONTAINS(job.source, "TFOPS_ENTRY(tfops_toy, toy, toy_params)");

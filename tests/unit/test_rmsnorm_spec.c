@@ -53,7 +53,7 @@ static void check_default(const struct tfops_problem *problem, const struct tfop
 {
     char reason[TFOPS_REASON_BYTES] = "", text[512];
     struct tfops_config config;
-    problem->spec->default_config(NULL, problem, device, &config);
+    problem->spec->default_config(problem->spec->user, problem, device, &config);
     const bool right = !config.generic && in_tables(problem->spec, &config) &&
                        fits(problem, device, &config, reason);
     if (!right) {
@@ -105,8 +105,8 @@ Test(rmsnorm_spec, default_does_not_depend_on_what_it_is_not_told)
     struct tfops_config one, two;
     memset(&one, 0xff, sizeof one);
     memset(&two, 0, sizeof two);
-    rmsnorm_spec.default_config(NULL, &problem, &device, &one);
-    rmsnorm_spec.default_config(NULL, &problem, &device, &two);
+    rmsnorm_spec.default_config(rmsnorm_spec.user, &problem, &device, &one);
+    rmsnorm_spec.default_config(rmsnorm_spec.user, &problem, &device, &two);
     cr_assert(!memcmp(one.values, two.values, sizeof one.values));
 }
 
@@ -135,7 +135,7 @@ static void check_geometry(const struct tfops_problem *problem, const struct tfo
     struct tfops_geometry g;
     char text[512];
     memset(&g, 0xee, sizeof g);
-    problem->spec->geometry(NULL, problem, device, config, &g);
+    problem->spec->geometry(problem->spec->user, problem, device, config, &g);
     tfops_config_format(problem->spec, config, text, sizeof text);
     const int64_t rows = problem->dims[0],
                   cluster = config->generic ? 1 : tunable(config, "CLUSTER");
@@ -209,9 +209,9 @@ Test(rmsnorm_spec, generic_geometry_is_that_of_every_problem)
     struct tfops_problem problem;
     const struct tfops_device device = device_of(3);
     EXPECT_OK(tfops_problem_init(&rmsnorm_spec, &problem)); /* no extents at all */
-    rmsnorm_spec.geometry(NULL, &problem, &device, &generic, &first);
+    rmsnorm_spec.geometry(rmsnorm_spec.user, &problem, &device, &generic, &first);
     problem = make(&add_rmsnorm_spec, 777, 65536, TFOPS_F32, 4);
-    add_rmsnorm_spec.geometry(NULL, &problem, &device, &generic, &other);
+    add_rmsnorm_spec.geometry(add_rmsnorm_spec.user, &problem, &device, &generic, &other);
     EXPECT_INT(other.threads, first.threads);
     EXPECT_INT(other.smem_bytes, first.smem_bytes);
     EXPECT_INT(other.cluster, first.cluster);
@@ -234,7 +234,7 @@ Test(rmsnorm_spec, constraint_says_why)
     };
     struct tfops_config base, config;
     char reason[TFOPS_REASON_BYTES];
-    rmsnorm_spec.default_config(NULL, &problem, &device, &base);
+    rmsnorm_spec.default_config(rmsnorm_spec.user, &problem, &device, &base);
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         config = base;
         EXPECT_OK(tfops_config_parse(&rmsnorm_spec, CASES[i].text, &config));
@@ -278,11 +278,11 @@ Test(rmsnorm_spec, tolerance_is_positive_and_grows_with_the_dtypes_step)
 {
     struct tfops_tolerance f32, f16, bf16;
     struct tfops_problem problem = make(&rmsnorm_spec, 1, 64, TFOPS_F32, 16);
-    rmsnorm_spec.tolerance(NULL, &problem, &f32);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &f32);
     problem.dtypes[0] = TFOPS_F16;
-    rmsnorm_spec.tolerance(NULL, &problem, &f16);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &f16);
     problem.dtypes[0] = TFOPS_BF16;
-    rmsnorm_spec.tolerance(NULL, &problem, &bf16);
+    rmsnorm_spec.tolerance(NULL, &problem, RMSNORM_OUT, &bf16);
     cr_assert(f32.relative > 0 && f32.relative < f16.relative && f16.relative < bf16.relative);
     cr_assert(f32.rtol > 0 && f32.rtol < f16.rtol && f16.rtol < bf16.rtol);
 }

@@ -406,7 +406,7 @@ Test(session, values_of_half_formats_are_exact)
         double value;
     } TABLE[] = {{TFOPS_F16, 0x3c00, 1}, {TFOPS_F16, 0xc000, -2}, {TFOPS_F16, 0x0001, 0x1p-24},
         {TFOPS_F16, 0x7bff, 65504}, {TFOPS_F16, 0x7c00, INFINITY}, {TFOPS_BF16, 0x3f80, 1},
-        {TFOPS_BF16, 0xc2f7, -123.5}};
+        {TFOPS_BF16, 0xc2f7, -123.5}, {TFOPS_E4M3, 0xff38, 1}, {TFOPS_E5M2, 0xff7b, 57344}};
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++)
         cr_assert_eq(verify_value(TABLE[i].dtype, &TABLE[i].bits), TABLE[i].value, "%zu", i);
     cr_assert(isnan(verify_value(TFOPS_F16, &(uint16_t){0x7e00})));

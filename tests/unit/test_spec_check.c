@@ -61,7 +61,7 @@ Test(spec_check, refuses_names_that_cannot_stand_everywhere)
 Test(spec_check, refuses_counts_beyond_the_abi)
 {
     REFUSED(toy.spec.n_dims = 0, "dims");
-    REFUSED(toy.spec.n_dims = 9, "dims");
+    REFUSED(toy.spec.n_dims = TFOPS_MAX_DIMS + 1, "dims");
     REFUSED(toy.spec.n_dtypes = 0, "dtypes");
     REFUSED(toy.spec.n_dtypes = 5, "dtypes");
     REFUSED(toy.spec.n_options = 7, "options");
@@ -88,6 +88,34 @@ Test(spec_check, refuses_anything_but_one_dynamic_dimension)
 {
     REFUSED(toy.dims[TOY_M].flags = 0, "dims");
     REFUSED(toy.dims[TOY_N].flags = TFOPS_DIM_DYNAMIC, "dims");
+}
+
+static int64_t derive_nothing(void *user, const struct tfops_problem *problem, size_t dim)
+{
+    (void)user, (void)problem, (void)dim;
+    return 0;
+}
+
+Test(spec_check, refuses_dimensions_of_two_kinds_or_none)
+{
+    REFUSED(toy.dims[TOY_M].flags = TFOPS_DIM_DYNAMIC | TFOPS_DIM_FREE, "dims.flags");
+    REFUSED(toy.dims[TOY_K].flags = TFOPS_DIM_FREE | TFOPS_DIM_DERIVED, "dims.flags");
+    REFUSED(toy.dims[TOY_K].flags = 8, "dims.flags");
+    REFUSED(toy.dims[TOY_K].flags = TFOPS_DIM_DERIVED, "derive");
+    toy.spec.derive = derive_nothing;
+    EXPECT_OK(spec_check(&toy.spec));
+}
+
+Test(spec_check, takes_an_optional_operands_dimension_only_from_0)
+{
+    toy.operands[TOY_Y].dims[2] = TOY_N;
+    toy.operands[TOY_EXTRA].dims[0] = TOY_K;
+    toy.dims[TOY_K].min = 0;
+    EXPECT_OK(spec_check(&toy.spec));
+    toy.dims[TOY_K].flags = TFOPS_DIM_FREE;
+    EXPECT_OK(spec_check(&toy.spec));
+    toy.dims[TOY_K].min = 1;
+    EXPECT_STATUS(spec_check(&toy.spec), TFOPS_E_ABI);
 }
 
 Test(spec_check, refuses_ranges_that_are_none)
@@ -130,7 +158,7 @@ Test(spec_check, refuses_operands_that_point_nowhere)
     REFUSED(toy.operands[TOY_Y].dims[0] = -1, "operands.dims");
     REFUSED(toy.operands[TOY_Z].may_alias = 1u << 4, "operands.may_alias");
     REFUSED(toy.operands[TOY_Y].access = (enum tfops_access)3, "operands.access");
-    REFUSED(toy.operands[TOY_Y].flags = 4, "operands.flags");
+    REFUSED(toy.operands[TOY_Y].flags = 8, "operands.flags");
 }
 
 Test(spec_check, refuses_a_dimension_that_no_required_operand_has)

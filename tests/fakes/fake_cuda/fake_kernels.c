@@ -17,7 +17,9 @@
 
 static size_t dtype_bytes(int dtype)
 {
-    return dtype == TFOPS_F32 || dtype == TFOPS_I32 ? 4 : dtype == TFOPS_U8 ? 1 : 2;
+    return dtype == TFOPS_F32 || dtype == TFOPS_I32    ? 4
+           : dtype == TFOPS_F16 || dtype == TFOPS_BF16 ? 2
+                                                       : 1;
 }
 
 static struct fake_operand rows_of(
@@ -134,8 +136,8 @@ static float fill_value(const struct fill_params *p, uint64_t random)
 
 static void fill_special(const struct fill_params *p, uint64_t i, uint64_t random)
 {
-    const bool negative = random >> 2 & 1, wide = p->dtype == TFOPS_F32;
-    const uint32_t sign = wide ? 0x80000000u : 0x8000u;
+    const bool negative = random >> 2 & 1;
+    const uint32_t sign = 1u << (dtype_bytes(p->dtype) * 8 - 1);
     uint32_t bits = (random & 3) == 1 ? sign : (random & 3) == 2 ? 1u | (negative ? sign : 0) : 0;
     if ((random & 3) == 3)
         store_elem(p->data, p->dtype, (int64_t)i, negative ? -1e4f : 1e4f);

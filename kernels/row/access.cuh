@@ -1,0 +1,142 @@
+// access.cuh: loads and stores of a thread's part of a row. Second stage of the row template.
+#pragma once
+#include "device/mem.cuh"
+#include "row/layout.cuh"
+
+// COUNT of one thread's units of one tensor, and its edge element.
+template <class C, class O, class U, int COUNT> struct RowPart {
+    Vec<U, RowLayout<C, O>::VEC> v[COUNT][O::UNIT];
+    U edge;
+};
+
+// The elements of a unit, one vector after the other.
+template <int UNIT, class U, int VEC>
+TF_DEV void row_unpack(const Vec<U, VEC> (&v)[UNIT], float (&f)[UNIT * VEC])
+{
+    if constexpr (UNIT == 1) {
+        vec_unpack(v[0], f);
+    } else {
+        TF_UNROLL
+        for (int k = 0; k < UNIT; k++) {
+            float part[VEC];
+            vec_unpack(v[k], part);
+            TF_UNROLL
+            for (int j = 0; j < VEC; j++)
+                f[k * VEC + j] = part[j];
+        }
+    }
+}
+
+template <int UNIT, class U, int VEC>
+TF_DEV void row_pack(const float (&f)[UNIT * VEC], Vec<U, VEC> (&v)[UNIT])
+{
+    if constexpr (UNIT == 1) {
+        v[0] = vec_pack<U, VEC>(f);
+    } else {
+        TF_UNROLL
+        for (int k = 0; k < UNIT; k++) {
+            float part[VEC];
+            TF_UNROLL
+            for (int j = 0; j < VEC; j++)
+                part[j] = f[k * VEC + j];
+            v[k] = vec_pack<U, VEC>(part);
+        }
+    }
+}
+
+// Whether a row of another tensor may use the vectors of the span's row.
+template <class C, class O> TF_DEV bool row_same_shift(const RowSpan &s, const void *row)
+{
+    return row_shift<C, O>(row) == s.shift;
+}
+
+// Unit `at` into part.v[i], zeros where the thread owns none.
+template <class C, class O, int HINT, int WIDTH, class U, int COUNT>
+TF_DEV void row_load_unit(
+    RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s, int at, const U *row)
+{
+    using L = RowLayout<C, O>;
+    const bool owns = row_owns<C, O>(s, at);
+    TF_UNROLL
+    for (int k = 0; k < O::UNIT; k++)
+        if (owns)
+            part.v[i][k] = ld_vec<HINT, WIDTH, U, L::VEC>(row + row_column<C, O>(s, at, k));
+        else
+            part.v[i][k] = vec_zero<U, L::VEC>();
+}
+
+template <class C, class O, int HINT, int WIDTH, class U, int COUNT>
+TF_DEV void row_load_units(
+    RowPart<C, O, U, COUNT> &part, const RowSpan &s, int at, const U *row)
+{
+    TF_UNROLL
+    for (int i = 0; i < COUNT; i++)
+        if (at + i < RowLayout<C, O>::PER_THREAD)
+            row_load_unit<C, O, HINT, WIDTH, U, COUNT>(part, i, s, at + i, row);
+}
+
+template <class C, class O, int HINT, class U, int COUNT>
+TF_DEV void row_load_edge(RowPart<C, O, U, COUNT> &part, const RowSpan &s, const U *row)
+{
+    part.edge = from_f32<U>(0);
+    if (s.edge >= 0 && (RowLayout<C, O>::LIVE || s.live))
+        part.edge = ld_elem<HINT>(row + s.edge);
+}
+
+// Units [at, at + CHUNK) of an input row; the edge comes with the first chunk.
+template <class C, class O, int HINT>
+TF_DEV void row_load(RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s,
+    int at, const typename O::T *row)
+{
+    using L = RowLayout<C, O>;
+    using T = typename O::T;
+    constexpr int CHUNK = L::CHUNK, WIDTH = L::row_width(L::ELEM);
+    if constexpr (L::SHIFTED) {
+        if (row_same_shift<C, O>(s, row))
+            row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
+        else
+            row_load_units<C, O, LD_KEEP, L::ELEM, T, CHUNK>(part, s, at, row);
+    } else {
+        row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
+    }
+    if constexpr (L::EDGES > 0)
+        if (at == 0)
+            row_load_edge<C, O, LD_KEEP, T, CHUNK>(part, s, row);
+}
+
+// A row of a tensor that is written.
+template <class C, class O, class U> struct RowOut {
+    U *row;
+    bool whole; // the span's vectors are aligned in it
+};
+
+template <class C, class O, class U> TF_DEV RowOut<C, O, U> row_out(const RowSpan &s, U *row)
+{
+    if constexpr (!RowLayout<C, O>::SHIFTED)
+        return {row, true};
+    else if constexpr (sizeof(U) != sizeof(typename O::T))
+        return {row, false};
+    else
+        return {row, row_same_shift<C, O>(s, row)};
+}
+
+// Unit i, by the thread that owns it.
+template <class C, class O, class U>
+TF_DEV void row_store(const RowOut<C, O, U> &out, const RowSpan &s, int i,
+    const float (&y)[RowLayout<C, O>::N])
+{
+    using L = RowLayout<C, O>;
+    constexpr int WIDTH = min_int(L::VEC * (int)sizeof(U), L::row_width((int)sizeof(U)));
+    if (!row_owns<C, O>(s, i))
+        return;
+    Vec<U, L::VEC> v[O::UNIT];
+    row_pack<O::UNIT>(y, v);
+    TF_UNROLL
+    for (int k = 0; k < O::UNIT; k++) {
+        U *to = out.row + row_column<C, O>(s, i, k);
+        if (!L::SHIFTED || out.whole)
+            st_vec<L::ST_ROW, WIDTH, U, L::VEC>(to, v[k]);
+        else
+            st_vec<ST_KEEP, (int)sizeof(U), U, L::VEC>(to, v[k]);
+    }
+}
