@@ -164,16 +164,25 @@ static enum tfops_status open_device(
     return status;
 }
 
+static struct embedded_binaries find_builtin(const char *arch)
+{
+    for (size_t i = 0; i < builtin_binaries_count; i++)
+        if (!strcmp(builtin_binaries[i]->arch, arch))
+            return *builtin_binaries[i];
+    return (struct embedded_binaries){0};
+}
+
 static enum tfops_status open_caches(
     struct tfops_engine *engine, const struct tfops_engine_options *options)
 {
+    const struct embedded_binaries builtin = find_builtin(engine->device.arch);
     struct overlay_options overlay = {
         .user_path = options->cache_path,
         .shipped_paths = options->shipped_paths,
         .n_shipped = options->n_shipped,
         .read_only = (engine->flags & TFOPS_ENGINE_READ_ONLY) != 0,
-        .builtin = builtin_binaries,
-        .n_builtin = builtin_binaries_count,
+        .builtin = builtin.binaries,
+        .n_builtin = builtin.n,
     };
     return overlay_open(&engine->env, &overlay, &engine->overlay);
 }

@@ -48,7 +48,7 @@ struct emu_launch_args {
     size_t n_regions;
     enum emu_order order;
     uint64_t seed;
-    bool late_copies;      /* asynchronous copies land as late as they may; else at once */
+    bool late_copies; /* asynchronous copies land as late as they may; else at once */
     /* Bounds that no right kernel of a test comes near. */
     uint64_t max_switches; /* 0: 2^31 */
     uint32_t cpu_seconds;  /* 0: 60 */
