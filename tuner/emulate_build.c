@@ -79,7 +79,7 @@ static const char *compiler_of(const struct emulate_builder *builder)
     return named && *named ? named : "g++";
 }
 
-static int run_shell(const char *command)
+int emulate_shell(const char *command)
 {
     char *argv[] = {
         (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)command, NULL};
@@ -123,7 +123,7 @@ static enum tfops_status compile(
     strbuf_init(&command, builder->env);
     strbuf_addf(
         &command, "cd '%s' && exec %s %s >'%s' 2>&1", builder->dir, compiler, arguments, log);
-    int code = command.failed ? -1 : run_shell(strbuf_text(&command));
+    int code = command.failed ? -1 : emulate_shell(strbuf_text(&command));
     strbuf_release(&command);
     if (code == 0)
         return TFOPS_OK;
