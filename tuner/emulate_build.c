@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-/* The runtime is not traced: it does the tracing. -O1: what is compiled once and run for
+/* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is compiled once and run for
  * milliseconds. Line tables for reports. UBSan doubles the time to compile. */
 static const struct {
     const char *name, *variant, *runtime, *link;
@@ -24,7 +24,7 @@ static const struct {
         "-fsanitize=undefined"},
     [EMULATE_ASAN] = {"asan", "-g1 -fsanitize=address,undefined", "-fsanitize=address",
         "-fsanitize=address,undefined"},
-    [EMULATE_TSAN] = {"tsan", "-fsanitize=thread", "-fsanitize=thread", "-fsanitize=thread"},
+    [EMULATE_TSAN] = {"tsan", "-g1 -fsanitize=thread", "-DEMU_TSAN", "-fsanitize=thread"},
 };
 
 #define FLAGS "-std=c++17 -D_GNU_SOURCE -fPIC -g -fno-omit-frame-pointer -fno-sanitize-recover=all"
