@@ -14,13 +14,14 @@
 static const struct trial {
     enum emulate_kind kind;
     enum emu_order order;
+    bool late_copies;
     const char *name;
 } TRIALS[] = {
-    {EMULATE_PLAIN, EMU_FORWARD, "threads in order"},
-    {EMULATE_PLAIN, EMU_REVERSE, "threads from the last"},
-    {EMULATE_SPECIAL, EMU_WARP_DEPTH, "warp by warp"},
-    {EMULATE_PLAIN, EMU_WARP_REVERSE, "warp by warp from the last"},
-    {EMULATE_ALIAS, EMU_RANDOM, "threads in random order"},
+    {EMULATE_PLAIN, EMU_FORWARD, false, "threads in order"},
+    {EMULATE_PLAIN, EMU_REVERSE, true, "threads from the last, copies late"},
+    {EMULATE_SPECIAL, EMU_WARP_DEPTH, false, "warp by warp"},
+    {EMULATE_PLAIN, EMU_WARP_REVERSE, true, "warp by warp from the last, copies late"},
+    {EMULATE_ALIAS, EMU_RANDOM, true, "threads in random order, copies late"},
 };
 
 struct server {
@@ -32,9 +33,10 @@ struct server {
 };
 
 static enum tfops_status run_case(struct server *server, struct emulate_case *ecase,
-    enum emu_order order, struct emu_report *report)
+    enum emu_order order, bool late_copies, struct emu_report *report)
 {
-    const struct emulate_schedule schedule = {.order = order, .seed = server->message->seed};
+    const struct emulate_schedule schedule = {
+        .order = order, .seed = server->message->seed, .late_copies = late_copies};
     server->outcome->message.runs++;
     return emulate_run(
         &server->library, 0, &server->device, &server->message->config, ecase, &schedule, report);
@@ -50,7 +52,7 @@ static enum tfops_status try_once(struct server *server, const struct trial *tri
         server->env, &server->message->problem, trial->kind, server->message->seed, &ecase);
     if (status)
         return status;
-    status = run_case(server, &ecase, trial->order, &report);
+    status = run_case(server, &ecase, trial->order, trial->late_copies, &report);
     if (!status && !report.findings)
         emulate_case_judge(&ecase, &verdict);
     emulate_case_release(&ecase);
@@ -92,7 +94,7 @@ static enum tfops_status run_arena(struct server *server)
         return error_setf(TFOPS_E_IO, errno, "emulator", message->arena, "cannot map %s: %s",
             message->arena, strerror(errno));
     ecase.live = live;
-    status = run_case(server, &ecase, EMU_FORWARD, &report);
+    status = run_case(server, &ecase, EMU_FORWARD, false, &report);
     if (!status && report.findings)
         snprintf(server->outcome->text, sizeof server->outcome->text, "%s", report.text);
     munmap(live, ecase.layout.bytes);

@@ -5,6 +5,7 @@
 // number of the phase.
 #include "emu_copy.h"
 #include "emu_report.h"
+#include "emu_shared.h"
 
 namespace emu {
 
@@ -30,7 +31,7 @@ MBarrier &find(const void *at, const void *site)
     if (found == block.mbarriers.end())
         fail(site, "uses the mbarrier at +0x%x, which was not initialised", offset);
     MBarrier &bar = found->second;
-    if (bar.init.agent != self->agent && self->seen.at(bar.init.agent) < bar.init.time)
+    if (TRACED && bar.init.agent != self->agent && self->seen.at(bar.init.agent) < bar.init.time)
         report("mbarrier", site,
             "uses the mbarrier at +0x%x that thread %u initialises at %s: no barrier between them",
             offset, bar.init.agent % grid.launch->threads, source_line(bar.init.site).c_str());

@@ -81,7 +81,7 @@ void judge(
 
 void check_peer(const Block &owner, const void *site)
 {
-    if (self->seen.at(start_agent(owner.rank)) < 1)
+    if (TRACED && self->seen.at(start_agent(owner.rank)) < 1)
         report("peer", site,
             "touches shared memory of block %u of its cluster, which may not "
             "have started: no cluster barrier since the start",
