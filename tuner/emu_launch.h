@@ -54,6 +54,17 @@ struct emu_launch_args {
     uint32_t cpu_seconds;  /* 0: 60 */
 };
 
+/* What stands in a parameter pack in place of a CUtensorMap's 128 bytes. */
+enum { EMU_TENSOR_MAP_MAGIC = 0x70614d54 };
+struct emu_tensor_map {
+    uint64_t base;
+    uint64_t dims[5];    /* elements, innermost first */
+    uint64_t strides[4]; /* bytes, of dims 1 … */
+    uint32_t magic;
+    uint16_t box[5];
+    uint8_t rank, elem_bytes, swizzle, fill_nan; /* swizzle: CUtensorMapSwizzle */
+};
+
 enum { EMU_TEXT_BYTES = 4096 };
 
 struct emu_report {

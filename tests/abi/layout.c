@@ -430,4 +430,22 @@ OFFSET(tfops_tune_options, progress, 104);
 OFFSET(tfops_tune_options, user, 112);
 OFFSET(tfops_tune_options, cancel, 120);
 
+SIZE(tfops_emulate_options, 56);
+OFFSET(tfops_emulate_options, size, 0);
+OFFSET(tfops_emulate_options, config, 8);
+OFFSET(tfops_emulate_options, arch, 16);
+OFFSET(tfops_emulate_options, compiler, 24);
+OFFSET(tfops_emulate_options, dump_dir, 32);
+OFFSET(tfops_emulate_options, args, 40);
+OFFSET(tfops_emulate_options, seed, 48);
+
+SIZE(tfops_emulate_result, 4648);
+OFFSET(tfops_emulate_result, size, 0);
+OFFSET(tfops_emulate_result, runs, 8);
+OFFSET(tfops_emulate_result, error, 16);
+OFFSET(tfops_emulate_result, build_s, 24);
+OFFSET(tfops_emulate_result, run_s, 32);
+OFFSET(tfops_emulate_result, config, 40);
+OFFSET(tfops_emulate_result, text, 552);
+
 #endif
