@@ -66,6 +66,8 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
         .config = *config,
         .spec = spec};
     spec->geometry(spec->user, problem, device, config, &launcher->geometry);
+    if (!launcher->geometry.blocks_per_group)
+        launcher->geometry.blocks_per_group = launcher->geometry.cluster;
     launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
                       launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&

@@ -40,7 +40,7 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_launch_args *args, CUstream stream);
 
-/* The grid's x for an extent above 0, of a geometry that says how it follows from it. */
+/* The grid's x for an extent above 0, of a launcher's geometry that says how it follows from it. */
 static inline uint32_t launcher_grid(const struct tfops_geometry *geometry, int64_t extent)
 {
     uint64_t groups = (uint64_t)extent;
@@ -48,7 +48,7 @@ static inline uint32_t launcher_grid(const struct tfops_geometry *geometry, int6
         groups = (groups + geometry->extent_per_group - 1) / geometry->extent_per_group;
     if (groups > geometry->most_groups)
         groups = geometry->most_groups;
-    return (uint32_t)groups * geometry->cluster;
+    return (uint32_t)groups * geometry->blocks_per_group;
 }
 
 /* The same where the launcher is plain: no workspace, no tensor maps, no attributes of the launch,

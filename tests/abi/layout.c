@@ -8,7 +8,7 @@
 #include <tfops/tfops.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes)                                                                 \
+#define OFFSET(type, field, bytes) \
     _Static_assert(offsetof(struct type, field) == (bytes), "offset of " #type "." #field)
 
 #if UINTPTR_MAX == UINT64_MAX
@@ -211,7 +211,7 @@ SIZE(tfops_config, 200);
 OFFSET(tfops_config, generic, 0);
 OFFSET(tfops_config, values, 8);
 
-SIZE(tfops_geometry, 40);
+SIZE(tfops_geometry, 44);
 OFFSET(tfops_geometry, threads, 0);
 OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
@@ -220,6 +220,7 @@ OFFSET(tfops_geometry, pdl, 16);
 OFFSET(tfops_geometry, grid, 20);
 OFFSET(tfops_geometry, extent_per_group, 32);
 OFFSET(tfops_geometry, most_groups, 36);
+OFFSET(tfops_geometry, blocks_per_group, 40);
 
 SIZE(tfops_view, 40);
 OFFSET(tfops_view, data, 0);
