@@ -39,7 +39,7 @@ endif
 # ---- what the machine has ------------------------------------------------------------------------
 
 # These goals build nothing and run on a bare machine.
-bare_goals := help clean distclean check-deps format setup uninstall
+bare_goals := help clean distclean check-deps check-templates format setup uninstall
 goals := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out $(bare_goals),$(goals)),)
 include build/config.mk
@@ -70,8 +70,9 @@ SO_LINKS := $(B)/$(SONAME) $(B)/libtfops.so
 
 lib_src := $(sort $(shell find kernels -name '*.c' 2>/dev/null) \
     $(wildcard engine/*.c engine/base/*.c cache/*.c tuner/*.c))
-gen_src := $(G)/kernel_sources.c $(G)/schema.c $(G)/builtin_binaries.c
+gen_src := $(G)/kernel_sources.c $(G)/emulator_sources.c $(G)/schema.c $(G)/builtin_binaries.c
 kernel_src := $(sort $(shell find kernels -name "*.cu" -o -name "*.cuh" -o -name "*_params.h" 2>/dev/null))
+emulator_src := $(sort $(wildcard tests/emu/emu*.h tests/emu/emu*.cpp tests/emu/emu*.cc) tuner/emu_launch.h)
 headers := $(sort $(wildcard include/tfops/*.h))
 
 tool_names := $(sort $(patsubst tools/%.c,%,$(wildcard tools/tfops-*.c)))
@@ -79,7 +80,7 @@ tool_src := $(filter-out tools/tfops-%.c tools/demo.c,$(wildcard tools/*.c))
 unit_src := $(sort $(wildcard tests/unit/*.c))
 gpu_src := $(sort $(wildcard tests/gpu/*.c))
 stress_src := $(sort $(wildcard tests/stress/*.c))
-emu_src := $(sort $(wildcard tests/emu/*.cpp))
+emu_src := $(sort $(wildcard tests/emu/test_*.c tests/emu/test_*.cpp))
 support_src := $(sort $(wildcard tests/support/*.c))
 fake_src := $(sort $(wildcard tests/fakes/*.c))
 plugin_src := $(sort $(wildcard tests/plugins/*.c))
@@ -96,7 +97,7 @@ check_arch := $(if $(wildcard tools/build/check_arch.c),$(B)/tfops-check-arch)
 unit_tests := $(if $(unit_src),$(B)/tests/unit-tests)
 gpu_tests := $(if $(gpu_src),$(B)/tests/gpu-tests)
 stress_tests := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(stress_src))
-emu_tests := $(patsubst tests/emu/%.cpp,$(B)/tests/emu/%,$(emu_src))
+emu_tests := $(patsubst tests/emu/%,$(B)/tests/emu/%,$(basename $(emu_src)))
 fakes := $(patsubst tests/fakes/%.c,$(B)/fakes/lib%.so,$(fake_src))
 plugins := $(patsubst tests/plugins/%.c,$(B)/plugins/%.so,$(plugin_src))
 examples := $(patsubst docs/examples/%_plugin.c,$(B)/examples/%_plugin.so,$(filter %_plugin.c,$(example_src))) \
@@ -196,7 +197,11 @@ $(G)/kernel_list: FORCE
 	@printf '%s\n' '$(kernel_src)' | cmp -s - $@ || printf '%s\n' '$(kernel_src)' >$@
 
 $(G)/kernel_sources.c: tools/embed.sh $(G)/kernel_list $(kernel_src)
-	$(call quiet,GEN) tools/embed.sh sources kernels $(kernel_src) >$@.new && mv $@.new $@
+	$(call quiet,GEN) tools/embed.sh sources embedded_sources kernels $(kernel_src) >$@.new && mv $@.new $@
+
+$(G)/emulator_sources.c: tools/embed.sh $(emulator_src)
+	$(call quiet,GEN) mkdir -p $(@D) && tools/embed.sh sources emulator_sources . \
+	    $(addprefix ./,$(emulator_src)) >$@.new && mv $@.new $@
 
 $(G)/schema.c: tools/embed.sh $(wildcard cache/schema.sql)
 	$(call quiet,GEN) mkdir -p $(@D) && if [ -e cache/schema.sql ]; then \
@@ -283,8 +288,10 @@ $(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_archives) $(B)/sources
 	$(criterion_link)
 $(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_archives) $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) -o $@
+# Variants are built with AddressSanitizer, which must be in the program that loads them.
 $(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives) $(B)/sources
-	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) $(linked) $(libs) -o $@
+	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) \
+	    $(if $(filter tsan,$(VARIANT)),,-fsanitize=address) $(linked) $(libs) -o $@
 
 # Fakes and plug-ins are never sanitized: they are preloaded into, or loaded by, any program.
 shared_object = $(call quiet,SO) mkdir -p $(@D) && $(CC) -shared -std=$(STD) -D_GNU_SOURCE \
@@ -307,8 +314,9 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 # ---- targets -------------------------------------------------------------------------------------
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
-.PHONY: check-arch check-arch-full check-install asan ubsan tsan valgrind memcheck coverage fuzz lint
-.PHONY: test-num-full format install uninstall bundle clean distclean run-tests-% abi-layout
+.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
+.PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
+.PHONY: distclean run-tests-% abi-layout
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
@@ -325,13 +333,19 @@ demo: all ## the main job: tune RMSNorm, close, reopen, launch warm
 tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh
 test: tests $(check_arch) ## everything that needs no special tool; ends with one summary line
-	@$(run_tests) all
+	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) all
 unit: all $(unit_tests) $(fakes) $(plugins) ## the unit tests alone
 	@$(run_tests) unit
 gpu: all $(gpu_tests) $(fakes) $(plugins) ## the GPU tests alone (TFOPS_REQUIRE_GPU=1: a skip fails)
 	@$(run_tests) gpu
 stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
+test-emu: $(emu_tests) ## every template executed on the CPU; `make test` runs a part of it
+	@CXX='$(CXX)' $(run_tests) emu
+test-emu-full: $(emu_tests) ## the same until every pair of values was run (long)
+	@CXX='$(CXX)' TFOPS_EMU=full $(run_tests) emu
+test-emu-tsan: $(gen_src) ## the same, built with ThreadSanitizer
+	@$(MAKE) VARIANT=tsan run-tests-emu-tsan
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli
 
@@ -340,6 +354,8 @@ test-num-full: $(B)/tests/emu/test_num ## number formats over all 2^32 floats (8
 
 check-deps: ## who may include whom, one name per file, PTX in one place
 	@tools/check-deps.sh
+check-templates: ## a host body beside each PTX one; templates that the CPU can execute
+	@tools/check-templates.sh
 check-headers: ## each public header alone: C11, C17, C++17
 	@tools/check-headers.sh include
 check-abi: lib ## exported symbols, soname, layout of public structs
@@ -373,8 +389,10 @@ fuzz: $(gen_src) ## run each fuzz target for FUZZ_SECONDS=30 (needs clang)
 ifneq ($(VARIANT),)
 run-tests-asan run-tests-ubsan: tests
 	@$(run_tests) unit stress emu cli
-run-tests-tsan: all $(stress_tests) $(emu_tests) $(fakes) $(plugins)
+run-tests-tsan: all $(stress_tests) $(fakes) $(plugins)
 	@$(run_tests) stress
+run-tests-emu-tsan: $(emu_tests)
+	@CXX='$(CXX)' $(run_tests) emu
 run-tests-coverage: tests
 	@find $(B) -name '*.gcda' -delete
 	@$(run_tests) unit stress gpu cli || echo 'coverage: some tests failed' >&2

@@ -111,15 +111,17 @@ enum tfops_status driver_enter(
     const struct driver *driver, CUcontext context, struct driver_scope *ret_scope)
 {
     CUcontext current = NULL;
+    const char *call = "cuCtxGetCurrent";
     *ret_scope = (struct driver_scope){.mode = CU_STREAM_CAPTURE_MODE_RELAXED};
     CUresult result = driver->ctx_get_current(&current);
     if (!result && current != context) {
+        call = "cuCtxPushCurrent";
         result = driver->ctx_push_current(context);
         ret_scope->pushed = !result;
     }
     if (result)
-        return driver_error(driver, result, "cuCtxPushCurrent", "");
-    driver->thread_exchange_capture_mode(&ret_scope->mode);
+        return driver_error(driver, result, call, "");
+    ret_scope->relaxed = !driver->thread_exchange_capture_mode(&ret_scope->mode);
     return TFOPS_OK;
 }
 
@@ -127,7 +129,8 @@ void driver_leave(const struct driver *driver, const struct driver_scope *scope)
 {
     CUstreamCaptureMode mode = scope->mode;
     CUcontext popped;
-    driver->thread_exchange_capture_mode(&mode);
+    if (scope->relaxed)
+        driver->thread_exchange_capture_mode(&mode);
     if (scope->pushed)
         driver->ctx_pop_current(&popped);
 }

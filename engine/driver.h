@@ -124,7 +124,7 @@ bool driver_is_fault(CUresult result);
 
 /* Makes `context` current where it is not; driver_leave() undoes what driver_enter() did. */
 struct driver_scope {
-    bool pushed;
+    bool pushed, relaxed;
     CUstreamCaptureMode mode; /* restored: tfops' own work runs in relaxed capture mode */
 };
 enum tfops_status driver_enter(

@@ -227,13 +227,15 @@ enum tfops_status tfops_engine_open(
     engine->generation = engine_fork_generation;
     pthread_mutex_init(&engine->lock, NULL);
     pthread_mutex_init(&engine->compile_lock, NULL);
+    pthread_mutex_init(&engine->register_lock, NULL);
     plan_table_init(&engine->plans);
     status = open_parts(engine, &known);
     if (status) {
         tfops_engine_close(engine);
         return status;
     }
-    generic_load_all(engine);
+    for (size_t i = 0, n = operators_count(&engine->operators); i < n; i++)
+        generic_load(engine, &engine->operators.entries[i]);
     engine->open_ns = now_ns() - start;
     *ret_engine = engine;
     return TFOPS_OK;
@@ -244,8 +246,11 @@ enum tfops_status tfops_engine_open(
 static void close_modules(struct tfops_engine *engine)
 {
     struct driver_scope scope;
-    bool unload = engine->flags & TFOPS_ENGINE_UNLOAD_AT_CLOSE && engine->modules &&
-                  !driver_enter(&engine->driver, engine->context, &scope);
+    bool unload = engine->flags & TFOPS_ENGINE_UNLOAD_AT_CLOSE && engine->modules;
+    if (unload && driver_enter(&engine->driver, engine->context, &scope)) {
+        log_line(&engine->env, TFOPS_LOG_WARN, "engine: modules stay loaded: %s", error_message());
+        unload = false;
+    }
     for (struct loaded *loaded = engine->modules, *next; loaded; loaded = next) {
         next = loaded->next;
         if (unload)
@@ -275,6 +280,7 @@ void tfops_engine_close(struct tfops_engine *engine)
     mem_free(&engine->env, engine->worker_path);
     pthread_mutex_destroy(&engine->lock);
     pthread_mutex_destroy(&engine->compile_lock);
+    pthread_mutex_destroy(&engine->register_lock);
     struct env env = engine->env;
     mem_free(&env, engine);
     error_restore(&saved);
@@ -289,8 +295,9 @@ enum tfops_status engine_nvrtc(struct tfops_engine *engine, const struct nvrtc *
         int major = engine->driver.version / 1000;
         engine->nvrtc_status = nvrtc_open(engine->nvrtc_path, major, &engine->nvrtc);
         engine->nvrtc_tried = true;
+        error_save(&engine->nvrtc_error);
     } else if (engine->nvrtc_status) {
-        error_set(engine->nvrtc_status, "nvrtc", "libnvrtc", "an NVRTC to compile with", "none");
+        error_restore(&engine->nvrtc_error);
     }
     enum tfops_status status = engine->nvrtc_status;
     pthread_mutex_unlock(&engine->lock);
@@ -324,11 +331,14 @@ enum tfops_status tfops_engine_register(struct tfops_engine *engine, const struc
     enum tfops_status status = engine_usable(engine);
     if (status)
         return status;
-    pthread_mutex_lock(&engine->lock);
-    status = operators_add(&engine->env, &engine->operators, spec);
-    pthread_mutex_unlock(&engine->lock);
-    if (!status)
-        generic_load_all(engine);
+    struct entry *entry;
+    pthread_mutex_lock(&engine->register_lock);
+    status = operators_stage(&engine->env, &engine->operators, spec, &entry);
+    if (!status) {
+        generic_load(engine, entry);
+        operators_publish(&engine->operators);
+    }
+    pthread_mutex_unlock(&engine->register_lock);
     return status;
 }
 
@@ -339,12 +349,12 @@ const struct tfops_spec *tfops_engine_operator(const struct tfops_engine *engine
 
 size_t tfops_engine_operator_count(const struct tfops_engine *engine)
 {
-    return engine ? engine->operators.n : 0;
+    return engine ? operators_count(&engine->operators) : 0;
 }
 
 const struct tfops_spec *tfops_engine_operator_at(const struct tfops_engine *engine, size_t i)
 {
-    return engine && i < engine->operators.n ? engine->operators.entries[i].spec : NULL;
+    return i < tfops_engine_operator_count(engine) ? engine->operators.entries[i].spec : NULL;
 }
 
 /* ---- preparing ------------------------------------------------------------------------------ */

@@ -33,9 +33,10 @@ struct loaded {
 };
 
 struct tfops_engine {
-    struct env env;
-    enum engine_kind kind;
     unsigned generation; /* of fork(): differs from engine_fork_generation in a child */
+    enum engine_kind kind;
+    struct counters counters; /* a launch that hits touches this line anyway */
+    struct env env;
     int ordinal;
     uint32_t flags;
     enum tfops_miss_policy miss_policy;
@@ -51,14 +52,15 @@ struct tfops_engine {
     pthread_mutex_t lock; /* guards what follows, but for atomics; not held during a compile */
     struct nvrtc nvrtc;   /* opened at the first compile */
     enum tfops_status nvrtc_status;
+    struct tfops_error nvrtc_error; /* where that is not OK */
     bool nvrtc_tried;
     struct nvml nvml;
     bool nvml_tried;
     struct loaded *modules;
-    struct operators operators;
-    struct plan_table plans;      /* readers need no lock */
-    pthread_mutex_t compile_lock; /* one NVRTC program at a time */
-    struct counters counters;
+    struct plan_table plans;       /* readers need no lock */
+    pthread_mutex_t compile_lock;  /* one NVRTC program at a time */
+    pthread_mutex_t register_lock; /* one operator added at a time; taken before the others */
+    struct operators operators;    /* readers need no lock */
 };
 
 /* Raised in the child of every fork() after the first engine was opened. */

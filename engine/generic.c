@@ -66,7 +66,7 @@ enum tfops_status module_cache_load(
 
 /* ---- generic variants ----------------------------------------------------------------------- */
 
-static enum tfops_status load_generic(struct tfops_engine *engine, struct entry *entry)
+static enum tfops_status build_and_load(struct tfops_engine *engine, struct entry *entry)
 {
     struct tfops_problem problem;
     struct tfops_config config = {.generic = true};
@@ -83,22 +83,17 @@ static enum tfops_status load_generic(struct tfops_engine *engine, struct entry 
     return status;
 }
 
-void generic_load_all(struct tfops_engine *engine)
+void generic_load(struct tfops_engine *engine, struct entry *entry)
 {
     char reason[TFOPS_REASON_BYTES];
-    for (size_t i = 0; engine->kind == ENGINE_CUDA && i < engine->operators.n; i++) {
-        struct entry *entry = &engine->operators.entries[i];
-        const struct tfops_spec *spec = entry->spec;
-        if (entry->generic.tried || !spec->generic_body ||
-            (spec->supports && !spec->supports(spec->user, engine->device.arch, reason)))
-            continue;
-        entry->generic.tried = true;
-        if (load_generic(engine, entry))
-            log_line(&engine->env, TFOPS_LOG_WARN, "engine: %s has no generic variant: %s",
-                spec->name, error_message());
-        else
-            entry->generic.loaded = true;
-    }
+    const struct tfops_spec *spec = entry->spec;
+    if (engine->kind != ENGINE_CUDA || !spec->generic_body ||
+        (spec->supports && !spec->supports(spec->user, engine->device.arch, reason)))
+        return;
+    entry->generic.loaded = !build_and_load(engine, entry);
+    if (!entry->generic.loaded)
+        log_line(&engine->env, TFOPS_LOG_WARN, "engine: %s has no generic variant: %s", spec->name,
+            error_message());
 }
 
 enum tfops_status generic_variant(struct tfops_engine *engine, const struct tfops_problem *problem,

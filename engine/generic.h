@@ -7,11 +7,12 @@
 #define TFOPS_ENGINE_GENERIC_H
 
 #include "cache/binary_store.h"
+#include "operators.h"
 #include "plan_state.h"
 
-/* Loads the generic variants of operators that have none yet. A failure is logged and remembered:
- * the operator's cold keys are TFOPS_E_COLD then. */
-void generic_load_all(struct tfops_engine *engine);
+/* Loads the generic variant of an operator that is not in use yet. A failure is logged and
+ * remembered: the operator's cold keys are TFOPS_E_COLD then. */
+void generic_load(struct tfops_engine *engine, struct entry *entry);
 
 /* Fills a variant that launches the operator's generic kernel. TFOPS_E_COLD when there is none. */
 enum tfops_status generic_variant(struct tfops_engine *engine, const struct tfops_problem *problem,

@@ -178,11 +178,15 @@ HOT enum tfops_status tfops_plan_launch(
 
 /* ---- look-up -------------------------------------------------------------------------------- */
 
+/* The legacy stream answers with an error while a stream that it waits for is capturing. */
 static bool capturing(const struct tfops_engine *engine, struct CUstream_st *stream)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return engine->kind == ENGINE_CUDA && !engine->driver.stream_is_capturing(stream, &status) &&
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
+    if (engine->kind != ENGINE_CUDA)
+        return false;
+    CUresult result = engine->driver.stream_is_capturing(stream, &status);
+    return result == CUDA_ERROR_STREAM_CAPTURE_IMPLICIT ||
+           (!result && status != CU_STREAM_CAPTURE_STATUS_NONE);
 }
 
 /* A key nothing was prepared for: what happens is the engine's miss policy. */
@@ -262,7 +266,7 @@ HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfo
         return error_set(TFOPS_E_ARGUMENT, "launch", spec ? "args" : "spec", "not NULL", "NULL");
     const struct tfops_plan *plan =
         atomic_load_explicit(&engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
-    if (UNLIKELY(!plan || plan->spec != spec ||
+    if (UNLIKELY(!plan || plan->problem.spec != spec ||
                  atomic_load_explicit(&plan->stale, memory_order_relaxed) ||
                  !match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
         return look_up(engine, spec, args, stream);

@@ -25,6 +25,10 @@ static CUresult encode_maps(const struct driver *driver, const struct tfops_spec
 }
 
 /* Clusters and programmatic dependent launch need the extended call. */
+const CUlaunchAttribute launcher_overlap = {
+    .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+    .value.programmaticStreamSerializationAllowed = 1};
+
 static CUresult launch_extended(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_geometry *geometry, CUstream stream, void **params)
 {
@@ -45,11 +49,8 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
         attribute->value.clusterDim.y = 1;
         attribute->value.clusterDim.z = 1;
     }
-    if (geometry->pdl) {
-        CUlaunchAttribute *attribute = &attributes[config.numAttrs++];
-        attribute->id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-        attribute->value.programmaticStreamSerializationAllowed = 1;
-    }
+    if (geometry->pdl)
+        attributes[config.numAttrs++] = launcher_overlap;
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
@@ -58,20 +59,28 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     const struct tfops_config *config)
 {
     const struct tfops_spec *spec = problem->spec;
-    *launcher = (struct launcher){.launch_kernel = driver->launch_kernel,
-        .dynamic_dim = key_dynamic_dim(spec),
+    *launcher = (struct launcher){.dynamic_dim = (uint8_t)key_dynamic_dim(spec),
         .pack = spec->pack,
         .user = spec->user,
         .device = device,
         .config = *config,
         .spec = spec};
     spec->geometry(spec->user, problem, device, config, &launcher->geometry);
-    if (!launcher->geometry.blocks_per_group)
-        launcher->geometry.blocks_per_group = launcher->geometry.cluster;
+    launcher->threads = launcher->geometry.threads;
+    launcher->smem_bytes = launcher->geometry.smem_bytes;
+    launcher->extent_per_group = launcher->geometry.extent_per_group;
+    launcher->most_groups = launcher->geometry.most_groups;
+    launcher->blocks_per_group = launcher->geometry.blocks_per_group
+                                     ? launcher->geometry.blocks_per_group
+                                     : launcher->geometry.cluster;
+    launcher->overlaps = launcher->geometry.pdl;
+    if (launcher->overlaps)
+        launcher->launch_kernel_ex = driver->launch_kernel_ex;
+    else
+        launcher->launch_kernel = driver->launch_kernel;
     launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
-                      !launcher->geometry.pdl;
+                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1;
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
@@ -82,8 +91,11 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     void *params[] = {pack};
     struct tfops_geometry geometry = launcher->geometry;
     geometry.grid[1] = geometry.grid[2] = 1;
+    const int64_t extent = args->problem->dims[launcher->dynamic_dim];
     if (geometry.extent_per_group)
-        geometry.grid[0] = launcher_grid(&geometry, args->problem->dims[launcher->dynamic_dim]);
+        geometry.grid[0] =
+            launcher_groups(extent, geometry.extent_per_group, geometry.most_groups) *
+            launcher->blocks_per_group;
     else
         spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);

@@ -13,16 +13,23 @@
 
 /*
  * A loaded variant: everything of a launch that does not change between calls. What a plain launch
- * reads comes first, copied from the spec and the driver's table so that it stands together.
+ * reads comes first, copied from the spec, the geometry and the driver's table so that it stands
+ * together.
  */
 struct launcher {
     CUfunction function;
-    DRIVER_FUNCTION(launch_kernel);
-    struct tfops_geometry geometry; /* its grid is another extent's */
-    bool plain;                     /* launcher_launch_plain() will do */
-    int dynamic_dim;
+    union { /* `overlaps` says which */
+        DRIVER_FUNCTION(launch_kernel);
+        DRIVER_FUNCTION(launch_kernel_ex);
+    };
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;
+    uint32_t threads, smem_bytes, extent_per_group, most_groups,
+        blocks_per_group; /* the geometry's */
+    uint8_t dynamic_dim;
+    bool plain;                     /* launcher_launch_plain() will do */
+    bool overlaps;                  /* the geometry's pdl */
+    struct tfops_geometry geometry; /* its grid is another extent's */
     const struct tfops_device *device;
     const struct tfops_spec *spec;
     struct tfops_config config;
@@ -40,29 +47,49 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_launch_args *args, CUstream stream);
 
-/* The grid's x for an extent above 0, of a launcher's geometry that says how it follows from it. */
-static inline uint32_t launcher_grid(const struct tfops_geometry *geometry, int64_t extent)
+/* Groups of blocks for an extent above 0, of a geometry that says how they follow from it. */
+static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint32_t most)
 {
     uint64_t groups = (uint64_t)extent;
-    if (geometry->extent_per_group > 1)
-        groups = (groups + geometry->extent_per_group - 1) / geometry->extent_per_group;
-    if (groups > geometry->most_groups)
-        groups = geometry->most_groups;
-    return (uint32_t)groups * geometry->blocks_per_group;
+    if (per_group > 1)
+        groups = (groups + per_group - 1) / per_group;
+    return groups < most ? (uint32_t)groups : most;
 }
 
-/* The same where the launcher is plain: no workspace, no tensor maps, no attributes of the launch,
- * a grid that needs no call. */
+/* A launch that may begin while the one before it in the stream ends. */
+extern const CUlaunchAttribute launcher_overlap;
+
+static inline CUresult launcher_launch_overlapped(
+    const struct launcher *launcher, uint32_t grid, CUstream stream, void **params)
+{
+    const CUlaunchConfig config = {.gridDimX = grid,
+        .gridDimY = 1,
+        .gridDimZ = 1,
+        .blockDimX = launcher->threads,
+        .blockDimY = 1,
+        .blockDimZ = 1,
+        .sharedMemBytes = launcher->smem_bytes,
+        .hStream = stream,
+        .attrs = (CUlaunchAttribute *)(uintptr_t)&launcher_overlap,
+        .numAttrs = 1};
+    return launcher->launch_kernel_ex(&config, launcher->function, params, NULL);
+}
+
+/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, a grid that needs no
+ * call. */
 static inline CUresult launcher_launch_plain(
     const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
 {
-    _Alignas(128) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
+    _Alignas(16) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
     void *params[] = {pack};
-    const uint32_t grid =
-        launcher_grid(&launcher->geometry, args->problem->dims[launcher->dynamic_dim]);
+    const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
+                              launcher->extent_per_group, launcher->most_groups) *
+                          launcher->blocks_per_group;
     launcher->pack(launcher->user, args, pack);
-    return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->geometry.threads, 1, 1,
-        launcher->geometry.smem_bytes, stream, params, NULL);
+    if (launcher->overlaps)
+        return launcher_launch_overlapped(launcher, grid, stream, params);
+    return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->threads, 1, 1,
+        launcher->smem_bytes, stream, params, NULL);
 }
 
 #endif

@@ -19,38 +19,44 @@
  * Far beyond what fits in memory; a size in bytes stays below 2^62. Arguments beyond take the long
  * way, and so does every launch of an operator that is itself beyond.
  */
-#define MATCH_MOST_ROWS (1ll << 31)
+#define MATCH_MOST_ROWS (1u << 31)
 #define MATCH_MOST_INNER (1ll << 26)
-#define MATCH_MOST_GAP (1ll << 26) /* elements between two rows */
+#define MATCH_GAP_BITS 26 /* of the elements between two rows */
 
-/* What an operand must look like, computed once for a plan. */
+/* What an operand must look like, computed once for a plan: [dynamic, inner] or [inner]. */
 struct match_operand {
-    uint64_t type;      /* dtype and rank as they stand in a tensor; 0: absent */
+    uint64_t type;      /* dtype and rank as they stand in a tensor */
     uint32_t inner;     /* extent of the last dimension */
-    uint16_t may_alias; /* operands it may be the very same as, itself among them */
+    uint32_t row_bytes; /* of these */
+    uint16_t may_alias; /* bit k: may be the very same as row k of the table */
+    uint8_t n_apart;    /* rows of the table, from the first, that it must keep off */
+    uint8_t index;      /* in the arguments */
     uint8_t elem_bytes;
-    bool has_rows; /* [dynamic, inner], else [inner] */
 };
-_Static_assert(sizeof(struct match_operand) == 16, "four operands on a line");
+
+struct match_scalar {
+    double min, max, default_value;
+};
+
+/* The table: the operands that are present, those of one row first, then those with rows, what is
+ * written last, so that a written one keeps off all before it; then the scalars. */
+union match_row {
+    struct match_operand operand;
+    struct match_scalar scalar;
+};
+_Static_assert(sizeof(union match_row) == 24, "five rows of the table on two lines");
 _Static_assert(offsetof(struct tfops_tensor, rank) == offsetof(struct tfops_tensor, dtype) + 4,
     "dtype and rank are compared as one word");
 
-struct match_scalar {
-    double min, max;
-};
-
 struct match {
-    int64_t least_rows, most_rows;
-    uint32_t flags, align;
-    uint8_t options[TFOPS_MAX_OPTIONS];
-    bool usable; /* false: the operator has other shapes; every launch takes request_bind() */
-    uint8_t n_operands, n_scalars;
+    uint32_t least_rows, most_rows;
+    uint16_t absent; /* bit i: operand i of the arguments must be NULL */
+    bool usable;     /* false: the operator has other shapes; every launch takes request_bind() */
+    /* Rows of the table: vectors before n_vectors, all operands before n_operands, then scalars. */
+    uint8_t n_vectors, n_operands, n_scalars;
     uint8_t dynamic_dim;
-    uint8_t rows_operand; /* the first operand with rows */
-    uint16_t written;     /* bit i: operand i */
-    struct match_operand operands[TFOPS_MAX_OPERANDS];
-    struct match_scalar scalars[TFOPS_MAX_SCALARS];
-    double defaults[TFOPS_MAX_SCALARS];
+    uint8_t rows_index; /* in the arguments: an operand with rows */
+    union match_row table[TFOPS_MAX_OPERANDS + TFOPS_MAX_SCALARS];
 };
 
 void match_init(const struct tfops_problem *problem, struct match *ret_match);
@@ -61,69 +67,101 @@ enum match_align {
     MATCH_ALIGN_EXACT,  /* that very class: what the key of a look-up would say */
 };
 
-/* A present operand: fills *view, *ret_end and adds to *misfit; non-zero when something is wrong.
- */
-static inline uint64_t match_tensor(const struct match_operand *match,
-    const struct tfops_tensor *tensor, int64_t rows, struct tfops_view *view, uintptr_t *ret_end,
-    uint64_t *misfit)
+/* What was found so far; all is well while nothing is wrong and nothing far. */
+struct match_findings {
+    uint64_t wrong;
+    uint64_t far; /* bits from MATCH_GAP_BITS up: rows too far apart or backwards, or no address */
+    uint64_t misfit; /* addresses and strides in bytes: the low bits tell the alignment */
+};
+
+struct match_range {
+    uintptr_t begin, end;
+};
+
+/* What operands with and without rows have in common. NULL - 1 has its high bits set: it is far. */
+static inline void match_memory(const struct match_operand *match,
+    const struct tfops_tensor *tensor, struct tfops_view *view, struct match_range *range,
+    struct match_findings *found)
 {
-    /* All ones where there are rows, and where there are several: masks instead of branches. */
-    const uint64_t in_rows = -(uint64_t)match->has_rows;
-    const uint64_t in_pitch = in_rows & -(uint64_t)(rows > 1);
-    const uint64_t inner = match->inner, begin = (uintptr_t)tensor->data;
-    const uint64_t stride = inner + (((uint64_t)tensor->strides[0] - inner) & in_pitch);
-    uint64_t type, wrong;
+    uint64_t type;
     memcpy(&type, &tensor->dtype, sizeof type);
-    wrong = type ^ match->type;
-    wrong |= (uint64_t)tensor->shape[match->has_rows] ^ inner;
-    wrong |= ((uint64_t)tensor->shape[0] ^ (uint64_t)rows) & in_rows;
-    wrong |= (uint64_t)tensor->strides[match->has_rows] ^ 1;
-    wrong |= stride - inner > MATCH_MOST_GAP;
-    wrong |= !begin;
     view->data = tensor->data;
-    view->strides[0] = (int64_t)stride;
-    view->strides[match->has_rows] = 1;
-    *ret_end = begin + ((((uint64_t)rows - 1) & in_rows) * stride + inner) * match->elem_bytes;
-    *misfit |= begin | ((stride * match->elem_bytes) & in_rows);
-    return wrong;
+    range->begin = (uintptr_t)tensor->data;
+    range->end = range->begin + match->row_bytes;
+    found->wrong |= type ^ match->type;
+    found->far |= (range->begin - 1) >> (63 - MATCH_GAP_BITS);
+    found->misfit |= range->begin;
 }
 
-/* Non-zero when something written overlaps an operand that it may not be the very same as. */
-static inline uint64_t match_overlaps(
-    const struct match *match, const struct tfops_view *views, const uintptr_t *ends)
+static inline void match_vector(const struct match_operand *match,
+    const struct tfops_tensor *tensor, struct tfops_view *view, struct match_findings *found)
 {
+    found->wrong |= (uint64_t)tensor->shape[0] ^ match->inner;
+    found->wrong |= (uint64_t)tensor->strides[0] ^ 1;
+    view->strides[0] = 1;
+}
+
+/* `many`: all ones where there are several rows, so that their stride counts. */
+static inline void match_matrix(const struct match_operand *match,
+    const struct tfops_tensor *tensor, uint64_t rows, uint64_t many, struct tfops_view *view,
+    struct match_range *range, struct match_findings *found)
+{
+    const uint64_t inner = match->inner;
+    const uint64_t gap = ((uint64_t)tensor->strides[0] - inner) & many;
+    const uint64_t stride = inner + gap, stride_bytes = stride * match->elem_bytes;
+    found->wrong |= (uint64_t)tensor->shape[0] ^ rows;
+    found->wrong |= (uint64_t)tensor->shape[1] ^ inner;
+    found->wrong |= (uint64_t)tensor->strides[1] ^ 1;
+    found->far |= gap;
+    found->misfit |= stride_bytes;
+    range->end += (rows - 1) * stride_bytes;
+    view->strides[0] = (int64_t)stride;
+    view->strides[1] = 1;
+}
+
+/* Non-zero when operand `i` of the table overlaps one before it that it is not the very same as. */
+static inline uint64_t match_overlaps(const struct match *match, unsigned i,
+    const struct match_range *ranges, const struct tfops_view *views)
+{
+    const struct match_operand *operand = &match->table[i].operand;
     uint64_t wrong = 0;
-    for (unsigned written = match->written; written; written &= written - 1) {
-        const int i = __builtin_ctz(written);
-        const uintptr_t begin = (uintptr_t)views[i].data, end = ends[i];
-        const int64_t stride = views[i].strides[0];
-        const unsigned may_alias = match->operands[i].may_alias;
-        for (unsigned k = 0; k < match->n_operands; k++) {
-            const uintptr_t other = (uintptr_t)views[k].data;
-            /* The bits of `written` are operands below n_operands, whose ends are all set. */
-            /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
-            const unsigned overlap = (begin < ends[k]) & (other < end);
-            const unsigned same =
-                may_alias >> k & (begin == other) & (stride == views[k].strides[0]);
-            wrong |= overlap & ~same;
+    for (unsigned k = 0; k < operand->n_apart; k++) {
+        const int64_t before = (int64_t)(ranges[i].begin - ranges[k].end);
+        const int64_t behind = (int64_t)(ranges[k].begin - ranges[i].end);
+        if (__builtin_expect((before & behind) < 0, 0)) {
+            const unsigned other = match->table[k].operand.index;
+            wrong |= !(operand->may_alias >> k & (ranges[i].begin == ranges[k].begin) &
+                       (views[operand->index].strides[0] == views[other].strides[0]));
         }
     }
     return wrong;
 }
 
-/* All of the operator's scalars, or none: the defaults. Some of them is the long way's. */
+/* Non-zero when a scalar is out of its bounds, or there are too many. */
 static inline uint64_t match_scalars(
-    const struct match *match, const struct tfops_args *args, const double **ret_scalars)
+    const struct match *match, const struct tfops_args *args, double *ret_scalars)
 {
-    uint64_t wrong = 0;
-    *ret_scalars = match->defaults;
-    if (!args->n_scalars)
-        return 0;
-    for (unsigned i = 0; i < match->n_scalars; i++)
-        wrong |= !((args->scalars[i] >= match->scalars[i].min) &
-                   (args->scalars[i] <= match->scalars[i].max));
-    *ret_scalars = args->scalars;
-    return wrong | (args->n_scalars ^ match->n_scalars);
+    uint64_t wrong = args->n_scalars > match->n_scalars;
+    for (unsigned i = 0; i < match->n_scalars; i++) {
+        const struct match_scalar *scalar = &match->table[match->n_operands + i].scalar;
+        const double value = i < args->n_scalars ? args->scalars[i] : scalar->default_value;
+        wrong |= !((value >= scalar->min) & (value <= scalar->max));
+        ret_scalars[i] = value;
+    }
+    return wrong;
+}
+
+/* Non-zero when they differ. */
+static inline uint64_t match_options(const uint8_t *a, const uint8_t *b)
+{
+    uint32_t a_first, b_first;
+    uint16_t a_last, b_last;
+    _Static_assert(TFOPS_MAX_OPTIONS == sizeof a_first + sizeof a_last, "compared as two words");
+    memcpy(&a_first, a, sizeof a_first);
+    memcpy(&b_first, b, sizeof b_first);
+    memcpy(&a_last, a + sizeof a_first, sizeof a_last);
+    memcpy(&b_last, b + sizeof b_first, sizeof b_last);
+    return (a_first ^ b_first) | (uint32_t)(a_last ^ b_last);
 }
 
 /*
@@ -134,36 +172,41 @@ static inline __attribute__((always_inline)) bool match_bind(const struct match 
     const struct tfops_problem *problem, const struct tfops_args *args, enum match_align align,
     struct request *ret_request)
 {
-    uintptr_t ends[TFOPS_MAX_OPERANDS];
-    uint64_t misfit = 16;
+    struct match_range ranges[TFOPS_MAX_OPERANDS];
+    struct match_findings found = {.misfit = 16};
     if (!match->usable || !args || args->size != sizeof *args)
         return false;
-    const struct tfops_tensor *with_rows = args->operands[match->rows_operand];
+    const struct tfops_tensor *with_rows = args->operands[match->rows_index];
     if (!with_rows)
         return false;
-    const int64_t rows = with_rows->shape[0];
-    uint64_t wrong = (rows < match->least_rows) | (rows > match->most_rows);
+    const uint64_t rows = (uint64_t)with_rows->shape[0], many = -(uint64_t)(rows > 1);
+    found.wrong = (rows < match->least_rows) | (rows > match->most_rows);
     for (unsigned i = 0; i < match->n_operands; i++) {
-        const struct match_operand *operand = &match->operands[i];
-        const struct tfops_tensor *tensor = args->operands[i];
-        if (!tensor != !operand->type)
+        const struct match_operand *operand = &match->table[i].operand;
+        const struct tfops_tensor *tensor = args->operands[operand->index];
+        struct tfops_view *view = &ret_request->operands[operand->index];
+        if (!tensor)
             return false;
-        if (tensor) {
-            wrong |=
-                match_tensor(operand, tensor, rows, &ret_request->operands[i], &ends[i], &misfit);
-        } else {
-            ret_request->operands[i].data = NULL;
-            ret_request->operands[i].strides[0] = 0;
-            ends[i] = 0;
+        match_memory(operand, tensor, view, &ranges[i], &found);
+        if (i < match->n_vectors) {
+            match_vector(operand, tensor, view, &found);
+            continue;
         }
+        match_matrix(operand, tensor, rows, many, view, &ranges[i], &found);
+        found.wrong |= match_overlaps(match, i, ranges, ret_request->operands);
     }
-    wrong |= args->flags ^ match->flags;
-    wrong |= memcmp(args->options, match->options, sizeof match->options) != 0;
-    wrong |= match_scalars(match, args, &ret_request->scalars);
-    wrong |= match_overlaps(match, ret_request->operands, ends);
-    const uint64_t low = misfit & (~misfit + 1); /* the alignment class: the lowest set bit */
-    wrong |= align == MATCH_ALIGN_EXACT ? low != match->align : low < match->align;
-    if (wrong)
+    for (unsigned absent = match->absent; absent; absent &= absent - 1) {
+        const int i = __builtin_ctz(absent);
+        found.wrong |= (uintptr_t)args->operands[i];
+        ret_request->operands[i] = (struct tfops_view){.data = NULL};
+    }
+    found.wrong |= found.far >> MATCH_GAP_BITS;
+    found.wrong |= args->flags ^ problem->flags;
+    found.wrong |= match_options(args->options, problem->options);
+    found.wrong |= match_scalars(match, args, ret_request->scalars);
+    const uint64_t low = found.misfit & (~found.misfit + 1); /* the class: the lowest set bit */
+    found.wrong |= align == MATCH_ALIGN_EXACT ? low ^ problem->align : low < problem->align;
+    if (found.wrong)
         return false;
     ret_request->problem = *problem;
     ret_request->problem.dims[match->dynamic_dim] = rows;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where the build found one (a toolkit or a wheel): the last resort. */
 #ifndef TFOPS_NVRTC_HINT
@@ -41,31 +42,6 @@ static bool open_at(const char *path, int flags, struct nvrtc *nvrtc)
     return nvrtc->library != NULL;
 }
 
-static bool open_numbered(int flags, int max_major, struct nvrtc *nvrtc)
-{
-    char name[32];
-    for (int major = max_major; major >= MAJOR_OLDEST; major--) {
-        snprintf(name, sizeof name, "libnvrtc.so.%d", major);
-        if (open_at(name, flags, nvrtc))
-            return true;
-    }
-    return false;
-}
-
-static bool open_any(const char *path, int max_major, struct nvrtc *nvrtc)
-{
-    if (path)
-        return open_at(path, 0, nvrtc);
-    const char *environment = getenv("TFOPS_LIBNVRTC");
-    if (environment && *environment)
-        return open_at(environment, 0, nvrtc);
-    if (max_major <= 0 || max_major > MAJOR_NEWEST)
-        max_major = MAJOR_NEWEST;
-    return open_numbered(RTLD_NOLOAD, max_major, nvrtc) || open_numbered(0, max_major, nvrtc) ||
-           open_at("/usr/local/cuda/lib64/libnvrtc.so", 0, nvrtc) ||
-           open_at(TFOPS_NVRTC_HINT, 0, nvrtc);
-}
-
 static enum tfops_status resolve(struct nvrtc *nvrtc)
 {
     for (size_t i = 0; i < sizeof FUNCTIONS / sizeof FUNCTIONS[0]; i++) {
@@ -85,19 +61,59 @@ static enum tfops_status resolve(struct nvrtc *nvrtc)
     return TFOPS_OK;
 }
 
-enum tfops_status nvrtc_open(const char *path, int max_major, struct nvrtc *ret_nvrtc)
+/* One candidate. What a newer major version makes, the driver would refuse to load: known here, before
+ * anything is compiled. */
+static enum tfops_status open_one(
+    const char *path, int flags, int max_major, struct nvrtc *ret_nvrtc)
 {
     struct nvrtc nvrtc = {0};
-    if (!open_any(path, max_major, &nvrtc)) {
+    char expected[48], actual[32];
+    if (!open_at(path, flags, &nvrtc)) {
         const char *reason = dlerror();
-        return error_setf(TFOPS_E_NVRTC, 0, "nvrtc", path ? path : "libnvrtc",
-            "cannot be opened: %s", reason ? reason : "not found");
+        return error_setf(
+            TFOPS_E_NVRTC, 0, "nvrtc", path, "cannot be opened: %s", reason ? reason : "not found");
     }
     enum tfops_status status = resolve(&nvrtc);
+    if (!status && max_major > 0 && nvrtc.version / 1000 > max_major) {
+        snprintf(expected, sizeof expected, "version %d or older, as the driver is", max_major);
+        snprintf(actual, sizeof actual, "%d.%d", nvrtc.version / 1000, nvrtc.version % 1000 / 10);
+        status = error_set(TFOPS_E_NVRTC, "nvrtc", path, expected, actual);
+    }
     if (status)
         nvrtc_close(&nvrtc);
     else
         *ret_nvrtc = nvrtc;
+    return status;
+}
+
+static bool open_numbered(int flags, int max_major, struct nvrtc *nvrtc)
+{
+    char name[32];
+    if (max_major <= 0 || max_major > MAJOR_NEWEST)
+        max_major = MAJOR_NEWEST;
+    for (int major = max_major; major >= MAJOR_OLDEST; major--) {
+        snprintf(name, sizeof name, "libnvrtc.so.%d", major);
+        if (!open_one(name, flags, max_major, nvrtc))
+            return true;
+    }
+    return false;
+}
+
+enum tfops_status nvrtc_open(const char *path, int max_major, struct nvrtc *ret_nvrtc)
+{
+    static const char *const PLACES[] = {"/usr/local/cuda/lib64/libnvrtc.so", TFOPS_NVRTC_HINT};
+    const char *environment = getenv("TFOPS_LIBNVRTC");
+    if (!path && environment && *environment)
+        path = environment;
+    if (path)
+        return open_one(path, 0, max_major, ret_nvrtc);
+    if (open_numbered(RTLD_NOLOAD, max_major, ret_nvrtc) || open_numbered(0, max_major, ret_nvrtc))
+        return TFOPS_OK;
+    enum tfops_status status =
+        error_set(TFOPS_E_NVRTC, "nvrtc", "libnvrtc", "an NVRTC to compile with", "none");
+    for (size_t i = 0; status && i < sizeof PLACES / sizeof PLACES[0]; i++)
+        if (!access(PLACES[i], R_OK))
+            status = open_one(PLACES[i], 0, max_major, ret_nvrtc);
     return status;
 }
 

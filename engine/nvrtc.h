@@ -29,8 +29,9 @@ struct nvrtc {
 
 /*
  * Opens NVRTC: `path`, else $TFOPS_LIBNVRTC, else a libnvrtc that the process has loaded, else
- * libnvrtc.so.N with the greatest N ≤ max_major (0: any), else the one the build found.
- * TFOPS_E_NVRTC when there is none.
+ * libnvrtc.so.N with the greatest N, else the toolkit's, else the one the build found. None beyond
+ * max_major (0: any), wherever it stands. TFOPS_E_NVRTC when there is none: the record says what was
+ * wrong with the last.
  */
 enum tfops_status nvrtc_open(const char *path, int max_major, struct nvrtc *ret_nvrtc);
 void nvrtc_close(struct nvrtc *nvrtc);

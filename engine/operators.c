@@ -8,32 +8,46 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum tfops_status append(
-    struct operators *operators, const struct tfops_spec *spec, bool owned)
+static enum tfops_status stage(struct operators *operators, const struct tfops_spec *spec,
+    bool owned, struct entry **ret_entry)
 {
-    if (operators->n == OPERATORS_MAX)
+    size_t n = atomic_load_explicit(&operators->n, memory_order_relaxed);
+    if (n == OPERATORS_MAX)
         return error_setf(TFOPS_E_RANGE, 0, "operators", spec->name, "no room beyond %d operators",
             OPERATORS_MAX);
-    operators->entries[operators->n] = (struct entry){.spec = spec, .owned = owned};
-    operators->n++;
+    operators->entries[n] = (struct entry){.spec = spec, .owned = owned};
+    *ret_entry = &operators->entries[n];
     return TFOPS_OK;
+}
+
+void operators_publish(struct operators *operators)
+{
+    atomic_fetch_add_explicit(&operators->n, 1, memory_order_release);
+}
+
+size_t operators_count(const struct operators *operators)
+{
+    return atomic_load_explicit(&operators->n, memory_order_acquire);
 }
 
 enum tfops_status operators_init(struct operators *operators)
 {
+    struct entry *entry;
     enum tfops_status status = TFOPS_OK;
     *operators = (struct operators){0};
     for (size_t i = 0; !status && i < registry_count; i++) {
         status = spec_check(registry_specs[i]);
         if (!status)
-            status = append(operators, registry_specs[i], false);
+            status = stage(operators, registry_specs[i], false, &entry);
+        if (!status)
+            operators_publish(operators);
     }
     return status;
 }
 
 void operators_release(const struct env *env, struct operators *operators)
 {
-    for (size_t i = 0; i < operators->n; i++)
+    for (size_t i = 0, n = operators_count(operators); i < n; i++)
         if (operators->entries[i].owned)
             spec_free(env, (struct tfops_spec *)(uintptr_t)operators->entries[i].spec);
     for (size_t i = 0; i < operators->n_plugins; i++) {
@@ -43,8 +57,8 @@ void operators_release(const struct env *env, struct operators *operators)
     *operators = (struct operators){0};
 }
 
-enum tfops_status operators_add(
-    const struct env *env, struct operators *operators, const struct tfops_spec *spec)
+enum tfops_status operators_stage(const struct env *env, struct operators *operators,
+    const struct tfops_spec *spec, struct entry **ret_entry)
 {
     struct tfops_spec *copy;
     enum tfops_status status = spec_check(spec);
@@ -56,7 +70,7 @@ enum tfops_status operators_add(
     status = spec_copy(env, spec, &copy);
     if (status)
         return status;
-    status = append(operators, copy, true);
+    status = stage(operators, copy, true, ret_entry);
     if (status)
         spec_free(env, copy);
     return status;
@@ -74,8 +88,12 @@ static enum tfops_status add_all(
         return error_set(TFOPS_E_ABI, "plugin", path, "a shared object that exports tfops_plugin()",
             entry ? "one that returns no specs" : "one that does not");
     enum tfops_status status = TFOPS_OK;
-    for (size_t i = 0; !status && i < count; i++)
-        status = operators_add(env, operators, specs[i]);
+    for (size_t i = 0; !status && i < count; i++) {
+        struct entry *entry;
+        status = operators_stage(env, operators, specs[i], &entry);
+        if (!status)
+            operators_publish(operators);
+    }
     return status;
 }
 
@@ -100,7 +118,7 @@ enum tfops_status operators_load(
 
 const struct tfops_spec *operators_find(const struct operators *operators, const char *name)
 {
-    for (size_t i = 0; name && i < operators->n; i++)
+    for (size_t i = 0, n = operators_count(operators); name && i < n; i++)
         if (!strcmp(operators->entries[i].spec->name, name))
             return operators->entries[i].spec;
     return NULL;
@@ -108,7 +126,7 @@ const struct tfops_spec *operators_find(const struct operators *operators, const
 
 int operators_index(const struct operators *operators, const struct tfops_spec *spec)
 {
-    for (size_t i = 0; i < operators->n; i++)
+    for (size_t i = 0, n = operators_count(operators); i < n; i++)
         if (operators->entries[i].spec == spec)
             return (int)i;
     return -1;

@@ -241,30 +241,22 @@ static enum tfops_status resolve_choice(struct tfops_engine *engine,
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
-static uintptr_t next_line(uintptr_t at)
-{
-    return (at + PLAN_LINE_BYTES - 1) / PLAN_LINE_BYTES * PLAN_LINE_BYTES;
-}
-
 /* One block for the plan and its variants, each on lines of its own. */
 static struct tfops_plan *new_plan(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct key *key, size_t n_variants)
 {
-    const size_t plan_bytes = next_line(sizeof(struct tfops_plan));
     char *block = mem_new(
-        &engine->env, 1, PLAN_LINE_BYTES + plan_bytes + n_variants * sizeof(struct plan_variant));
+        &engine->env, 1, PLAN_LINE_BYTES + PLAN_BYTES + n_variants * sizeof(struct plan_variant));
     if (!block)
         return NULL;
-    char *start = block + (next_line((uintptr_t)block) - (uintptr_t)block);
+    char *start = block + (-(uintptr_t)block & (PLAN_LINE_BYTES - 1));
     struct tfops_plan *plan = (struct tfops_plan *)(void *)start;
     plan->block = block;
-    plan->variants = (struct plan_variant *)(void *)(start + plan_bytes);
     atomic_init(&plan->references, 1);
     atomic_init(&plan->stale, false);
     plan->env = engine->env;
     plan->engine = engine;
     plan->generation = engine->generation;
-    plan->spec = problem->spec;
     plan->problem = *problem;
     plan->dynamic_dim = key_dynamic_dim(problem->spec);
     plan->key = *key;
@@ -276,9 +268,10 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine, const struct tfo
 
 static enum tfops_status resolve_reference(struct tfops_engine *engine, struct tfops_plan *plan)
 {
-    plan->variants[0] = (struct plan_variant){.last = INT64_MAX, .source = PLAN_REFERENCE};
-    plan->variants[0].config = mem_strdup(&engine->env, "reference");
-    return plan->variants[0].config ? TFOPS_OK : TFOPS_E_MEMORY;
+    struct plan_variant *variant = plan_variants(plan);
+    *variant = (struct plan_variant){.last = INT64_MAX, .source = PLAN_REFERENCE};
+    variant->config = mem_strdup(&engine->env, "reference");
+    return variant->config ? TFOPS_OK : TFOPS_E_MEMORY;
 }
 
 static enum tfops_status resolve_tuned(struct tfops_engine *engine,
@@ -296,7 +289,7 @@ static enum tfops_status resolve_tuned(struct tfops_engine *engine,
     struct tfops_plan *plan = new_plan(engine, problem, key, choices->n);
     enum tfops_status status = plan ? TFOPS_OK : TFOPS_E_MEMORY;
     for (size_t i = 0; !status && i < choices->n; i++)
-        status = resolve_choice(engine, problem, &choices->list[i], &plan->variants[i]);
+        status = resolve_choice(engine, problem, &choices->list[i], &plan_variants(plan)[i]);
     mem_free(&engine->env, choices);
     if (status)
         tfops_plan_release(plan);
@@ -326,8 +319,9 @@ static enum tfops_status resolve_single(struct tfops_engine *engine,
         return TFOPS_E_MEMORY;
     plan->cold = cold;
     bool cpu = engine->kind == ENGINE_CPU;
-    enum tfops_status status = cpu ? resolve_reference(engine, plan)
-                                   : generic_variant(engine, problem, INT64_MAX, plan->variants);
+    enum tfops_status status =
+        cpu ? resolve_reference(engine, plan)
+            : generic_variant(engine, problem, INT64_MAX, plan_variants(plan));
     if (status)
         tfops_plan_release(plan);
     else
@@ -374,6 +368,6 @@ void tfops_plan_release(struct tfops_plan *plan)
         return;
     const struct env env = plan->env;
     for (size_t i = 0; i < plan->n_variants; i++)
-        mem_free(&env, plan->variants[i].config);
+        mem_free(&env, plan_variants(plan)[i].config);
     mem_free(&env, plan->block);
 }

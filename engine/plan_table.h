@@ -23,7 +23,7 @@ struct plan_table {
     _Atomic(const struct tfops_plan *) hints[PLAN_HINTS];
     _Atomic(struct plan_slots *) slots;
     struct retired *retired; /* plans and arrays that were replaced */
-    size_t n;                /* keys */
+    atomic_size_t n;         /* keys */
     size_t used;             /* slots that are not empty: keys, and those that were dropped */
 };
 

@@ -1,6 +1,7 @@
 /* Requests (see request.h): the right path first, then what says why a request is refused. */
 #include "request.h"
 #include "base/error.h"
+#include "overlap.h"
 #include "problem.h"
 #include <math.h>
 #include <stdint.h>
@@ -222,24 +223,29 @@ static inline enum tfops_status bind_dims(struct binding *binding,
     return TFOPS_OK;
 }
 
-/* Written elements are apart in any order of their dimensions: from the smallest stride on, each
- * steps over what those before it reach. */
-static NOINLINE enum tfops_status check_order(const struct tfops_problem *problem,
-    const struct tfops_operand_spec *operand, const struct tfops_view *view)
+/* An operand for the exact questions about memory; false: it has no element. */
+static bool describe(const struct request *request, const struct tfops_operand_spec *operand,
+    const struct tfops_view *view, size_t elem_bytes, struct overlap_operand *ret_operand)
 {
-    uint32_t left = (1u << operand->rank) - 1;
-    for (int64_t reach = 0; left;) {
-        int least = -1;
-        for (int d = 0; d < operand->rank; d++)
-            if (left >> d & 1 && (least < 0 || view->strides[d] < view->strides[least]))
-                least = d;
-        int64_t extent = problem->dims[operand->dims[least]];
-        if (extent > 1 && view->strides[least] <= reach)
-            return refuse_stride(operand, "rows that do not overlap", view->strides[least]);
-        reach += extent > 1 ? (extent - 1) * view->strides[least] : 0;
-        left &= ~(1u << least);
+    *ret_operand = (struct overlap_operand){
+        .begin = (uintptr_t)view->data, .rank = operand->rank, .elem_bytes = elem_bytes};
+    for (int d = 0; d < operand->rank; d++) {
+        ret_operand->extents[d] = request->problem.dims[operand->dims[d]];
+        ret_operand->strides[d] = view->strides[d];
+        if (ret_operand->extents[d] < 1)
+            return false;
     }
-    return TFOPS_OK;
+    return true;
+}
+
+/* Dimensions in another order than in memory are fine, two indices of one element are not. */
+static NOINLINE enum tfops_status check_distinct(const struct request *request,
+    const struct tfops_operand_spec *operand, const struct tfops_view *view, size_t elem_bytes)
+{
+    struct overlap_operand memory;
+    if (!describe(request, operand, view, elem_bytes, &memory) || !overlap_within(&memory))
+        return TFOPS_OK;
+    return refuse_stride(operand, "elements that do not overlap", view->strides[0]);
 }
 
 /* Strides an extent of 1 leaves open become the contiguous ones, so that keys do not depend on it. */
@@ -248,7 +254,7 @@ static inline enum tfops_status close_strides(struct binding *binding,
 {
     const int64_t *dims = binding->request->problem.dims;
     int64_t natural = 1, reach = 0, step;
-    bool in_order = true;
+    bool ordered = true; /* each stride goes beyond all that is within it */
     for (int d = operand->rank - 1; d >= 0; d--) {
         int64_t extent = dims[operand->dims[d]];
         if (view->strides[d] < 0) {
@@ -263,7 +269,7 @@ static inline enum tfops_status close_strides(struct binding *binding,
         } else {
             if (!(operand->flags & TFOPS_OPERAND_ELEMENTS))
                 binding->misfit |= (uint64_t)stride * elem_bytes;
-            in_order &= extent <= 1 || stride > reach;
+            ordered &= extent <= 1 || stride > reach;
         }
         if (UNLIKELY(__builtin_mul_overflow(extent > 0 ? extent - 1 : 0, stride, &step) ||
                      __builtin_add_overflow(reach, step, &reach) ||
@@ -272,8 +278,8 @@ static inline enum tfops_status close_strides(struct binding *binding,
     }
     if (UNLIKELY(reach > INT64_MAX / (int64_t)elem_bytes - 1))
         return refuse_stride(operand, "a size below 2^63 bytes", reach);
-    if (UNLIKELY(operand->access != TFOPS_IN && !in_order))
-        return check_order(&binding->request->problem, operand, view);
+    if (UNLIKELY(!ordered && operand->access != TFOPS_IN))
+        return check_distinct(binding->request, operand, view, elem_bytes);
     return TFOPS_OK;
 }
 
@@ -334,34 +340,17 @@ static inline void span(const struct request *request, size_t i, uintptr_t *begi
     *end = *begin + (uintptr_t)reach * DTYPE_BYTES[request->problem.dtypes[operand->dtype]];
 }
 
-/* Bytes that an operand's elements span in a buffer whose rows are `pitch` bytes apart. */
-static int64_t row_bytes(const struct request *request, size_t i, int64_t pitch)
+/* Their ranges overlap; heads of one fused buffer, or columns side by side, do not. */
+static bool share_memory(const struct request *request, size_t a, size_t b)
 {
-    const struct tfops_operand_spec *operand = &request->problem.spec->operands[i];
-    int64_t elem = (int64_t)problem_operand_bytes(&request->problem, i), bytes = elem;
-    for (int d = 0; d < operand->rank; d++) {
-        int64_t step = request->operands[i].strides[d] * elem;
-        if (step % pitch)
-            bytes += (request->problem.dims[operand->dims[d]] - 1) * step;
-    }
-    return bytes;
-}
-
-/* Rows of one wide buffer: a common pitch, columns side by side. */
-static bool interleaved(const struct request *request, size_t a, size_t b)
-{
-    int64_t elem = (int64_t)problem_operand_bytes(&request->problem, a);
-    uintptr_t begin = (uintptr_t)request->operands[a].data;
-    for (int d = 0; d < request->problem.spec->operands[a].rank; d++) {
-        int64_t pitch = request->operands[a].strides[d] * elem;
-        if (!pitch)
-            continue;
-        int64_t shift = (int64_t)((uintptr_t)request->operands[b].data - begin) % pitch;
-        shift += shift < 0 ? pitch : 0;
-        if (shift >= row_bytes(request, a, pitch) && shift + row_bytes(request, b, pitch) <= pitch)
-            return true;
-    }
-    return false;
+    const struct tfops_problem *problem = &request->problem;
+    const struct tfops_operand_spec *const operands = problem->spec->operands;
+    struct overlap_operand of_a, of_b;
+    return describe(request, &operands[a], &request->operands[a], problem_operand_bytes(problem, a),
+               &of_a) &&
+           describe(request, &operands[b], &request->operands[b], problem_operand_bytes(problem, b),
+               &of_b) &&
+           overlap_between(&of_a, &of_b);
 }
 
 static NOINLINE enum tfops_status resolve_overlap(
@@ -375,7 +364,7 @@ static NOINLINE enum tfops_status resolve_overlap(
                     problem_operand_bytes(&request->problem, other);
     for (int d = 0; same && d < spec[written].rank; d++)
         same = a->strides[d] == b->strides[d];
-    if ((may && same) || interleaved(request, written, other))
+    if ((may && same) || !share_memory(request, written, other))
         return TFOPS_OK;
     char expected[128];
     snprintf(expected, sizeof expected,
@@ -421,13 +410,9 @@ static inline enum tfops_status bind_numbers(
         if (UNLIKELY(args->options[i]))
             return error_set(TFOPS_E_RANGE, "request", "options", "0 beyond the operator's options",
                 "another number");
-    request->scalars = args->scalars;
-    if (args->n_scalars < spec->n_scalars) {
-        for (size_t i = 0; i < spec->n_scalars; i++)
-            request->defaults[i] =
-                i < args->n_scalars ? args->scalars[i] : spec->scalars[i].default_value;
-        request->scalars = request->defaults;
-    }
+    for (size_t i = 0; i < spec->n_scalars; i++)
+        request->scalars[i] =
+            i < args->n_scalars ? args->scalars[i] : spec->scalars[i].default_value;
     for (size_t i = 0; i < spec->n_scalars; i++)
         if (UNLIKELY(!(request->scalars[i] >= spec->scalars[i].min &&
                        request->scalars[i] <= spec->scalars[i].max)))

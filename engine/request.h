@@ -11,13 +11,12 @@
 
 /* A validated launch: what key, plan and launcher work on. */
 struct request {
-    struct tfops_problem problem; /* dims hold the dynamic extent */
-    const double *scalars;        /* the caller's, the plan's or defaults */
+    struct tfops_problem problem;      /* dims hold the dynamic extent */
+    double scalars[TFOPS_MAX_SCALARS]; /* the caller's, then defaults */
     struct tfops_view operands[TFOPS_MAX_OPERANDS];
-    double defaults[TFOPS_MAX_SCALARS];
 };
 
-/* Fills *ret_request; its unused views are left alone. `scalars` may point into `args`. */
+/* Fills *ret_request; its unused views are left alone. */
 enum tfops_status request_bind(
     const struct tfops_spec *spec, const struct tfops_args *args, struct request *ret_request);
 

@@ -7,6 +7,7 @@
 # TFOPS_REQUIRE_GPU=1 a skipped test is a failure, in every part that needs a GPU
 # TFOPS_TEST_WRAPPER  valgrind or compute-sanitizer: runs the programs under it
 # TFOPS_STRESS        short (default) or long, read by the stress tests
+# TFOPS_EMU           quick or full: less or more of the emulated tests; CXX builds the variants
 #
 # A test program or script says with its exit status what happened: 0 passed, 77 skipped (its last
 # line says why), anything else failed. One whose last line is "N passed, N failed, N skipped" counts
@@ -135,7 +136,7 @@ part_stress() {
 part_emu() {
     local program
     for program in $(programs "$TFOPS_BUILD/tests/emu"); do
-        single "emu/${program##*/}" 600 "$program"
+        single "emu/${program##*/}" "${TFOPS_EMU_SECONDS:-$([ "${TFOPS_EMU:-}" = full ] && echo 14400 || echo 900)}" "$program"
     done
 }
 
@@ -159,8 +160,9 @@ part_examples() {
 part_checks() {
     cd "$TFOPS_SOURCE" || exit 1
     single check-deps-self-test 120 tools/check-deps.sh --self-test
+    single check-templates-self-test 120 tools/check-templates.sh --self-test
     local check
-    for check in check-deps check-headers check-abi check-install; do
+    for check in check-deps check-templates check-headers check-abi check-install; do
         single "$check" 300 "${MAKE:-make}" --no-print-directory "$check"
     done
     verbose=1 single check-arch 1800 "${MAKE:-make}" --no-print-directory check-arch

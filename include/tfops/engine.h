@@ -74,7 +74,8 @@ void tfops_engine_close(struct tfops_engine *engine);
 const struct tfops_device *tfops_engine_device(const struct tfops_engine *engine);
 
 /*
- * Adds an operator. The spec's tables are copied; its callbacks and `user` must outlive the engine.
+ * Adds an operator, from any thread; it can be found when the call returns, its generic variant
+ * loaded. The spec's tables are copied; its callbacks and `user` must outlive the engine.
  * TFOPS_E_ABI for another ABI or a spec that contradicts itself (the record names the field),
  * TFOPS_E_ARGUMENT when the name is taken.
  */

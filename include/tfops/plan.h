@@ -58,13 +58,13 @@ size_t tfops_problem_format(const struct tfops_problem *problem, char *ret_text,
  */
 struct tfops_args {
     size_t size;
-    const struct tfops_tensor *operands[TFOPS_MAX_OPERANDS];
-    double scalars[TFOPS_MAX_SCALARS];
     uint32_t n_scalars;
     uint32_t flags; /* TFOPS_BATCH_INVARIANT */
     uint8_t options[TFOPS_MAX_OPTIONS];
     void *workspace; /* tfops_plan_workspace() bytes, 256-byte aligned, one stream at a time */
     size_t workspace_bytes;
+    const struct tfops_tensor *operands[TFOPS_MAX_OPERANDS];
+    double scalars[TFOPS_MAX_SCALARS];
 };
 
 /* The problem that arguments describe, validated: what a launch by look-up would use. */

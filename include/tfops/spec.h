@@ -258,7 +258,8 @@ struct tfops_spec {
     void (*geometry)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config,
         struct tfops_geometry *ret_geometry);
-    /* Fills the parameter struct (param_bytes, zeroed by nobody). Called on every launch. */
+    /* Fills the parameter struct (param_bytes, zeroed by nobody; 16-byte aligned, 128-byte where the
+     * operator has tensor maps). Called on every launch. */
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     /* Tensor maps of a launch, at most TFOPS_MAX_TENSOR_MAPS; returns how many. NULL: none. */
     size_t (*tensor_maps)(

@@ -38,9 +38,11 @@ size_t tfops_dtype_bytes(enum tfops_dtype dtype);
 struct tfops_tensor {
     void *data; /* device memory, host memory on the cpu device; const inputs too */
     enum tfops_dtype dtype;
-    int32_t rank;                    /* 0 … TFOPS_MAX_RANK */
-    int64_t shape[TFOPS_MAX_RANK];   /* extents, ≥ 0 */
-    int64_t strides[TFOPS_MAX_RANK]; /* in elements, ≥ 0; ignored where the extent is 1 */
+    int32_t rank;                  /* 0 … TFOPS_MAX_RANK */
+    int64_t shape[TFOPS_MAX_RANK]; /* extents, ≥ 0 */
+    /* In elements, ≥ 0, in any order; ignored where the extent is 1. Of an output each element has a
+     * place of its own, and shares no byte with another operand but where the operator says so. */
+    int64_t strides[TFOPS_MAX_RANK];
 };
 
 /* A row-major contiguous tensor over `data`. Rank beyond TFOPS_MAX_RANK is cut (and refused later). */

@@ -4,20 +4,36 @@
 
 TF_DEV void atomic_add(double *p, double v)
 {
+#ifdef TF_HOST
+    emu::atomic_add(p, v);
+#else
     atomicAdd(p, v);
+#endif
 }
 
 TF_DEV void atomic_add(u64 *p, u64 v)
 {
+#ifdef TF_HOST
+    emu::atomic_add(p, v);
+#else
     atomicAdd(p, v);
+#endif
 }
 
 TF_DEV void atomic_min(u64 *p, u64 v)
 {
+#ifdef TF_HOST
+    emu::atomic_min(p, v);
+#else
     atomicMin(p, v);
+#endif
 }
 
 TF_DEV void atomic_max(u32 *p, u32 v)
 {
+#ifdef TF_HOST
+    emu::atomic_max(p, v);
+#else
     atomicMax(p, v);
+#endif
 }

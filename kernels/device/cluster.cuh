@@ -8,28 +8,44 @@
 // PTX ISA 10 special registers: %cluster_ctarank
 TF_DEV int cluster_rank()
 {
+#ifdef TF_HOST
+    return (int)emu::me->rank;
+#else
     u32 r;
     asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(r));
     return (int)r;
+#endif
 }
 
 // PTX ISA 9.7.13.4 barrier.cluster; release and acquire order shared memory of all blocks.
 TF_DEV void cluster_arrive()
 {
+#ifdef TF_HOST
+    emu::cluster_arrive();
+#else
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
 }
 
 TF_DEV void cluster_wait()
 {
+#ifdef TF_HOST
+    emu::cluster_wait();
+#else
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
 }
 
 // Writes *p of block `rank` (the same offset in its shared memory). PTX ISA 9.7.8.23 mapa.
 TF_DEV void cluster_store(float *p, int rank, float v)
 {
+#ifdef TF_HOST
+    *static_cast<float *>(emu::cluster_map(p, rank)) = v;
+#else
     const u32 own = (u32)__cvta_generic_to_shared(p);
     asm volatile("{ .reg .b32 peer; mapa.shared::cluster.u32 peer, %0, %1;"
                  "  st.shared::cluster.f32 [peer], %2; }" ::"r"(own),
                  "r"(rank), "f"(v)
                  : "memory");
+#endif
 }

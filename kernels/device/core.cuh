@@ -2,6 +2,11 @@
 //
 // Templates include this first. It owns nothing that touches data; it must not include a toolkit
 // header (a deployment has only libnvrtc), and nothing but this folder may contain PTX.
+//
+// Templates are also built for the host, with -DTF_HOST=<arch> (900: as for sm_90a), and executed
+// by the emulator of tests/emu/, whose emu.h the compiler is told to include first. Every wrapper
+// in this folder with PTX or an intrinsic has a second body for that, under #ifdef TF_HOST;
+// tools/check-templates.sh wants both.
 #pragma once
 
 typedef unsigned char u8;
@@ -10,10 +15,9 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-size integers");
 
-// TF_HOST: a test compiles the template for the host, with a C++ compiler and no toolkit.
 #ifdef TF_HOST
-#    define TF_DEV static inline
-#    define TF_METHOD inline
+#    define TF_DEV static inline __attribute__((always_inline))
+#    define TF_METHOD inline __attribute__((always_inline))
 #    define TF_UNROLL
 #    define TF_UNROLL_BY(count)
 #else
@@ -24,20 +28,35 @@ static_assert(sizeof(u16) == 2 && sizeof(u32) == 4 && sizeof(u64) == 8, "fixed-s
 #    define TF_UNROLL_BY(count) TF_PRAGMA(unroll count)
 #endif
 
-// 0 in a host pass, else 800, 860, 890, 900, 1000, 1030, 1200.
-#ifdef __CUDA_ARCH__
+// 0 in a host pass, else 800, 860, 890, 900, 1000, 1030, 1200; emulated: the same.
+#if defined(__CUDA_ARCH__)
 #    define TF_ARCH __CUDA_ARCH__
+#elif defined(TF_HOST)
+#    define TF_ARCH TF_HOST
 #else
 #    define TF_ARCH 0
 #endif
 
-// One kernel of fixed name per translation unit: the renderer emits Cfg, then this.
-#define TFOPS_ENTRY(name, body, params)                                                            \
-    extern "C" __global__ void __launch_bounds__(Cfg::THREADS, Cfg::MIN_BLOCKS)                    \
-        name(const __grid_constant__ params p)                                                     \
-    {                                                                                              \
-        body<Cfg>(p);                                                                              \
-    }
+// One kernel of fixed name per translation unit: the renderer emits Cfg, then this. Emulated: one
+// in each of the namespaces that a variant is wrapped in.
+#ifdef TF_HOST
+#    define TFOPS_ENTRY(name, body, params)                                                        \
+        static void name(const params &p)                                                          \
+        {                                                                                          \
+            body<Cfg>(p);                                                                          \
+        }                                                                                          \
+        static void entry(const void *p)                                                           \
+        {                                                                                          \
+            name(*static_cast<const params *>(p));                                                 \
+        }
+#else
+#    define TFOPS_ENTRY(name, body, params)                                                        \
+        extern "C" __global__ void __launch_bounds__(Cfg::THREADS, Cfg::MIN_BLOCKS)                \
+            name(const __grid_constant__ params p)                                                 \
+        {                                                                                          \
+            body<Cfg>(p);                                                                          \
+        }
+#endif
 
 TF_DEV constexpr int ceil_div(int a, int b)
 {

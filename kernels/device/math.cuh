@@ -1,8 +1,9 @@
 // math.cuh: fp32 functions of row operators and epilogues: an instruction, or what is made of it.
 //
-// Each states its error on the GPU; tests/gpu/test_num_gpu.c measures it over all floats against
-// fp64. The host's bodies are the C library's value, rounded to fp32. NaN gives NaN. "_ftz" takes
-// subnormal arguments for zeros and gives zeros for subnormal results; the others keep both.
+// Each states its relative error on the GPU: the largest over all floats with a normal result,
+// measured on an H200 against fp64 by tests/gpu/test_num_gpu.c, which asserts it. The host's bodies
+// are the C library's value, rounded to fp32. NaN gives NaN. "_ftz" takes subnormal arguments for
+// zeros and gives zeros for subnormal results; the others keep both.
 #pragma once
 #include "device/soft_num.cuh"
 
@@ -36,7 +37,7 @@ TF_DEV float amax_nan(float amax, float x)
     return max_nan(amax, abs_f32(x));
 }
 
-// 1 / sqrt(x): relative error at most 2^-22.9, exact at 0 (inf) and inf (0). PTX ISA 9.7.3.16 rsqrt
+// 1 / sqrt(x): error at most 2^-22.9, exact at 0 (inf) and inf (0). PTX ISA 9.7.3.16 rsqrt
 TF_DEV float rsqrt_approx(float x)
 {
 #ifdef TF_HOST
@@ -54,7 +55,7 @@ TF_DEV float flush_subnormal(float x)
     return f32_from_bits(bits & 0x7f800000u ? bits : bits & 0x80000000u);
 }
 
-// 1 / x: at most 1 ulp. Seven instructions, rcp_ftz is one. PTX ISA 9.7.3.13 rcp
+// 1 / x: error at most 2^-23.2 (1 ulp). Seven instructions, rcp_ftz is one. PTX ISA 9.7.3.13 rcp
 TF_DEV float rcp_approx(float x)
 {
 #ifdef TF_HOST
@@ -77,7 +78,7 @@ TF_DEV float rcp_ftz(float x)
 #endif
 }
 
-// 2^x: relative error at most 2^-22, 0 at -inf. Four instructions, exp2_ftz is one.
+// 2^x: error at most 2^-22.7, 0 at -inf. Four instructions, exp2_ftz is one.
 // PTX ISA 9.7.3.21 ex2
 TF_DEV float exp2_approx(float x)
 {
@@ -101,14 +102,15 @@ TF_DEV float exp2_ftz(float x)
 #endif
 }
 
-// 1 / (1 + e^-x): relative error at most 2^-22 + |x| 2^-23 where x is negative, 2^-22 where not; 0
-// below 2^-126. Four instructions. Half of 1 + tanh(u) is sigmoid(2u), without its cancellation.
+// 1 / (1 + e^-x): error at most 2^-22.4, times 1 + |x| / 2 where x is negative; 0 below 2^-126.
+// Four instructions. Half of 1 + tanh(u) is sigmoid(2u), without its cancellation.
 TF_DEV float sigmoid(float x)
 {
     return rcp_ftz(1.0f + exp2_ftz(x * -1.44269504f));
 }
 
-// At most 2 ulp, in 15 instructions without a branch; tanh.approx (2^-11) is too coarse for f16.
+// Error at most 2^-22.2, in 15 instructions without a branch; tanh.approx (2^-11) is too coarse for
+// f16.
 TF_DEV float tanh_f32(float x)
 {
 #ifdef TF_HOST
@@ -118,7 +120,7 @@ TF_DEV float tanh_f32(float x)
 #endif
 }
 
-// At most 2 ulp, in 26 instructions without a branch.
+// Error at most 2^-23.4, in 26 instructions without a branch.
 TF_DEV float erf_f32(float x)
 {
 #ifdef TF_HOST

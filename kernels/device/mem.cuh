@@ -29,21 +29,31 @@ enum { ST_KEEP, ST_STREAM };
 template <int HINT, int WORDS> TF_DEV void ld_words(const void *p, u32 *w)
 {
     static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+#ifdef TF_HOST
+    emu::load<WORDS * 4>(w, p);
+#else
     TF_LOAD(LD_KEEP, "ld.global")
     TF_LOAD(LD_ONCE, "ld.global.L1::no_allocate")
     TF_LOAD(LD_STREAM, "ld.global.cs")
     TF_LOAD(LD_CONST, "ld.global.nc")
+#endif
 }
 #undef TF_LOAD
 
 template <int HINT> TF_DEV u16 ld_half(const void *p)
 {
+#ifdef TF_HOST
+    u16 h;
+    emu::load<2>(&h, p);
+    return h;
+#else
     u16 h;
     if constexpr (HINT == LD_CONST)
         asm volatile("ld.global.nc.u16 %0, [%1];" : "=h"(h) : "l"(p));
     else
         asm volatile("ld.global.u16 %0, [%1];" : "=h"(h) : "l"(p));
     return h;
+#endif
 }
 
 #define TF_STORE(hint, op)                                                                         \
@@ -61,29 +71,45 @@ template <int HINT> TF_DEV u16 ld_half(const void *p)
 template <int HINT, int WORDS> TF_DEV void st_words(void *p, const u32 *w)
 {
     static_assert(WORDS == 1 || WORDS == 2 || WORDS == 4, "4, 8 or 16 bytes");
+#ifdef TF_HOST
+    emu::store<WORDS * 4>(p, w);
+#else
     TF_STORE(ST_KEEP, "st.global")
     TF_STORE(ST_STREAM, "st.global.cs")
+#endif
 }
 #undef TF_STORE
 
 TF_DEV void st_half(void *p, u16 h)
 {
+#ifdef TF_HOST
+    emu::store<2>(p, &h);
+#else
     asm volatile("st.global.u16 [%0], %1;" ::"l"(p), "h"(h) : "memory");
+#endif
 }
 
 TF_DEV void st_byte(void *p, u32 b)
 {
+#ifdef TF_HOST
+    *static_cast<u8 *>(p) = (u8)b;
+#else
     asm volatile("st.global.u8 [%0], %1;" ::"l"(p), "r"(b) : "memory");
+#endif
 }
 
 template <int HINT = LD_KEEP> TF_DEV u32 ld_byte(const void *p)
 {
+#ifdef TF_HOST
+    return *static_cast<const u8 *>(p);
+#else
     u32 b;
     if constexpr (HINT == LD_CONST)
         asm volatile("ld.global.nc.u8 %0, [%1];" : "=r"(b) : "l"(p));
     else
         asm volatile("ld.global.u8 %0, [%1];" : "=r"(b) : "l"(p));
     return b;
+#endif
 }
 
 template <int HINT> TF_DEV float ld_elem(const float *p)

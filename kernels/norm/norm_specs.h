@@ -40,4 +40,29 @@ enum {
 enum tfops_status layernorm_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status add_layernorm_reference(void *user, const struct tfops_launch_args *launch);
 
+/* ---- rmsnorm_quant (rmsnorm_quant_spec.c): NORM_ROWS, NORM_HIDDEN, NORM_EPS as above --------------- */
+
+extern const struct tfops_spec rmsnorm_quant_spec, add_rmsnorm_quant_spec;
+
+enum { NORM_QUANT_SCALE_ROWS = NORM_HIDDEN + 1, NORM_QUANT_SCALE_COLS };
+enum { NORM_QUANT_OUT_DTYPE = NORM_WEIGHT_DTYPE + 1, NORM_QUANT_SCALE_DTYPE };
+/* Beyond NORM_WEIGHT_VARIANT; the last is add_rmsnorm_quant's alone. */
+enum {
+    NORM_QUANT_GRANULARITY = NORM_WEIGHT_VARIANT + 1,
+    NORM_QUANT_SCALE_MAJOR,
+    ADD_RMSNORM_QUANT_RESIDUAL_ROUND,
+};
+enum { RMSNORM_QUANT_X, RMSNORM_QUANT_WEIGHT, RMSNORM_QUANT_OUT, RMSNORM_QUANT_SCALES };
+enum {
+    ADD_RMSNORM_QUANT_X,
+    ADD_RMSNORM_QUANT_RESIDUAL,
+    ADD_RMSNORM_QUANT_WEIGHT,
+    ADD_RMSNORM_QUANT_OUT,
+    ADD_RMSNORM_QUANT_SCALES,
+    ADD_RMSNORM_QUANT_RESIDUAL_OUT,
+};
+
+enum tfops_status rmsnorm_quant_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status add_rmsnorm_quant_reference(void *user, const struct tfops_launch_args *launch);
+
 #endif

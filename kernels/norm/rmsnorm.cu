@@ -22,7 +22,7 @@ template <class C> struct RmsnormOp {
     // A row waits for its sum in T, unless h is more precise than T.
     using H = typename RowPick<C::HAS_RESIDUAL && !C::RESIDUAL_ROUND, float, T>::type;
     static constexpr int WIDTH = C::HIDDEN, INPUTS = C::HAS_RESIDUAL ? 2 : 1, COLUMNS = 1;
-    static constexpr int STEPS = 1, WORDS = 1, UNIT = 1, GROUP = 0;
+    static constexpr int STEPS = 1, COLUMNS_FROM = 1, WORDS = 1, UNIT = 1, GROUP = 0;
     static constexpr int GENERIC_VEC = 16 / (int)sizeof(T);
     static constexpr bool TAP = C::HAS_RESIDUAL, WAITS_RAW = !C::HAS_RESIDUAL;
     static constexpr bool MAY_SHIFT = true;

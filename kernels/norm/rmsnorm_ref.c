@@ -2,7 +2,7 @@
  * RMSNorm and add + RMSNorm in plain C: what the templates are judged by, and the cpu device.
  * Sums and arithmetic in fp64; rounding only where the operator's definition rounds.
  */
-#include "base/half.h"
+#include "norm_ref.h"
 #include "norm_specs.h"
 #include <math.h>
 
@@ -23,18 +23,6 @@ static double element(const struct row *row, int64_t i)
     return row->round_sum ? half_round(row->dtype, value) : value;
 }
 
-static double weighted(enum tfops_dtype dtype, int variant, double normed, double weight)
-{
-    switch (variant) {
-    case 1:
-        return normed * (1 + weight);
-    case 2:
-        return half_round(dtype, normed) * weight;
-    default:
-        return normed * weight;
-    }
-}
-
 static void norm_row(const struct tfops_launch_args *launch, const struct row *row,
     const struct tfops_view *weight, const struct tfops_view *out, const struct tfops_view *sum)
 {
@@ -47,7 +35,7 @@ static void norm_row(const struct tfops_launch_args *launch, const struct row *r
     double scale = 1 / sqrt(squares / (double)hidden + launch->scalars[NORM_EPS]);
     for (int64_t i = 0; i < hidden; i++) {
         double value = element(row, i); /* read before out or sum, which may be its memory */
-        double y = weighted(row->dtype, problem->options[NORM_WEIGHT_VARIANT], value * scale,
+        double y = norm_weighted(row->dtype, problem->options[NORM_WEIGHT_VARIANT], value * scale,
             half_load(weight->data, weight_dtype, i));
         if (sum)
             half_store(sum->data, row->dtype, row->index * sum->strides[0] + i, value);

@@ -6,6 +6,7 @@
 #define TFOPS_KERNELS_QUANT_SPEC_H
 
 #include "kernels/spec_tables.h"
+#include "quant_params.h"
 #include "quant_scales.h"
 
 #define QUANT_SCALE_ROWS_DIM                                                                       \
@@ -50,6 +51,15 @@ static inline bool quant_divides(const struct quant_layout *layout, const char *
         return true;
     return spec_refuse(reason, "%s: expected %s to be a multiple of the group of %d, got %lld",
         operand, dim, QUANT_GROUP, (long long)layout->hidden);
+}
+
+/* Where the template finds the scales of `view`. */
+static inline struct quant_scales quant_scales_at(
+    const struct quant_layout *layout, const struct tfops_view *view)
+{
+    const long long stride = view->strides[0];
+    return layout->column_major ? (struct quant_scales){view->data, 1, stride}
+                                : (struct quant_scales){view->data, stride, 1};
 }
 
 static inline uint64_t quant_scales_bytes(const struct quant_layout *layout)

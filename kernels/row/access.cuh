@@ -90,14 +90,14 @@ TF_DEV void row_load(RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part,
 {
     using L = RowLayout<C, O>;
     using T = typename O::T;
-    constexpr int CHUNK = L::CHUNK;
+    constexpr int CHUNK = L::CHUNK, WIDTH = L::row_width(L::ELEM);
     if constexpr (L::SHIFTED) {
         if (row_same_shift<C, O>(s, row))
-            row_load_units<C, O, HINT, L::WIDTH, T, CHUNK>(part, s, at, row);
+            row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
         else
             row_load_units<C, O, LD_KEEP, L::ELEM, T, CHUNK>(part, s, at, row);
     } else {
-        row_load_units<C, O, HINT, L::WIDTH, T, CHUNK>(part, s, at, row);
+        row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
     }
     if constexpr (L::EDGES > 0)
         if (at == 0)
@@ -126,7 +126,7 @@ TF_DEV void row_store(const RowOut<C, O, U> &out, const RowSpan &s, int i,
     const float (&y)[RowLayout<C, O>::N])
 {
     using L = RowLayout<C, O>;
-    constexpr int WIDTH = min_int(L::VEC * (int)sizeof(U), max_int(L::WIDTH, (int)sizeof(U)));
+    constexpr int WIDTH = min_int(L::VEC * (int)sizeof(U), L::row_width((int)sizeof(U)));
     if (!row_owns<C, O>(s, i))
         return;
     Vec<U, L::VEC> v[O::UNIT];

@@ -26,9 +26,13 @@ template <class C, class O> struct RowLayout {
     static constexpr int ELEM = (int)sizeof(T);
     static constexpr int VEC = C::VEC_BYTES / ELEM;
     static constexpr int N = O::UNIT * VEC; // elements of a unit
-    static constexpr bool SHIFTED = C::VEC_BYTES > C::ALIGN && O::MAY_SHIFT;
-    // Bytes that one access may have: of rows, and of a tensor along them.
-    static constexpr int WIDTH = SHIFTED ? C::VEC_BYTES : C::ALIGN;
+    static constexpr bool SHIFTED = C::VEC_BYTES > max_int(C::ALIGN, ELEM) && O::MAY_SHIFT;
+    // Bytes that one access may have: of rows with elements of `elem` bytes (ALIGN is less than that
+    // where another tensor's are smaller), and of a tensor along the rows.
+    TF_DEV constexpr int row_width(int elem)
+    {
+        return SHIFTED ? C::VEC_BYTES : max_int(C::ALIGN, elem);
+    }
     static constexpr int COLUMN_WIDTH =
         SHIFTED ? (int)sizeof(typename O::COLUMN)
                 : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
@@ -68,14 +72,14 @@ template <class C, class O> struct RowLayout {
         C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : SCRATCH_BYTES;
 
     static_assert(O::WIDTH >= 1, "row length");
-    static_assert(C::ALIGN >= ELEM, "elements are aligned");
     static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 || C::VEC_BYTES == 2,
         "access width");
     static_assert(VEC >= 1 && UNITS >= (SHIFTED ? 2 : 1), "a row has whole units");
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");
     static_assert(O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
                                        O::GROUP / VEC <= 32 &&
-                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
+                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0 &&
+                                       (C::CLUSTER == 1 || UNITS_BLOCK % (O::GROUP / VEC) == 0)),
         "a group of elements is whole neighbouring lanes");
     static_assert(EDGES <= C::THREADS_PER_ROW, "one edge element a thread");
     static_assert(C::THREADS == C::THREADS_PER_ROW * C::ROWS_PER_BLOCK && C::THREADS <= 1024 &&

@@ -8,6 +8,7 @@
 //   Params                    the parameter struct, with long long rows
 //   T, OUT, COLUMN, H         types: inputs; output; tensors along the row; h while it waits
 //   WIDTH, INPUTS, COLUMNS    elements of a row; tensors of T read; tensors of COLUMN read
+//   COLUMNS_FROM              the first step whose measure() uses the columns; STEPS: only leave() does
 //   STEPS, WORDS              reductions of a row; floats of the widest value reduced
 //   WAITS_RAW                 whether h is the first input unchanged (then H is T)
 //   TAP                       whether h, as entered, is written to a second output
@@ -74,7 +75,6 @@ template <class C, class O> class RowKernel {
     using H = typename L::H;
     static constexpr int N = L::N, CHUNK = L::CHUNK;
     static constexpr int COLUMNS = max_int(O::COLUMNS, 1); // arrays are never empty
-    static constexpr bool COLUMNS_MEASURED = O::COLUMNS > 0 && O::STEPS > 1;
 
     struct Raw {
         RowPart<C, O, T, CHUNK> in[O::INPUTS];
@@ -252,17 +252,19 @@ template <class C, class O> class RowKernel {
 
     template <int K> TF_METHOD void next_pass()
     {
+        constexpr bool MEASURED = O::COLUMNS > 0 && K >= O::COLUMNS_FROM;
         TF_UNROLL_BY(L::UNROLLED)
         for (int at = 0; at < L::PER_THREAD; at += CHUNK) {
             if constexpr (L::REREAD)
                 fetch<LD_KEEP>(raw, s, at);
-            if constexpr (C::WEIGHT_LOAD == 0 && COLUMNS_MEASURED)
+            if constexpr (MEASURED && C::WEIGHT_LOAD == 0)
                 fetch_columns<CHUNK>(at);
             TF_UNROLL
             for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
                 float h[N], g[COLUMNS][N];
                 recall(at, i, h);
-                column_values(at, i, g);
+                if constexpr (MEASURED)
+                    column_values(at, i, g);
                 if (!O::template guarded<K>() || row_owns<C, O>(s, at + i))
                     op.template measure<K>(h, g);
             }
@@ -270,7 +272,8 @@ template <class C, class O> class RowKernel {
         if constexpr (L::EDGES > 0)
             if (owns_edge()) {
                 float h[1] = {to_f32(held.edge)}, g[COLUMNS][1];
-                column_edge(g);
+                if constexpr (MEASURED)
+                    column_edge(g);
                 op.template measure<K>(h, g);
             }
     }

@@ -110,7 +110,8 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
         if constexpr (K == 0) {
             op.gather(h);
         } else {
-            load_columns(unit, g);
+            if constexpr (K >= O::COLUMNS_FROM)
+                load_columns(unit, g);
             op.template measure<K>(h, g);
         }
     }

@@ -63,6 +63,12 @@ static bool may_shift(const struct row_shape *shape)
     return shape->unit == 1 && !shape->group;
 }
 
+/* That of the class, which a tensor of smaller elements may lower below what every row has. */
+static int64_t row_align(const struct row_shape *shape, uint32_t align)
+{
+    return align < shape->elem_bytes ? shape->elem_bytes : align;
+}
+
 /* GroupScratch::bytes of the template: two sets of `words` floats a warp of the group. */
 static int64_t scratch_bytes(const struct row_shape *shape, const int64_t *v)
 {
@@ -75,7 +81,7 @@ static int64_t scratch_bytes(const struct row_shape *shape, const int64_t *v)
 static struct layout lay_out(const struct row_shape *shape, uint32_t align, const int64_t *v)
 {
     struct layout l = {.vec = v[ROW_VEC_BYTES] / shape->elem_bytes};
-    l.shifted = v[ROW_VEC_BYTES] > align && may_shift(shape);
+    l.shifted = v[ROW_VEC_BYTES] > row_align(shape, align) && may_shift(shape);
     l.unit = l.vec * shape->unit;
     l.units = l.unit ? shape->width / l.unit : 0;
     int64_t lanes = shape->group && l.vec ? shape->group / l.vec : 1;
@@ -103,7 +109,9 @@ static bool vec_divides(const struct row_shape *shape, int64_t vec)
 static int64_t widest(const struct row_shape *shape, uint32_t align)
 {
     int64_t row_bytes = shape->width * shape->elem_bytes;
-    int64_t bytes = !may_shift(shape) || (align < 16 && row_bytes >= 512) ? 16 : align;
+    int64_t bytes = row_align(shape, align);
+    if (!may_shift(shape) || row_bytes >= 512)
+        bytes = 16;
     while (bytes > row_bytes || !vec_divides(shape, bytes / shape->elem_bytes))
         bytes /= 2;
     return bytes;
@@ -150,6 +158,14 @@ static int64_t register_limit(const int64_t *v, const struct layout *l)
 
 /* ---- the space ------------------------------------------------------------------------------ */
 
+static bool groups_are_lanes(
+    const struct row_shape *shape, const int64_t *v, const struct layout *l)
+{
+    const int64_t lanes = shape->group / l->vec;
+    return shape->group % l->vec == 0 && lanes <= 32 && v[ROW_THREADS_PER_ROW] % lanes == 0 &&
+           (v[ROW_CLUSTER] == 1 || l->units_block % lanes == 0);
+}
+
 static bool divides(const struct row_shape *shape, const struct tfops_device *device,
     const int64_t *v, const struct layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -159,8 +175,7 @@ static bool divides(const struct row_shape *shape, const struct tfops_device *de
         return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
     if (l->threads > 1024 || l->threads % 32)
         return refuse(reason, "THREADS_PER_ROW · ROWS_PER_BLOCK is not whole warps up to 1024");
-    if (shape->group && (shape->group % l->vec || shape->group / l->vec > 32 ||
-                            v[ROW_THREADS_PER_ROW] % (shape->group / l->vec)))
+    if (shape->group && !groups_are_lanes(shape, v, l))
         return refuse(reason, "a scale group is not whole neighbouring lanes");
     if (shape->steps && v[ROW_CLUSTER] > device->max_cluster)
         return refuse(reason, "CLUSTER is more than the device has");

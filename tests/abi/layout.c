@@ -38,7 +38,7 @@ OFFSET(tfops_bench_result, memory_clock_mhz, 96);
 OFFSET(tfops_bench_result, source, 100);
 OFFSET(tfops_bench_result, config, 116);
 
-SIZE(tfops_bench_launch_result, 56);
+SIZE(tfops_bench_launch_result, 80);
 OFFSET(tfops_bench_launch_result, size, 0);
 OFFSET(tfops_bench_launch_result, raw_ns, 8);
 OFFSET(tfops_bench_launch_result, plan_ns, 16);
@@ -47,6 +47,9 @@ OFFSET(tfops_bench_launch_result, plan_over_raw_ns, 32);
 OFFSET(tfops_bench_launch_result, lookup_over_raw_ns, 40);
 OFFSET(tfops_bench_launch_result, batches, 48);
 OFFSET(tfops_bench_launch_result, calls_per_batch, 52);
+OFFSET(tfops_bench_launch_result, same_ns, 56);
+OFFSET(tfops_bench_launch_result, plan_over_same_ns, 64);
+OFFSET(tfops_bench_launch_result, lookup_over_same_ns, 72);
 
 SIZE(tfops_record, 224);
 OFFSET(tfops_record, size, 0);
@@ -160,13 +163,13 @@ OFFSET(tfops_platform, message, 536);
 
 SIZE(tfops_args, 232);
 OFFSET(tfops_args, size, 0);
-OFFSET(tfops_args, operands, 8);
-OFFSET(tfops_args, scalars, 136);
-OFFSET(tfops_args, n_scalars, 200);
-OFFSET(tfops_args, flags, 204);
-OFFSET(tfops_args, options, 208);
-OFFSET(tfops_args, workspace, 216);
-OFFSET(tfops_args, workspace_bytes, 224);
+OFFSET(tfops_args, n_scalars, 8);
+OFFSET(tfops_args, flags, 12);
+OFFSET(tfops_args, options, 16);
+OFFSET(tfops_args, workspace, 24);
+OFFSET(tfops_args, workspace_bytes, 32);
+OFFSET(tfops_args, operands, 40);
+OFFSET(tfops_args, scalars, 168);
 
 SIZE(tfops_plan_info, 96);
 OFFSET(tfops_plan_info, size, 0);

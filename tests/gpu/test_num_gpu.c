@@ -129,13 +129,13 @@ static const struct {
     const char *name;
     double bound;
 } FUNCTIONS[NUM_FUNCTIONS] = {[NUM_RSQRT] = {"rsqrt_approx", -22.9},
-    [NUM_RCP] = {"rcp_approx", -23},
-    [NUM_RCP_FTZ] = {"rcp_ftz", -23},
-    [NUM_EXP2] = {"exp2_approx", -22},
-    [NUM_EXP2_FTZ] = {"exp2_ftz", -22},
-    [NUM_SIGMOID] = {"sigmoid", -22},
-    [NUM_TANH] = {"tanh_f32", -22},
-    [NUM_ERF] = {"erf_f32", -22}};
+    [NUM_RCP] = {"rcp_approx", -23.2},
+    [NUM_RCP_FTZ] = {"rcp_ftz", -23.2},
+    [NUM_EXP2] = {"exp2_approx", -22.7},
+    [NUM_EXP2_FTZ] = {"exp2_ftz", -22.7},
+    [NUM_SIGMOID] = {"sigmoid", -22.4},
+    [NUM_TANH] = {"tanh_f32", -22.2},
+    [NUM_ERF] = {"erf_f32", -23.4}};
 
 static void judge(const struct num_sweep_result *result)
 {

@@ -277,6 +277,26 @@ static void open_nvrtc(void)
     cr_assert_geq(nvrtc.version, 12000);
 }
 
+Test(compile, an_nvrtc_newer_than_the_driver_is_refused_wherever_it_stands)
+{
+    SUPPORT_NEEDS_NVRTC();
+    char path[256];
+    open_nvrtc();
+    const int major = nvrtc.version / 1000;
+    snprintf(path, sizeof path, "%s", nvrtc.path);
+    nvrtc_close(&nvrtc);
+    EXPECT_OK(nvrtc_open(path, major, &nvrtc));
+    nvrtc_close(&nvrtc);
+    EXPECT_STATUS(nvrtc_open(path, major - 1, &nvrtc), TFOPS_E_NVRTC);
+    EXPECT_CONTAINS(expect_error().subject, path);
+    EXPECT_CONTAINS(expect_error().expected, "or older");
+    setenv("TFOPS_LIBNVRTC", path, 1);
+    EXPECT_STATUS(nvrtc_open(NULL, major - 1, &nvrtc), TFOPS_E_NVRTC);
+    unsetenv("TFOPS_LIBNVRTC");
+    if (!nvrtc_open(NULL, major - 1, &nvrtc)) /* an older one stands beside it */
+        cr_assert_lt(nvrtc.version / 1000, major, "%s is version %d", nvrtc.path, nvrtc.version);
+}
+
 Test(compile, a_right_template_becomes_a_cubin)
 {
     SUPPORT_NEEDS_NVRTC();

@@ -497,6 +497,41 @@ Test(engine, without_nvrtc_what_the_cache_holds_still_runs)
     EXPECT_INT(stats().misses_binary, 0);
 }
 
+/* A cache filled under a newer driver, and nothing older to compile with: no start compiles in vain. */
+Test(engine, what_the_driver_cannot_load_is_not_compiled_again)
+{
+    SUPPORT_NEEDS_NVRTC();
+    struct tfops_plan *plan;
+    open_on("cuda:0");
+    struct tfops_problem problem = problem_of("256");
+    EXPECT_OK(tfops_engine_warm(engine, &problem, 1));
+    char path[256], older[16];
+    snprintf(path, sizeof path, "%s", engine->nvrtc.path);
+    snprintf(older, sizeof older, "%d", engine->nvrtc.version / 1000 * 1000 - 910);
+    support_engine_shut(&support);
+    options.nvrtc_path = path;
+    setenv("FAKE_CUDA_VERSION", older, 1);
+    for (int start = 0; start < 2; start++) {
+        open_on("cuda:0");
+        problem = problem_of("256");
+        EXPECT_STATUS(tfops_prepare(engine, &problem, &plan), TFOPS_E_NVRTC);
+        EXPECT_CONTAINS(expect_error().message, "or older");
+        make_tensors();
+        EXPECT_STATUS(launch(NULL), TFOPS_E_COLD);
+        EXPECT_INT(stats().compiles + stats().compile_failures, 0);
+        EXPECT_CONTAINS(support.log, "needs a driver for CUDA");
+        support_tensor_free(&x);
+        support_tensor_free(&weight);
+        support_tensor_free(&out);
+        support_engine_shut(&support);
+    }
+    setenv("FAKE_CUDA_VERSION", "13000", 1);
+    open_on("cuda:0"); /* the cache has lost nothing */
+    problem = problem_of("256");
+    EXPECT_OK(tfops_engine_warm(engine, &problem, 1));
+    EXPECT_INT(stats().compiles, 0);
+}
+
 /* ---- operators of others --------------------------------------------------------------------- */
 
 Test(engine, registers_operators_once)

@@ -168,8 +168,8 @@ Test(plan, variants_cover_every_extent_in_order)
         record(extent, extent % 2 ? "THREADS=64 UNROLL=1" : "THREADS=64 UNROLL=2");
     EXPECT_OK(tfops_prepare(engine, &problem, &plan));
     for (size_t i = 1; i < plan->n_variants; i++)
-        cr_assert_lt(plan->variants[i - 1].last, plan->variants[i].last);
-    EXPECT_INT(plan->variants[plan->n_variants - 1].last, INT64_MAX);
+        cr_assert_lt(plan_variants(plan)[i - 1].last, plan_variants(plan)[i].last);
+    EXPECT_INT(plan_variants(plan)[plan->n_variants - 1].last, INT64_MAX);
 }
 
 Test(plan, a_pin_that_is_not_there_is_built_anew)

@@ -617,3 +617,37 @@ Test(request, an_output_of_three_dimensions_that_overlaps_is_refused)
     y.strides[0] = 314;
     EXPECT_OK(bind_toy());
 }
+
+/* ---- dimensions in another order than in memory ------------------------------------------------- */
+
+/* [m, n, k] over memory laid out as [n, m, k]: heads and tokens in the other order. */
+Test(request, an_output_may_have_its_dimensions_in_any_order)
+{
+    use_toy();
+    const int64_t depth = y.shape[2], rows = y.shape[0];
+    y.strides[1] = rows * depth;
+    y.strides[0] = depth;
+    EXPECT_OK(bind_toy());
+    EXPECT_INT(request.operands[TOY_Y].strides[0], depth);
+    EXPECT_INT(request.operands[TOY_Y].strides[1], rows * depth);
+    y.strides[0] = depth + 4; /* rows of a row run into the next one's */
+    EXPECT_REFUSED(bind_toy(), TFOPS_E_SHAPE, "y");
+    y.strides[1] = (rows - 1) * y.strides[0] + depth;
+    EXPECT_OK(bind_toy());
+    y.strides[1]--;
+    EXPECT_REFUSED(bind_toy(), TFOPS_E_SHAPE, "y");
+}
+
+Test(request, operands_in_another_order_are_compared_where_their_elements_are)
+{
+    use_toy();
+    args.operands[TOY_Z] = &z;
+    const int64_t depth = y.shape[2], rows = y.shape[0], columns = y.shape[1];
+    y.strides[1] = rows * depth;
+    y.strides[0] = depth;
+    const size_t bytes = (size_t)(rows * columns * depth) * tfops_dtype_bytes(y.dtype);
+    z.data = (unsigned char *)y.data + bytes;
+    EXPECT_OK(bind_toy());
+    z.data = (unsigned char *)y.data + bytes - 16;
+    EXPECT_REFUSED(bind_toy(), TFOPS_E_OVERLAP, "z");
+}

@@ -1,0 +1,108 @@
+// emu.h: what the host bodies in kernels/device/ call: the emulated machine as one thread sees it.
+//
+// A template is built for the host with -DTF_HOST=<arch> -include emu.h. Everything here acts on
+// the running CUDA thread (a fiber). A kernel's mistakes end the launch with a report that names
+// kernel, block, thread and line; see docs/emulator.md.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+// So that a report's return address lies in the template, whose line is then known.
+#define EMU_INLINE inline __attribute__((always_inline))
+
+#ifndef __device__
+#    define __device__
+#    define __global__
+#    define __forceinline__ inline
+#    define __grid_constant__
+#endif
+
+namespace emu {
+
+// What a thread can ask about itself without a call: written when it starts.
+struct Identity {
+    int thread;             // in its block
+    unsigned block, blocks; // along x, of the grid
+    unsigned rank;          // of the block in its cluster
+    unsigned char *shared;  // of its block
+};
+extern const Identity *me;
+
+// ---- collectives: every thread of the warp, block, cluster; others wait ----------------------
+
+enum class Sync { BLOCK, WARP, SHUFFLE, VOTE, CLUSTER };
+
+void block_sync();
+void named_sync(int id, int threads);   // bar.sync: waits
+void named_arrive(int id, int threads); // bar.arrive: does not
+void warp_sync();
+void cluster_arrive();
+void cluster_wait();
+
+// The value that lane `source` of the warp brings to this exchange.
+uint64_t warp_exchange(uint64_t value, int source);
+
+template <class T> EMU_INLINE T shuffle(T value, int source)
+{
+    static_assert(sizeof(T) <= sizeof(uint64_t), "one register or two");
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof value);
+    bits = warp_exchange(bits, source);
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+template <class T> EMU_INLINE T shuffle_xor(T value, int mask)
+{
+    return shuffle(value, (me->thread % 32) ^ mask);
+}
+
+// ---- memory ----------------------------------------------------------------------------------
+
+void fail_misaligned(const void *at, size_t bytes);
+
+// One access of BYTES, which the address must be a multiple of.
+template <size_t BYTES> EMU_INLINE void load(void *to, const void *from)
+{
+    if (reinterpret_cast<uintptr_t>(from) % BYTES)
+        fail_misaligned(from, BYTES);
+    std::memcpy(to, from, BYTES);
+}
+
+template <size_t BYTES> EMU_INLINE void store(void *to, const void *from)
+{
+    if (reinterpret_cast<uintptr_t>(to) % BYTES)
+        fail_misaligned(to, BYTES);
+    std::memcpy(to, from, BYTES);
+}
+
+// Relaxed updates of global memory: nobody runs in between.
+template <class T> EMU_INLINE void atomic_add(T *at, T value)
+{
+    *at += value;
+}
+
+template <class T> EMU_INLINE void atomic_min(T *at, T value)
+{
+    *at = value < *at ? value : *at;
+}
+
+template <class T> EMU_INLINE void atomic_max(T *at, T value)
+{
+    *at = value > *at ? value : *at;
+}
+
+// The same place in the shared memory of block `rank` of the cluster.
+void *cluster_map(void *shared, int rank);
+
+// A place in the shared memory of this block as a 32-bit shared address, as descriptors hold it.
+uint32_t shared_address(const void *shared);
+
+// ---- waiting for memory ------------------------------------------------------------------------
+
+// A turn of a loop that waits for another block's store; others run meanwhile.
+void spin();
+
+} // namespace emu

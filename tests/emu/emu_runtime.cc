@@ -1,0 +1,11 @@
+// The runtime as one translation unit: variants are linked with it, and headers are read once.
+#include "emu_clock.cpp"
+#include "emu_cluster.cpp"
+#include "emu_collective.cpp"
+#include "emu_fiber.cpp"
+#include "emu_global.cpp"
+#include "emu_launch.cpp"
+#include "emu_report.cpp"
+#include "emu_schedule.cpp"
+#include "emu_shared.cpp"
+#include "emu_trace.cpp"

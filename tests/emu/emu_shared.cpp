@@ -1,0 +1,133 @@
+// The race detector (see emu_shared.h).
+#include "emu_shared.h"
+#include "emu_report.h"
+
+namespace emu {
+
+namespace {
+
+bool ordered(const Stamp &earlier)
+{
+    return !earlier.time || earlier.agent == self->agent ||
+           self->seen.at(earlier.agent) >= earlier.time;
+}
+
+bool same(const Stamp &a, const Stamp &b)
+{
+    return a.site == b.site && a.time == b.time && a.agent == b.agent;
+}
+
+std::string agent_name(const Stamp &stamp)
+{
+    if (stamp.agent < threads_of_cluster())
+        return thread_name(self->block->cluster->fibers[stamp.agent]);
+    return "an asynchronous copy";
+}
+
+void race(const Stamp &earlier, Access before, Access now, uint32_t offset, const void *site)
+{
+    report("race", site,
+        "race on shared memory +0x%x: this %s and the %s by %s at %s have no "
+        "barrier between them",
+        offset, verb(now), verb(before), agent_name(earlier).c_str(),
+        source_line(earlier.site).c_str());
+}
+
+void note_read(ByteShadow &shadow, const Stamp &now)
+{
+    Stamp *reads = shadow.reads;
+    const bool second = reads[1].agent == now.agent && reads[1].time;
+    const bool first = reads[0].agent == now.agent || ordered(reads[0]);
+    reads[!first || second ? 1 : 0] = now;
+}
+
+// `last`: what the byte before had, so that a run of equal ones is judged once.
+struct Run {
+    ByteShadow last = {};
+    bool any = false;
+
+    bool judged(const ByteShadow &shadow) const
+    {
+        return any && same(shadow.write, last.write) && same(shadow.reads[0], last.reads[0]) &&
+               same(shadow.reads[1], last.reads[1]);
+    }
+};
+
+void judge(const ByteShadow &shadow, Access access, uint32_t offset, const void *site)
+{
+    if (access == Access::READ && !shadow.write.time)
+        report("uninitialised", site, "reads shared memory +0x%x, which nobody wrote", offset);
+    if (!ordered(shadow.write))
+        race(shadow.write, Access::WRITE, access, offset, site);
+    for (const Stamp &read : shadow.reads)
+        if (access == Access::WRITE && !ordered(read))
+            race(read, Access::READ, access, offset, site);
+}
+
+void check_peer(const Block &owner, const void *site)
+{
+    if (self->seen.at(start_agent(owner.rank)) < 1)
+        report("peer", site,
+            "touches shared memory of block %u of its cluster, which may not "
+            "have started: no cluster barrier since the start",
+            owner.rank);
+    else if (!owner.live)
+        fail(site, "touches shared memory of block %u of its cluster, which has ended", owner.rank);
+}
+
+} // namespace
+
+void shared_begin(Block &block)
+{
+    if (TRACED)
+        block.shadow.assign(grid.launch->smem_bytes, ByteShadow{});
+    block.peer_touched = false;
+    block.end = Clock();
+}
+
+void shared_end(Block &block)
+{
+    const uint32_t threads = grid.launch->threads;
+    for (size_t i = 0; block.peer_touched && i < block.shadow.size(); i++)
+        for (const Stamp &stamp :
+            {block.shadow[i].write, block.shadow[i].reads[0], block.shadow[i].reads[1]})
+            if (stamp.time && stamp.agent / threads != block.rank &&
+                block.end.at(stamp.agent) < stamp.time) {
+                report("end", stamp.site,
+                    "the block ends while %s may still touch its shared memory (+0x%zx) at %s: no "
+                    "cluster barrier between them",
+                    agent_name(stamp).c_str(), i, source_line(stamp.site).c_str());
+                return;
+            }
+}
+
+void shared_access(const void *at, size_t bytes, Access access, const void *site)
+{
+    Cluster &cluster = *self->block->cluster;
+    const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
+    const size_t stride = cluster.shared_bytes / cluster.blocks.size();
+    Block &owner = cluster.blocks[place / stride];
+    const uint32_t offset = (uint32_t)(place % stride);
+    if (offset + bytes > grid.launch->smem_bytes)
+        fail(site, "%ss %zu bytes at +0x%x of shared memory; the block has 0x%x (SMEM_BYTES)",
+            verb(access), bytes, offset, grid.launch->smem_bytes);
+    if (&owner != self->block) {
+        check_peer(owner, site);
+        owner.peer_touched = true;
+    }
+    const Stamp now = {site, self->time, (uint16_t)self->agent};
+    Run run;
+    for (size_t i = offset; i < offset + bytes; i++) {
+        ByteShadow &shadow = owner.shadow[i];
+        if (!run.judged(shadow)) {
+            judge(shadow, access, (uint32_t)i, site);
+            run = {shadow, true};
+        }
+        if (access == Access::READ)
+            note_read(shadow, now);
+        else
+            shadow = {now, {}};
+    }
+}
+
+} // namespace emu

@@ -1,0 +1,35 @@
+// emu_shared.h: who touched which byte of a block's shared memory last, and whether others knew.
+//
+// Happens-before by vector clocks: an access races with an earlier one of another thread unless a
+// chain of barriers leads from that one to this. Only in builds that trace every access
+// (EMU_TRACE); in others these calls do nothing.
+#pragma once
+#include "emu_machine.h"
+
+namespace emu {
+
+#ifdef EMU_TRACE
+constexpr bool TRACED = true;
+#else
+constexpr bool TRACED = false;
+#endif
+
+enum class Access { READ, WRITE };
+
+inline const char *verb(Access access)
+{
+    return access == Access::READ ? "read" : "write";
+}
+
+// Forgets what an earlier block did.
+void shared_begin(Block &block);
+// The block's last thread ends: whatever a peer did there must have happened before.
+void shared_end(Block &block);
+
+// An access by the running thread to shared memory of its cluster.
+void shared_access(const void *at, size_t bytes, Access access, const void *site);
+
+// An access to global memory: inside an operand, and allowed there.
+void global_access(const void *at, size_t bytes, Access access, const void *site);
+
+} // namespace emu

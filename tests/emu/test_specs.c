@@ -1,0 +1,329 @@
+/*
+ * Executes every operator's template without a GPU: renders variants as the engine does, builds
+ * them for the host, runs them on the emulated machine and compares with the CPU reference.
+ *
+ *   test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] [--verbose] [--keep]
+ *
+ * Two modes run by default: trace watches every access (races, bounds, uninitialised shared memory),
+ * asan is AddressSanitizer with UBSan. --quick (TFOPS_EMU=quick) is what a CI run can afford,
+ * --full (TFOPS_EMU=full) ends when every pair of values was run. Which variants:
+ * tests/support/emu_plan.c. Ends with the count of runs.
+ */
+#include "base/error.h"
+#include "device.h"
+#include "kernels/registry.h"
+#include "problem.h"
+#include "tests/support/emu_crew.h"
+#include "tests/support/emu_plan.h"
+#include "tuner/emulate_build.h"
+#include "tuner/emulate_run.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/plan.h>
+#include <unistd.h>
+
+/* Blocks that walk over rows do so with few of them on a device of few SMs. */
+enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 15, MANY_ROWS = 37 };
+
+/* How much is run. asan_every: AddressSanitizer's compiler is slow, each so-many-th is for it. */
+static const struct level {
+    const char *name;
+    struct emu_share share;
+    size_t asan_every;
+} LEVELS[] = {
+    {"quick", {.problems = 8, .most = 8, .seed = 1}, 4},
+    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1},
+    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1},
+};
+enum { QUICK, SHARE, FULL, N_LEVELS };
+
+struct batch {
+    const struct emu_variant *variants; /* each `step`-th */
+    size_t n, step;
+    enum emulate_mode mode;
+};
+
+struct run {
+    char dir[64];
+    struct tfops_device device, small;
+    struct batch *batches;
+    size_t n_batches;
+    const struct level *level;
+    bool verbose, keep, modes[EMULATE_MODES];
+    const char *op;
+};
+
+/* ---- one batch, in a child --------------------------------------------------------------------- */
+
+/* A kind of operands under an order of threads. */
+static const struct trial {
+    enum emulate_kind kind;
+    enum emu_order order;
+    int64_t rows;
+} TRIALS[] = {
+    {EMULATE_PLAIN, EMU_REVERSE, MANY_ROWS},
+    {EMULATE_SPECIAL, EMU_WARP_DEPTH, 5},
+    {EMULATE_ALIAS, EMU_RANDOM, 3},
+    {EMULATE_PLAIN, EMU_WARP_REVERSE, 1},
+};
+enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
+
+/* Indices of tokens, blocks and the like are all different, and below any free extent. */
+static bool has_indices(const struct tfops_problem *problem)
+{
+    for (size_t i = 0; i < problem->spec->n_operands; i++) {
+        int dtype = problem->dtypes[problem->spec->operands[i].dtype];
+        if (problem->present >> i & 1 && (dtype == TFOPS_I32 || dtype == TFOPS_I64))
+            return true;
+    }
+    return false;
+}
+
+/* Rows of the trial, fewer where they are long. */
+static int64_t rows_of(const struct tfops_problem *problem, int64_t wish)
+{
+    enum { INDEXED_ROWS = 8, LEAST_ROWS = 5 };
+    const struct tfops_spec *spec = problem->spec;
+    int64_t width = 1, most;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (!(spec->dims[i].flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED)) && problem->dims[i])
+            width *= problem->dims[i];
+    most = MOST_ELEMENTS / width;
+    most = most < LEAST_ROWS ? LEAST_ROWS : most;
+    if (has_indices(problem) && most > INDEXED_ROWS)
+        most = INDEXED_ROWS;
+    return wish < most ? wish : most;
+}
+
+static void describe(const struct emu_variant *variant, const struct tfops_problem *problem,
+    const char *mode, const struct trial *trial, char *text, size_t bytes)
+{
+    static const char *const ORDERS[EMU_ORDERS] = {
+        "forward", "reverse", "warp by warp", "warp by warp from the last", "random order"};
+    char config[512], name[512];
+    tfops_problem_format(problem, name, sizeof name);
+    tfops_config_format(problem->spec, &variant->config, config, sizeof config);
+    snprintf(text, bytes, "%s: %s: %s, %s, %s", name, config, mode, emulate_kind_name(trial->kind),
+        ORDERS[trial->order]);
+}
+
+static void try_once(const struct run *run, const struct emulate_library *library, size_t entry,
+    const struct emu_variant *variant, const struct tfops_problem *problem,
+    const struct trial *trial, volatile struct crew_progress *progress)
+{
+    struct emulate_case ecase;
+    struct emu_report report = {0};
+    struct emulate_verdict verdict = {0};
+    const struct emulate_schedule schedule = {.order = trial->order, .seed = 1};
+    const char *about = (const char *)(unsigned long)progress->current;
+    enum tfops_status status = emulate_case_make(NULL, problem, trial->kind, 1, &ecase);
+    if (!status) {
+        status =
+            emulate_run(library, entry, &run->small, &variant->config, &ecase, &schedule, &report);
+        if (!status && !report.findings)
+            emulate_case_judge(&ecase, &verdict);
+        emulate_case_release(&ecase);
+    }
+    if (status || report.findings || verdict.wrong) {
+        fprintf(stderr, "%s:\n  %s\n", about,
+            status            ? error_message()
+            : report.findings ? report.text
+                              : verdict.text);
+        progress->failed++;
+        return;
+    }
+    if (run->verbose)
+        printf("%s: error %.2e, %llu switches\n", about, verdict.error,
+            (unsigned long long)report.switches);
+    progress->passed++;
+}
+
+static const char *mode_name(enum emulate_mode mode)
+{
+    static const char *const NAMES[EMULATE_MODES] = {"trace", "check", "asan", "tsan"};
+    return NAMES[mode];
+}
+
+/* Renders; variants with the same source share an entry. */
+static size_t render(
+    const struct run *run, const struct batch *batch, struct build_job *jobs, size_t entries[BATCH])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        struct build_job job;
+        const struct emu_variant *variant = &batch->variants[i * batch->step];
+        if (render_job(
+                NULL, &variant->problem, &run->device, &variant->config, RENDER_TUNED, 0, &job)) {
+            fprintf(stderr, "render: %s\n", error_message());
+            _exit(1);
+        }
+        entries[i] = 0;
+        while (entries[i] < n && strcmp(jobs[entries[i]].source, job.source) != 0)
+            entries[i]++;
+        if (entries[i] < n)
+            build_job_release(NULL, &job);
+        else
+            jobs[n++] = job;
+    }
+    return n;
+}
+
+static void run_batch(
+    void *user, size_t number, size_t first, volatile struct crew_progress *progress)
+{
+    const struct run *run = user;
+    const struct batch *batch = &run->batches[number];
+    const struct emulate_builder builder = {.dir = run->dir, .mode = batch->mode};
+    struct build_job jobs[BATCH];
+    size_t entries[BATCH], step = 0;
+    char name[32], path[EMULATE_PATH_BYTES], about[1536];
+    struct emulate_library library;
+    snprintf(name, sizeof name, "batch%zu", number);
+    crew_step(progress, batch->n * N_TRIALS, name);
+    size_t n = render(run, batch, jobs, entries);
+    const struct emulate_batch host = {.jobs = jobs, .n = n, .cc = run->device.cc, .name = name};
+    if ((first == 0 && emulate_build(&builder, &host, path)) ||
+        (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, name, mode_name(batch->mode)),
+            emulate_open(path, &library))) {
+        fprintf(stderr, "%s: %s\n", jobs[0].op, error_message());
+        progress->failed++;
+        return;
+    }
+    for (size_t i = 0; i < batch->n; i++)
+        for (size_t t = 0; t < N_TRIALS; t++, step++) {
+            const struct emu_variant *variant = &batch->variants[i * batch->step];
+            struct tfops_problem problem = variant->problem;
+            problem_set_extent(&problem, rows_of(&problem, TRIALS[t].rows));
+            if (step < first ||
+                (TRIALS[t].kind == EMULATE_ALIAS && !emulate_case_can_alias(&problem)))
+                continue;
+            describe(variant, &problem, mode_name(batch->mode), &TRIALS[t], about, sizeof about);
+            crew_step(progress, step, about);
+            try_once(run, &library, entries[i], variant, &problem, &TRIALS[t], progress);
+        }
+    for (size_t i = 0; i < n; i++)
+        build_job_release(NULL, &jobs[i]);
+    emulate_close(&library);
+    if (!run->keep)
+        unlink(path);
+}
+
+/* ---- what there is to do ----------------------------------------------------------------------- */
+
+static void add_batch(struct run *run, const struct batch *batch)
+{
+    run->batches = realloc(run->batches, (run->n_batches + 1) * sizeof *run->batches);
+    if (!run->batches)
+        exit(1);
+    run->batches[run->n_batches++] = *batch;
+}
+
+static void add_batches(struct run *run, const struct emu_plan *plan)
+{
+    for (int mode = 0; mode < EMULATE_MODES; mode++) {
+        size_t step = mode == EMULATE_ASAN ? run->level->asan_every : 1, n = 0;
+        for (size_t at = 0; run->modes[mode] && at < plan->n; at += n * step) {
+            n = (plan->n - at + step - 1) / step;
+            n = n < BATCH ? n : BATCH;
+            add_batch(run, &(struct batch){plan->variants + at, n, step, (enum emulate_mode)mode});
+        }
+    }
+}
+
+/* The plans' variants stay for the batches that point at them. */
+static void plan_all(struct run *run, struct emu_plan *plans)
+{
+    for (size_t i = 0; i < registry_count; i++) {
+        const struct tfops_spec *spec = registry_specs[i];
+        if (run->op && strcmp(run->op, spec->name) != 0)
+            continue;
+        emu_plan_make(spec, &run->device, &run->level->share, &plans[i]);
+        printf("%s: %zu variants, %zu of %zu pairs of values\n", spec->name, plans[i].n,
+            plans[i].covered, plans[i].pairs);
+        add_batches(run, &plans[i]);
+    }
+}
+
+static void build_runtimes(const struct run *run)
+{
+    for (int mode = 0; mode < EMULATE_MODES; mode++) {
+        const struct emulate_builder builder = {.dir = run->dir, .mode = (enum emulate_mode)mode};
+        if (run->modes[mode] && emulate_build_runtime(&builder)) {
+            fprintf(stderr, "%s\n", error_message());
+            exit(1);
+        }
+    }
+}
+
+/* ---- the program ------------------------------------------------------------------------------- */
+
+static void usage(void)
+{
+    fprintf(stderr,
+        "usage: test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] "
+        "[--verbose] [--keep]\n");
+    exit(2);
+}
+
+static void parse(struct run *run, int argc, char **argv)
+{
+#ifdef __SANITIZE_THREAD__
+    const char *only = "tsan"; /* sanitizers exclude each other */
+#else
+    const char *only = NULL;
+#endif
+    const char *named = getenv("TFOPS_EMU");
+    run->level = &LEVELS[SHARE];
+    for (size_t i = 0; i < N_LEVELS; i++)
+        if (named && !strcmp(named, LEVELS[i].name))
+            run->level = &LEVELS[i];
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--full"))
+            run->level = &LEVELS[FULL];
+        else if (!strcmp(argv[i], "--quick"))
+            run->level = &LEVELS[QUICK];
+        else if (!strcmp(argv[i], "--verbose"))
+            run->verbose = true;
+        else if (!strcmp(argv[i], "--keep"))
+            run->keep = true;
+        else if (!strcmp(argv[i], "--op") && i + 1 < argc)
+            run->op = argv[++i];
+        else if (!strcmp(argv[i], "--mode") && i + 1 < argc)
+            only = argv[++i];
+        else
+            usage();
+    }
+    for (int mode = 0; mode < EMULATE_MODES; mode++)
+        run->modes[mode] = only ? !strcmp(only, mode_name((enum emulate_mode)mode))
+                                : mode == EMULATE_TRACE || mode == EMULATE_ASAN;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.level = NULL};
+    parse(&run, argc, argv);
+    snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
+        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(run.dir) || device_nominal("sm_90a", &run.device))
+        return 1;
+    run.small = run.device;
+    run.small.sms = FEW_SMS;
+    struct emu_plan *plans = calloc(registry_count, sizeof *plans);
+    if (!plans)
+        return 1;
+    plan_all(&run, plans);
+    build_runtimes(&run);
+    struct crew_result result = crew_run(
+        run.n_batches, (unsigned)sysconf(_SC_NPROCESSORS_ONLN), CHILD_SECONDS, run_batch, &run);
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", run.dir);
+    if (run.keep || system(command))
+        printf("sources and objects are in %s\n", run.dir);
+    for (size_t i = 0; i < registry_count; i++)
+        emu_plan_release(&plans[i]);
+    free(plans);
+    free(run.batches);
+    printf("%u passed, %u failed, 0 skipped\n", result.passed, result.failed);
+    return result.failed != 0;
+}

@@ -1,0 +1,315 @@
+/* Plans of emulated variants (see emu_plan.h). */
+#include "emu_plan.h"
+#include "base/hash.h"
+#include "problem.h"
+#include "tuner/space.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/plan.h>
+
+/* Static extents: powers of two, odd ones, one vector, less than a warp, longer than a block's
+ * registers. Each is brought into the dimension's range. */
+static const int64_t WIDTHS[] = {4096, 4095, 128, 1, 65536, 96, 8200, 33, 24576, 1000};
+enum { N_WIDTHS = sizeof WIDTHS / sizeof *WIDTHS, LONG_EXTENT = 16384, SHORT_EXTENT = 16 };
+static const uint32_t ALIGNS[] = {16, 8, 4, 2, 1};
+enum { N_ALIGNS = sizeof ALIGNS / sizeof *ALIGNS };
+
+static void *grown(void *memory, size_t n, size_t size)
+{
+    void *bigger = realloc(memory, n * size);
+    if (!bigger) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    return bigger;
+}
+
+static void add(
+    struct emu_plan *plan, const struct tfops_problem *problem, const struct tfops_config *config)
+{
+    for (size_t i = 0; i < plan->n; i++)
+        if (!memcmp(&plan->variants[i].problem, problem, sizeof *problem) &&
+            !memcmp(&plan->variants[i].config, config, sizeof *config))
+            return;
+    if (plan->n == plan->capacity) {
+        plan->capacity = plan->capacity ? 2 * plan->capacity : 64;
+        plan->variants = grown(plan->variants, plan->capacity, sizeof *plan->variants);
+    }
+    plan->variants[plan->n++] = (struct emu_variant){*problem, *config};
+}
+
+/* ---- problems ---------------------------------------------------------------------------------- */
+
+/* What a problem is made of, as digits: a factor each, then one for each tunable. */
+enum { FACTOR_WIDTH, FACTOR_ALIGN, FACTOR_EXTENT, FIXED_FACTORS };
+enum {
+    MAX_PROBLEM_FACTORS = FIXED_FACTORS + TFOPS_MAX_DTYPES + TFOPS_MAX_OPTIONS + TFOPS_MAX_OPERANDS,
+    MAX_FACTORS = MAX_PROBLEM_FACTORS + TFOPS_MAX_TUNABLES,
+};
+
+struct digits {
+    uint8_t at[MAX_FACTORS];
+};
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = hash_mix(*state, 0x9d2c5680);
+    return *state >> 20;
+}
+
+static uint8_t pick_dtype(uint32_t allowed, uint64_t random)
+{
+    unsigned n = (unsigned)__builtin_popcount(allowed & ~1u), skip = (unsigned)(random % n);
+    for (uint8_t dtype = 1;; dtype++)
+        if (allowed >> dtype & 1 && skip-- == 0)
+            return dtype;
+}
+
+/* Into the range; what is too large becomes a smaller power or a smaller odd number. */
+static int64_t fitted(const struct tfops_dim_spec *dim, int64_t wish)
+{
+    while (wish > dim->max)
+        wish /= 4;
+    return wish < dim->min ? dim->min : wish;
+}
+
+/* A dimension that no given operand has stays 0, derived ones are told by the others. Free ones are
+ * small: few blocks, few positions. */
+static void set_dims(struct tfops_problem *problem, size_t width, bool many)
+{
+    enum { FIRST_FREE = 2, OTHER_FREE = 16 };
+    const struct tfops_spec *spec = problem->spec;
+    const uint32_t told = problem_told_dims(problem);
+    bool first = true;
+    for (size_t i = 0; i < spec->n_dims; i++) {
+        const struct tfops_dim_spec *dim = &spec->dims[i];
+        int64_t wish = WIDTHS[(width + i) % N_WIDTHS];
+        if (dim->flags & TFOPS_DIM_DERIVED || !(told >> i & 1))
+            continue;
+        if (dim->flags & TFOPS_DIM_DYNAMIC) {
+            wish = many ? LONG_EXTENT : SHORT_EXTENT;
+        } else if (dim->flags & TFOPS_DIM_FREE) {
+            wish = first ? FIRST_FREE : OTHER_FREE;
+            first = false;
+        }
+        problem->dims[i] = fitted(dim, wish);
+    }
+}
+
+/* The digits of a problem, drawn at random; the first problems walk through dtypes and widths. */
+static struct digits draw(const struct tfops_spec *spec, size_t number, uint64_t *random)
+{
+    struct digits d = {{0}};
+    size_t at = FIXED_FACTORS;
+    d.at[FACTOR_WIDTH] = (uint8_t)(number % N_WIDTHS);
+    d.at[FACTOR_ALIGN] = (uint8_t)(number % 2 ? next_random(random) % N_ALIGNS : 0);
+    d.at[FACTOR_EXTENT] = (uint8_t)(next_random(random) % 2);
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        d.at[at++] = pick_dtype(spec->dtypes[i].allowed, next_random(random) + number);
+    for (size_t i = 0; i < spec->n_options; i++)
+        d.at[at++] = (uint8_t)(next_random(random) % spec->options[i].n_values);
+    for (size_t i = 0; i < spec->n_operands; i++)
+        d.at[at++] = (uint8_t)(next_random(random) % 2);
+    return d;
+}
+
+/* False when the operator does not take it. */
+static bool problem_of(
+    const struct tfops_spec *spec, const struct digits *d, struct tfops_problem *ret_problem)
+{
+    size_t at = FIXED_FACTORS;
+    if (tfops_problem_init(spec, ret_problem))
+        exit(1);
+    for (size_t i = 0; i < spec->n_dtypes; i++)
+        ret_problem->dtypes[i] = d->at[at++];
+    for (size_t i = 0; i < spec->n_options; i++)
+        ret_problem->options[i] = d->at[at++];
+    for (size_t i = 0; i < spec->n_operands; i++, at++)
+        if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
+            ret_problem->present = (ret_problem->present & ~(1u << i)) | (uint32_t)d->at[at] << i;
+    set_dims(ret_problem, d->at[FACTOR_WIDTH], d->at[FACTOR_EXTENT]);
+    if (tfops_problem_check(ret_problem))
+        return false;
+    /* An alignment below what contiguous operands have is a problem of its own. */
+    uint32_t elem = (uint32_t)tfops_dtype_bytes((enum tfops_dtype)ret_problem->dtypes[0]);
+    uint32_t align = ALIGNS[d->at[FACTOR_ALIGN]];
+    if (align < ret_problem->align && align >= elem && elem)
+        ret_problem->align = align;
+    return !tfops_problem_check(ret_problem);
+}
+
+/* ---- the covering array ------------------------------------------------------------------------ */
+
+struct candidate {
+    struct emu_variant variant;
+    struct digits digits;
+};
+
+struct pool {
+    struct candidate *items;
+    size_t n, capacity;
+    size_t n_factors;
+};
+
+enum { CONFIGS_A_PROBLEM = 400, DIGIT_VALUES = 64 };
+
+static void pool_add(struct pool *pool, const struct tfops_problem *problem,
+    const struct tfops_config *config, const struct digits *digits)
+{
+    const struct tfops_spec *spec = problem->spec;
+    size_t fixed = FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
+    if (pool->n == pool->capacity) {
+        pool->capacity = pool->capacity ? 2 * pool->capacity : 1024;
+        pool->items = grown(pool->items, pool->capacity, sizeof *pool->items);
+    }
+    struct candidate *item = &pool->items[pool->n++];
+    *item = (struct candidate){{*problem, *config}, *digits};
+    for (size_t i = 0; i < spec->n_tunables; i++)
+        for (size_t k = 0; k < spec->tunables[i].n_values; k++)
+            if (spec->tunables[i].values[k] == config->values[i])
+                item->digits.at[fixed + i] = (uint8_t)(k % DIGIT_VALUES);
+    pool->n_factors = fixed + spec->n_tunables;
+}
+
+/* Configs of a problem's space, evenly. */
+static void pool_add_space(struct pool *pool, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct digits *digits)
+{
+    struct space space;
+    if (space_build(NULL, problem, device, &space))
+        return;
+    uint32_t step = space.n / CONFIGS_A_PROBLEM + 1;
+    for (uint32_t i = 0; i < space.n; i += step)
+        pool_add(pool, problem, &space.configs[i], digits);
+    space_release(NULL, &space);
+}
+
+/* Which pairs of digits have been seen: [factor a][factor b][digit a][digit b]. */
+struct pairs {
+    uint8_t *seen;
+    size_t n_factors;
+};
+
+static uint8_t *pair_at(const struct pairs *pairs, const struct digits *d, size_t a, size_t b)
+{
+    size_t factors = a * pairs->n_factors + b;
+    return &pairs->seen[(factors * DIGIT_VALUES + d->at[a]) * DIGIT_VALUES + d->at[b]];
+}
+
+static size_t count_new(const struct pairs *pairs, const struct digits *d, bool take)
+{
+    size_t n = 0;
+    for (size_t a = 0; a < pairs->n_factors; a++)
+        for (size_t b = a + 1; b < pairs->n_factors; b++) {
+            uint8_t *seen = pair_at(pairs, d, a, b);
+            n += !*seen;
+            if (take)
+                *seen = 1;
+        }
+    return n;
+}
+
+static uint8_t *new_pairs(const struct pool *pool)
+{
+    uint8_t *seen = calloc(pool->n_factors * pool->n_factors, DIGIT_VALUES * DIGIT_VALUES);
+    if (!seen)
+        exit(1);
+    return seen;
+}
+
+/* Greedy: again and again the candidate with the most pairs that no earlier one had. */
+static void cover(struct emu_plan *plan, const struct pool *pool, size_t most)
+{
+    struct pairs all = {new_pairs(pool), pool->n_factors};
+    struct pairs done = {new_pairs(pool), pool->n_factors};
+    for (size_t i = 0; i < pool->n; i++)
+        plan->pairs += count_new(&all, &pool->items[i].digits, true);
+    free(all.seen);
+    for (size_t taken = 0; taken < most && plan->covered < plan->pairs; taken++) {
+        size_t best = 0, best_new = 0;
+        for (size_t i = 0; i < pool->n; i++) {
+            size_t n = count_new(&done, &pool->items[i].digits, false);
+            if (n > best_new) {
+                best = i;
+                best_new = n;
+            }
+        }
+        plan->covered += count_new(&done, &pool->items[best].digits, true);
+        add(plan, &pool->items[best].variant.problem, &pool->items[best].variant.config);
+    }
+    free(done.seen);
+}
+
+/* ---- the plan ---------------------------------------------------------------------------------- */
+
+static void add_default(
+    struct emu_plan *plan, const struct tfops_problem *problem, const struct tfops_device *device)
+{
+    struct tfops_config config = {0};
+    problem->spec->default_config(problem->spec->user, problem, device, &config);
+    add(plan, problem, &config);
+}
+
+/* Each tunable at its least and greatest value that the constraint admits beside the default's. */
+static void add_extremes(
+    struct emu_plan *plan, const struct tfops_problem *problem, const struct tfops_device *device)
+{
+    const struct tfops_spec *spec = problem->spec;
+    char reason[TFOPS_REASON_BYTES];
+    struct tfops_config base = {0};
+    spec->default_config(spec->user, problem, device, &base);
+    for (size_t i = 0; i < spec->n_tunables; i++)
+        for (int end = 0; end < 2; end++) {
+            const struct tfops_tunable_spec *tunable = &spec->tunables[i];
+            struct tfops_config config = base;
+            bool found = false;
+            for (size_t k = 0; k < tunable->n_values && !found; k++) {
+                config.values[i] = tunable->values[end ? tunable->n_values - 1 - k : k];
+                found = space_allows(problem, device, &config, reason);
+            }
+            if (found)
+                add(plan, problem, &config);
+        }
+}
+
+static void add_generic(struct emu_plan *plan, const struct tfops_problem *problem)
+{
+    struct tfops_config config;
+    memset(&config, 0, sizeof config);
+    config.generic = true;
+    if (problem->spec->generic_body)
+        add(plan, problem, &config);
+}
+
+void emu_plan_make(const struct tfops_spec *spec, const struct tfops_device *device,
+    const struct emu_share *share, struct emu_plan *ret_plan)
+{
+    struct emu_plan plan = {0};
+    struct pool pool = {0};
+    uint64_t random = hash_mix(share->seed, 0xe30);
+    bool extremes = share->extremes;
+    for (size_t i = 0; i < share->problems; i++) {
+        struct digits digits = draw(spec, i, &random);
+        struct tfops_problem problem;
+        if (!problem_of(spec, &digits, &problem))
+            continue;
+        add_generic(&plan, &problem);
+        if (i < N_WIDTHS || share->most == SIZE_MAX)
+            add_default(&plan, &problem, device);
+        if (extremes)
+            add_extremes(&plan, &problem, device);
+        extremes = false;
+        pool_add_space(&pool, &problem, device, &digits);
+    }
+    if (pool.n)
+        cover(&plan, &pool, share->most);
+    free(pool.items);
+    *ret_plan = plan;
+}
+
+void emu_plan_release(struct emu_plan *plan)
+{
+    free(plan->variants);
+    *plan = (struct emu_plan){0};
+}
