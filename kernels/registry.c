@@ -5,5 +5,9 @@
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
     &add_rmsnorm_spec,
+    &layernorm_spec,
+    &add_layernorm_spec,
+    &rmsnorm_quant_spec,
+    &add_rmsnorm_quant_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -1,12 +1,10 @@
 /* The specs of layernorm and add_layernorm: their tables, cost and tolerance. */
 #include "kernels/spec_tables.h"
-#include "norm_specs.h"
-
-enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX };
+#include "norm_family.h"
 
 static const struct tfops_dim_spec DIMS[] = {
-    [NORM_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, MAX_ROWS, "rows, e.g. tokens"},
-    [NORM_HIDDEN] = {"hidden", 0, 1, MAX_HIDDEN, "elements of a row"},
+    [NORM_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, ROW_MAX_ROWS, "rows, e.g. tokens"},
+    [NORM_HIDDEN] = {"hidden", 0, 1, NORM_MAX_HIDDEN, "elements of a row"},
 };
 
 static const struct tfops_dtype_spec DTYPES[] = {
@@ -58,26 +56,7 @@ static const struct tfops_operand_spec ADD_LAYERNORM_OPERANDS[] = {
         "takes the sum instead of residual"},
 };
 
-/* ---- cost and tolerance --------------------------------------------------------------------- */
-
-static bool is_add(const struct tfops_problem *problem)
-{
-    return problem->spec->n_operands ==
-           sizeof ADD_LAYERNORM_OPERANDS / sizeof ADD_LAYERNORM_OPERANDS[0];
-}
-
-static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
-{
-    (void)user;
-    const uint64_t hidden = (uint64_t)problem->dims[NORM_HIDDEN];
-    const uint64_t elems = (uint64_t)problem->dims[NORM_ROWS] * hidden;
-    const uint64_t tensors = is_add(problem) ? 2 : 1;
-    const uint64_t bytes = tensors * elems * spec_elem_bytes(problem, NORM_DTYPE);
-    const bool bias = spec_has(problem, is_add(problem) ? ADD_LAYERNORM_BIAS : LAYERNORM_BIAS);
-    const uint64_t vectors = hidden * spec_elem_bytes(problem, NORM_WEIGHT_DTYPE) * (bias ? 2 : 1);
-    *ret_cost = (struct tfops_cost){
-        .bytes_read = bytes + vectors, .bytes_written = bytes, .flops = (6 + tensors) * elems};
-}
+/* ---- tolerance ------------------------------------------------------------------------------ */
 
 /* One rounding to dtype; fp32 means and sums of up to 65536 squares add less than 1e-5. */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
@@ -97,10 +76,23 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 #define COMMON                                                                                     \
     .size = sizeof(struct tfops_spec), .abi = TFOPS_SPEC_ABI, .version = 1,                        \
     SPEC_TABLE(dims, DIMS), SPEC_TABLE(dtypes, DTYPES), SPEC_TABLE(scalars, SCALARS),              \
-    .cost = cost, .tolerance = tolerance
+    .template_path = "norm/layernorm.cu", .body = "layernorm",                                     \
+    .generic_body = "layernorm_generic", .tolerance = tolerance
+
+static const struct norm_family LAYERNORM = {.row = {norm_shape},
+    .x = NORM_AT(LAYERNORM_X),
+    .weight = NORM_AT(LAYERNORM_WEIGHT),
+    .bias = NORM_AT(LAYERNORM_BIAS),
+    .out = NORM_AT(LAYERNORM_OUT),
+    .steps = 2,
+    .flops = 7};
+static const struct tfops_constant_spec LAYERNORM_CONSTANTS[] = {
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
 
 const struct tfops_spec layernorm_spec = {
     COMMON,
+    NORM_SPACE(LAYERNORM),
+    SPEC_TABLE(constants, LAYERNORM_CONSTANTS),
     .name = "layernorm",
     .summary = "layer normalisation of rows",
     .formula = "out = (x − mean(x)) / sqrt(var(x) + eps) · weight + bias (Ba et al. 2016)",
@@ -110,8 +102,22 @@ const struct tfops_spec layernorm_spec = {
     .reference = layernorm_reference,
 };
 
+static const struct norm_family ADD_LAYERNORM = {.row = {norm_shape},
+    .x = NORM_AT(ADD_LAYERNORM_X),
+    .residual = NORM_AT(ADD_LAYERNORM_RESIDUAL),
+    .weight = NORM_AT(ADD_LAYERNORM_WEIGHT),
+    .bias = NORM_AT(ADD_LAYERNORM_BIAS),
+    .out = NORM_AT(ADD_LAYERNORM_OUT),
+    .residual_out = NORM_AT(ADD_LAYERNORM_RESIDUAL_OUT),
+    .residual_round = NORM_AT(ADD_RMSNORM_RESIDUAL_ROUND),
+    .steps = 2,
+    .flops = 7};
+static const struct tfops_constant_spec ADD_LAYERNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
+
 const struct tfops_spec add_layernorm_spec = {
     COMMON,
+    NORM_SPACE(ADD_LAYERNORM),
+    SPEC_TABLE(constants, ADD_LAYERNORM_CONSTANTS),
     .name = "add_layernorm",
     .summary = "residual addition and layer normalisation of the sum, in one pass",
     .formula = "h = x + residual; residual_out = h; out = layernorm(h)",

@@ -1,12 +1,10 @@
 /* The specs of rmsnorm_quant and add_rmsnorm_quant: tables, what they accept, cost and tolerance. */
 #include "kernels/quant/quant_spec.h"
-#include "norm_specs.h"
-
-enum { MAX_HIDDEN = 65536, MAX_ROWS = INT32_MAX };
+#include "norm_family.h"
 
 static const struct tfops_dim_spec DIMS[] = {
-    [NORM_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, MAX_ROWS, "rows, e.g. tokens"},
-    [NORM_HIDDEN] = {"hidden", 0, 1, MAX_HIDDEN, "elements of a row"},
+    [NORM_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, ROW_MAX_ROWS, "rows, e.g. tokens"},
+    [NORM_HIDDEN] = {"hidden", 0, 1, NORM_MAX_HIDDEN, "elements of a row"},
     [NORM_QUANT_SCALE_ROWS] = QUANT_SCALE_ROWS_DIM,
     [NORM_QUANT_SCALE_COLS] = QUANT_SCALE_COLS_DIM,
 };
@@ -101,20 +99,6 @@ static bool is_add(const struct tfops_problem *problem)
            sizeof RMSNORM_QUANT_OPERANDS / sizeof RMSNORM_QUANT_OPERANDS[0];
 }
 
-static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
-{
-    (void)user;
-    const struct quant_layout layout = layout_of(problem);
-    const uint64_t hidden = (uint64_t)problem->dims[NORM_HIDDEN];
-    const uint64_t elems = (uint64_t)problem->dims[NORM_ROWS] * hidden;
-    const uint64_t rows = elems * spec_elem_bytes(problem, NORM_DTYPE);
-    const uint64_t tensors = is_add(problem) ? 2 : 1;
-    *ret_cost = (struct tfops_cost){
-        .bytes_read = tensors * rows + hidden * spec_elem_bytes(problem, NORM_WEIGHT_DTYPE),
-        .bytes_written = (tensors - 1) * rows + elems + quant_scales_bytes(&layout),
-        .flops = (6 + tensors) * elems};
-}
-
 /* The sum is rounded once; a value that round_before rounds the other way moves out by a step. */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
@@ -143,10 +127,27 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 #define COMMON                                                                                     \
     .size = sizeof(struct tfops_spec), .abi = TFOPS_SPEC_ABI, .version = 1,                        \
     SPEC_TABLE(dims, DIMS), SPEC_TABLE(dtypes, DTYPES), SPEC_TABLE(scalars, SCALARS),              \
-    .derive = derive, .accepts = accepts, .cost = cost, .tolerance = tolerance
+    .template_path = "norm/rmsnorm_quant.cu", .body = "rmsnorm_quant",                             \
+    .generic_body = "rmsnorm_quant_generic", .derive = derive, .accepts = accepts,                 \
+    .tolerance = tolerance
+
+static const struct norm_family RMSNORM_QUANT = {.row = {norm_shape},
+    .x = NORM_AT(RMSNORM_QUANT_X),
+    .weight = NORM_AT(RMSNORM_QUANT_WEIGHT),
+    .out = NORM_AT(RMSNORM_QUANT_OUT),
+    .scales = NORM_AT(RMSNORM_QUANT_SCALES),
+    .granularity = NORM_AT(NORM_QUANT_GRANULARITY),
+    .scale_major = NORM_AT(NORM_QUANT_SCALE_MAJOR),
+    .out_dtype = NORM_AT(NORM_QUANT_OUT_DTYPE),
+    .steps = 1,
+    .flops = 7};
+static const struct tfops_constant_spec RMSNORM_QUANT_CONSTANTS[] = {
+    {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
 
 const struct tfops_spec rmsnorm_quant_spec = {
     COMMON,
+    NORM_SPACE(RMSNORM_QUANT),
+    SPEC_TABLE(constants, RMSNORM_QUANT_CONSTANTS),
     .name = "rmsnorm_quant",
     .summary = "RMSNorm of rows, quantised to fp8 by row or group",
     .formula =
@@ -158,8 +159,25 @@ const struct tfops_spec rmsnorm_quant_spec = {
     .reference = rmsnorm_quant_reference,
 };
 
+static const struct norm_family ADD_RMSNORM_QUANT = {.row = {norm_shape},
+    .x = NORM_AT(ADD_RMSNORM_QUANT_X),
+    .residual = NORM_AT(ADD_RMSNORM_QUANT_RESIDUAL),
+    .weight = NORM_AT(ADD_RMSNORM_QUANT_WEIGHT),
+    .out = NORM_AT(ADD_RMSNORM_QUANT_OUT),
+    .residual_out = NORM_AT(ADD_RMSNORM_QUANT_RESIDUAL_OUT),
+    .scales = NORM_AT(ADD_RMSNORM_QUANT_SCALES),
+    .residual_round = NORM_AT(ADD_RMSNORM_QUANT_RESIDUAL_ROUND),
+    .granularity = NORM_AT(NORM_QUANT_GRANULARITY),
+    .scale_major = NORM_AT(NORM_QUANT_SCALE_MAJOR),
+    .out_dtype = NORM_AT(NORM_QUANT_OUT_DTYPE),
+    .steps = 1,
+    .flops = 7};
+static const struct tfops_constant_spec ADD_RMSNORM_QUANT_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
+
 const struct tfops_spec add_rmsnorm_quant_spec = {
     COMMON,
+    NORM_SPACE(ADD_RMSNORM_QUANT),
+    SPEC_TABLE(constants, ADD_RMSNORM_QUANT_CONSTANTS),
     .name = "add_rmsnorm_quant",
     .summary = "residual addition and RMSNorm of the sum, quantised to fp8 by row or group",
     .formula = "h = x + residual; residual_out = h; out, scales = rmsnorm_quant(h)",

@@ -1,99 +1,116 @@
-// quant.cuh: fp8 outputs with scales of their own, for operators of the row template (row/row.cuh).
+// quant.cuh: row operators that write fp8: q = x / scale, rounded to nearest and saturating.
 //
-//   scale = max(amax, 1/512) / MOST        q = y / scale, rounded to nearest even, saturating
+// A scale is max(amax, 1/512) / MOST of a row, which takes one reduction before leave(), or of a group
+// of 128 elements, which leave() reduces among the lanes that hold it. NaN spreads over what shares
+// its scale. The conventions are those of quant_scales.h.
 //
-// amax is that of a row: one of the operator's reductions; or of a group of 128 elements of it: the
-// neighbouring lanes that own one find it in leave() (GROUP of the policy). A NaN makes the scale
-// NaN, and so all that shares it; beside an infinity numbers become 0 and the infinity NaN. y is
-// multiplied by the reciprocal: 3 roundings of fp32 before the one to fp8.
+// RowQuant is a part of an operator (row/row.cuh): the operator forwards begin, gather, partial,
+// settle and end to it, takes STEPS and GROUP from it and hands its values to leave(). Where OUT is
+// no fp8 all of it folds away.
 #pragma once
-#include "device/mem.cuh"
 #include "device/reduce.cuh"
 #include "quant/quant_params.h"
 
-enum { QUANT_GROUP = 128 };
-
-// MOST: the largest value. ABOVE: what lies beyond it is lost by more than rounding.
-template <class FP8> struct QuantRange;
-template <> struct QuantRange<e4m3> {
-    static constexpr float MOST = 448, ABOVE = 464;
+// The largest finite value; 0: not fp8, no scales.
+template <class OUT> struct QuantMost {
+    static constexpr float VALUE = 0;
 };
-template <> struct QuantRange<e5m2> {
-    static constexpr float MOST = 57344, ABOVE = 61440;
+template <> struct QuantMost<e4m3> {
+    static constexpr float VALUE = 448.0f;
+};
+template <> struct QuantMost<e5m2> {
+    static constexpr float VALUE = 57344.0f;
 };
 
-template <class FP8> TF_DEV float quant_scale(float amax)
+// NaN stays NaN; never subnormal, so that its inverse is one instruction.
+template <class OUT> TF_DEV float quant_scale(float amax)
 {
-    return max_nan(amax, 1.0f / 512) * (1 / QuantRange<FP8>::MOST);
+    return max_nan(amax, 1.0f / 512) * (1.0f / QuantMost<OUT>::VALUE);
 }
 
-// The largest magnitude of what a thread has seen; four chains hide the latency of one.
-struct QuantAmax {
-    float part[4];
+// Of N elements of this lane and of its neighbours that hold the same group.
+template <int N> TF_DEV float quant_group_amax(const float (&h)[N])
+{
+    float amax = 0;
+    TF_UNROLL
+    for (int j = 0; j < N; j++)
+        amax = amax_nan(amax, h[j]);
+    return lanes_reduce<ReduceMax, QUANT_GROUP_ELEMS / N>({{amax}}).f[0];
+}
 
-    TF_METHOD void clear()
+// BY_GROUP: of the configuration; the generic variant is told at run time.
+template <class C, class OUT, bool BY_GROUP> class RowQuant {
+    static constexpr bool FP8 = QuantMost<OUT>::VALUE > 0;
+
+    const quant_params &q;
+    long long row;
+    float amax, scale, inverse;
+
+    TF_METHOD bool by_group() const
     {
-        TF_UNROLL
-        for (int i = 0; i < 4; i++)
-            part[i] = 0;
+        return FP8 && (C::GENERIC ? q.by_group != 0 : BY_GROUP);
     }
-    template <int N> TF_METHOD void take(const float (&y)[N])
+
+    TF_METHOD void set_scale(float of)
+    {
+        scale = quant_scale<OUT>(of);
+        inverse = rcp_ftz(scale);
+    }
+
+    TF_METHOD void store_scale(int group) const
+    {
+        st_elem(q.scales + row * q.row_stride + group * q.group_stride, scale);
+    }
+
+public:
+    static constexpr int STEPS = FP8 && (C::GENERIC || !BY_GROUP) ? 1 : 0;
+    static constexpr int GROUP = FP8 && !C::GENERIC && BY_GROUP ? QUANT_GROUP_ELEMS : 0;
+
+    TF_METHOD RowQuant(const quant_params &params) : q(params)
+    {
+    }
+
+    TF_METHOD void begin(long long of)
+    {
+        row = of;
+        amax = 0;
+    }
+
+    template <int N> TF_METHOD void gather(const float (&h)[N])
     {
         TF_UNROLL
         for (int j = 0; j < N; j++)
-            part[j % 4] = amax_nan(part[j % 4], y[j]);
+            amax = amax_nan(amax, h[j]);
     }
-    TF_METHOD Floats<1> value() const
-    {
-        return {{max_nan(max_nan(part[0], part[1]), max_nan(part[2], part[3]))}};
-    }
-};
 
-// What a policy holds of a row's scale: clear() in begin(), take() where the row is measured by
-// ReduceMax, settle() with the result, leave() in leave(), store() in end().
-template <class FP8> struct QuantRow {
-    QuantAmax amax;
-    float scale, inverse;
-
-    TF_METHOD void clear()
+    TF_METHOD Floats<1> partial() const
     {
-        amax.clear();
+        return {{amax}};
     }
+
     TF_METHOD void settle(Floats<1> most)
     {
-        scale = quant_scale<FP8>(most.f[0]);
-        inverse = rcp_approx(scale);
+        set_scale(most.f[0]);
     }
-    template <int N> TF_METHOD void leave(float (&y)[N]) const
+
+    // y: what is written; h itself where that is no fp8. Every lane of the warp comes here together.
+    template <int N, class At>
+    TF_METHOD void leave(const float (&h)[N], float (&y)[N], const At &at)
     {
+        if constexpr (QUANT_GROUP_ELEMS / N <= 32) // rows of groups have no single elements
+            if (by_group()) {
+                set_scale(quant_group_amax(h));
+                if (at.mine && at.column % QUANT_GROUP_ELEMS == 0)
+                    store_scale(at.column / QUANT_GROUP_ELEMS);
+            }
         TF_UNROLL
         for (int j = 0; j < N; j++)
-            y[j] *= inverse;
+            y[j] = FP8 ? h[j] * inverse : h[j];
     }
-    TF_METHOD void store(const quant_scales &scales, long long row) const
+
+    TF_METHOD void end(bool first) const
     {
-        st_elem(scales.data + row * scales.row_step, scale);
+        if (FP8 && !by_group() && first)
+            store_scale(0);
     }
 };
-
-// The same for groups, in leave(): every lane of the warp comes here, a group's lanes own all of it
-// or none. N divides QUANT_GROUP; an edge never comes here, as rows are whole groups.
-template <class FP8, int N>
-TF_DEV void quant_leave_group(
-    const quant_scales &scales, long long row, int column, bool mine, float (&y)[N])
-{
-    constexpr int LANES = QUANT_GROUP / N;
-    if constexpr (LANES <= 32) {
-        QuantAmax amax;
-        amax.clear();
-        amax.take(y);
-        const float scale = quant_scale<FP8>(lanes_reduce<ReduceMax, LANES>(amax.value()).f[0]);
-        const float inverse = rcp_approx(scale);
-        TF_UNROLL
-        for (int j = 0; j < N; j++)
-            y[j] *= inverse;
-        if (mine && column % QUANT_GROUP == 0)
-            st_elem(scales.data + row * scales.row_step + column / QUANT_GROUP * scales.group_step,
-                scale);
-    }
-}

@@ -6,6 +6,7 @@
 #ifndef TFOPS_KERNELS_QUANT_SCALES_H
 #define TFOPS_KERNELS_QUANT_SCALES_H
 
+#include "quant_params.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <tfops/tensor.h>
@@ -18,7 +19,7 @@ enum quant_granularity {
     QUANT_PER_BLOCK,         /* one for 128 × 128 elements, fewer at the edges */
 };
 
-enum { QUANT_GROUP = 128 };
+enum { QUANT_GROUP = QUANT_GROUP_ELEMS };
 
 /* The matrix of scales: [rows, columns] by place in the tensor, or its transpose. */
 struct quant_layout {

@@ -53,18 +53,20 @@ static inline bool quant_divides(const struct quant_layout *layout, const char *
         operand, dim, QUANT_GROUP, (long long)layout->hidden);
 }
 
-/* Where the template finds the scales of `view`. */
-static inline struct quant_scales quant_scales_at(
-    const struct quant_layout *layout, const struct tfops_view *view)
-{
-    const long long stride = view->strides[0];
-    return layout->column_major ? (struct quant_scales){view->data, 1, stride}
-                                : (struct quant_scales){view->data, stride, 1};
-}
-
 static inline uint64_t quant_scales_bytes(const struct quant_layout *layout)
 {
     return 4 * (uint64_t)(quant_scale_extent(layout, 0) * quant_scale_extent(layout, 1));
+}
+
+/* Of a row-wise operator: per token or per group. */
+static inline struct quant_params quant_params_of(
+    const struct quant_layout *layout, const struct tfops_view *scales)
+{
+    const int64_t stride = scales->strides[0];
+    return (struct quant_params){.scales = scales->data,
+        .row_stride = layout->column_major ? 1 : stride,
+        .group_stride = layout->column_major ? stride : 1,
+        .by_group = layout->granularity == QUANT_PER_GROUP};
 }
 
 /* fp32 against fp64: one amax, one division. */

@@ -78,8 +78,7 @@ template <class C, class O> struct RowLayout {
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");
     static_assert(O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
                                        O::GROUP / VEC <= 32 &&
-                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0 &&
-                                       (C::CLUSTER == 1 || UNITS_BLOCK % (O::GROUP / VEC) == 0)),
+                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
         "a group of elements is whole neighbouring lanes");
     static_assert(EDGES <= C::THREADS_PER_ROW, "one edge element a thread");
     static_assert(C::THREADS == C::THREADS_PER_ROW * C::ROWS_PER_BLOCK && C::THREADS <= 1024 &&

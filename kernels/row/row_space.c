@@ -158,14 +158,6 @@ static int64_t register_limit(const int64_t *v, const struct layout *l)
 
 /* ---- the space ------------------------------------------------------------------------------ */
 
-static bool groups_are_lanes(
-    const struct row_shape *shape, const int64_t *v, const struct layout *l)
-{
-    const int64_t lanes = shape->group / l->vec;
-    return shape->group % l->vec == 0 && lanes <= 32 && v[ROW_THREADS_PER_ROW] % lanes == 0 &&
-           (v[ROW_CLUSTER] == 1 || l->units_block % lanes == 0);
-}
-
 static bool divides(const struct row_shape *shape, const struct tfops_device *device,
     const int64_t *v, const struct layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -175,7 +167,8 @@ static bool divides(const struct row_shape *shape, const struct tfops_device *de
         return refuse(reason, "more single elements at the edges than THREADS_PER_ROW");
     if (l->threads > 1024 || l->threads % 32)
         return refuse(reason, "THREADS_PER_ROW · ROWS_PER_BLOCK is not whole warps up to 1024");
-    if (shape->group && !groups_are_lanes(shape, v, l))
+    if (shape->group && (shape->group % l->vec || shape->group / l->vec > 32 ||
+                            v[ROW_THREADS_PER_ROW] % (shape->group / l->vec)))
         return refuse(reason, "a scale group is not whole neighbouring lanes");
     if (shape->steps && v[ROW_CLUSTER] > device->max_cluster)
         return refuse(reason, "CLUSTER is more than the device has");

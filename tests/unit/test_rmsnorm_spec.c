@@ -1,7 +1,7 @@
 /* The norm specs as arithmetic: defaults in the space, geometry that covers, cost, parameters. */
 #include "device.h"
+#include "kernels/norm/norm_params.h"
 #include "kernels/norm/norm_specs.h"
-#include "kernels/norm/rmsnorm_params.h"
 #include "launcher.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
@@ -268,7 +268,7 @@ Test(rmsnorm_spec, cost_is_what_must_cross_the_bus)
         struct tfops_problem problem =
             make(SPECS[CASES[i].spec], CASES[i].rows, CASES[i].hidden, CASES[i].dtype, 16);
         problem.dtypes[1] = (uint8_t)CASES[i].weight;
-        problem.spec->cost(NULL, &problem, &cost);
+        problem.spec->cost(problem.spec->user, &problem, &cost);
         EXPECT_INT(cost.bytes_read, CASES[i].read);
         EXPECT_INT(cost.bytes_written, CASES[i].written);
         cr_assert_gt(cost.flops, 0u);
@@ -289,13 +289,13 @@ Test(rmsnorm_spec, tolerance_is_positive_and_grows_with_the_dtypes_step)
 }
 
 /* Packs over two different patterns: a byte that is in both what it was is not filled. */
-static void pack_twice(const struct tfops_launch_args *launch, struct rmsnorm_params *one)
+static void pack_twice(const struct tfops_launch_args *launch, struct norm_params *one)
 {
-    struct rmsnorm_params two;
+    struct norm_params two;
     memset(one, 0x00, sizeof *one);
     memset(&two, 0xff, sizeof two);
-    launch->problem->spec->pack(NULL, launch, one);
-    launch->problem->spec->pack(NULL, launch, &two);
+    launch->problem->spec->pack(launch->problem->spec->user, launch, one);
+    launch->problem->spec->pack(launch->problem->spec->user, launch, &two);
     const unsigned char *a = (const unsigned char *)one, *b = (const unsigned char *)&two;
     for (size_t i = 0; i < sizeof two; i++)
         cr_assert_eq(a[i], b[i], "byte %zu of the parameters is not filled", i);
@@ -309,7 +309,7 @@ Test(rmsnorm_spec, pack_of_rmsnorm_fills_every_field)
         {(void *)16, {32, 1}}, {(void *)64, {1}}, {(void *)128, {40, 1}}};
     const struct tfops_config config = {0};
     const double eps = 0.5;
-    struct rmsnorm_params p;
+    struct norm_params p;
     problem.options[0] = 2;
     problem.dtypes[1] = TFOPS_F32;
     pack_twice(&(struct tfops_launch_args){&problem, &config, views, &eps, NULL, 0}, &p);
@@ -322,7 +322,7 @@ Test(rmsnorm_spec, pack_of_rmsnorm_fills_every_field)
     cr_assert_eq(p.eps, 0.5f);
     EXPECT_INT(p.dtype, TFOPS_BF16);
     EXPECT_INT(p.weight_dtype, TFOPS_F32);
-    EXPECT_INT(p.weight_variant, RMSNORM_ROUND_BEFORE);
+    EXPECT_INT(p.weight_variant, NORM_ROUND_BEFORE);
     EXPECT_INT(p.residual_round, 0);
 }
 
@@ -334,7 +334,7 @@ Test(rmsnorm_spec, pack_of_add_rmsnorm_fills_every_field)
     const struct tfops_config config = {0};
     const double eps = 0.5;
     const struct tfops_launch_args launch = {&problem, &config, views, &eps, NULL, 0};
-    struct rmsnorm_params p;
+    struct norm_params p;
     problem.options[ADD_RMSNORM_RESIDUAL_ROUND] = 1;
     pack_twice(&launch, &p);
     cr_assert(p.residual == (void *)64 && p.residual_out == (void *)512);

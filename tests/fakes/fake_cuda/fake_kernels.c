@@ -1,95 +1,18 @@
 /*
- * Kernels in C, by the prefix of the entry's name: the built-in norms, the tuner's support kernels
- * and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
+ * Kernels in C, by the prefix of the entry's name: the built-in operators (fake_norms.c), the tuner's
+ * support kernels and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
  * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
  * fields of the structs must be packed for every variant.
  */
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
-#include "kernels/norm/rmsnorm_params.h"
+#include "fake_norms.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
 #include "tests/fakes/bad_plugin.cu"
-#include "tests/support/host_data.h"
 #include <math.h>
 #include <string.h>
-
-static size_t dtype_bytes(int dtype)
-{
-    return dtype == TFOPS_F32 || dtype == TFOPS_I32    ? 4
-           : dtype == TFOPS_F16 || dtype == TFOPS_BF16 ? 2
-                                                       : 1;
-}
-
-static struct fake_operand rows_of(
-    const void *data, int64_t rows, int64_t cols, int64_t stride, int dtype, bool written)
-{
-    return (struct fake_operand){
-        (void *)(uintptr_t)data, data ? rows : 0, cols, stride, dtype_bytes(dtype), written};
-}
-
-static float load_elem(const void *base, int dtype, int64_t i)
-{
-    return host_load(base, (enum tfops_dtype)dtype, i);
-}
-
-static void store_elem(void *base, int dtype, int64_t i, float value)
-{
-    host_store(base, (enum tfops_dtype)dtype, i, value);
-}
-
-/* ---- rmsnorm, add_rmsnorm ----------------------------------------------------------------- */
-
-enum { NORM_ONE_PLUS = 1, NORM_ROUND_BEFORE = 2 };
-
-static size_t norm_operands(const void *params, struct fake_operand *o)
-{
-    const struct rmsnorm_params *p = params;
-    o[0] = rows_of(p->out, p->rows, p->hidden, p->out_stride, p->dtype, true);
-    o[1] = rows_of(p->x, p->rows, p->hidden, p->x_stride, p->dtype, false);
-    o[2] = rows_of(p->weight, 1, p->hidden, p->hidden, p->weight_dtype, false);
-    o[3] = rows_of(p->residual, p->rows, p->hidden, p->residual_stride, p->dtype, false);
-    o[4] = rows_of(p->residual ? p->residual_out : NULL, p->rows, p->hidden, p->residual_out_stride,
-        p->dtype, true);
-    return 5;
-}
-
-static float norm_sum(const struct rmsnorm_params *p, int64_t row, int64_t i)
-{
-    float h = load_elem(p->x, p->dtype, row * p->x_stride + i);
-    if (!p->residual)
-        return h;
-    h += load_elem(p->residual, p->dtype, row * p->residual_stride + i);
-    return p->residual_round ? host_round(h, (enum tfops_dtype)p->dtype) : h;
-}
-
-static float norm_weighted(const struct rmsnorm_params *p, float n, float weight)
-{
-    if (p->weight_variant == NORM_ROUND_BEFORE)
-        n = host_round(n, (enum tfops_dtype)p->dtype);
-    return n * (p->weight_variant == NORM_ONE_PLUS ? 1 + weight : weight);
-}
-
-static void norm_run(const void *params)
-{
-    const struct rmsnorm_params *p = params;
-    for (int64_t row = 0; row < p->rows; row++) {
-        double squares = 0;
-        for (int64_t i = 0; i < p->hidden; i++) {
-            const double h = norm_sum(p, row, i);
-            squares += h * h;
-        }
-        const float r = (float)(1 / sqrt(squares / p->hidden + (double)p->eps));
-        for (int64_t i = 0; i < p->hidden; i++) {
-            const float h = norm_sum(p, row, i); /* before anything of column i is written */
-            if (p->residual && p->residual_out)
-                store_elem(p->residual_out, p->dtype, row * p->residual_out_stride + i, h);
-            store_elem(p->out, p->dtype, row * p->out_stride + i,
-                norm_weighted(p, h * r, load_elem(p->weight, p->weight_dtype, i)));
-        }
-    }
-}
 
 /* ---- support kernels ---------------------------------------------------------------------- */
 
@@ -271,8 +194,10 @@ static void bad_scale_run(const void *params)
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static const struct fake_kernel kernels[] = {
-    {"tfops_rmsnorm", sizeof(struct rmsnorm_params), norm_operands, norm_run},
-    {"tfops_add_rmsnorm", sizeof(struct rmsnorm_params), norm_operands, norm_run},
+    {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
+    {"tfops_add_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
     {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},
