@@ -78,6 +78,12 @@ static enum tfops_status read_options(
     if ((unsigned)options.miss_policy > TFOPS_MISS_STRICT)
         return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.miss_policy",
             "expected generic, compile or strict, got %d", (int)options.miss_policy);
+    if ((options.n_shipped && !options.shipped_paths) ||
+        (options.n_plugins && !options.plugin_paths))
+        return error_set(TFOPS_E_ARGUMENT, "engine",
+            options.n_plugins && !options.plugin_paths ? "options.plugin_paths"
+                                                       : "options.shipped_paths",
+            "as many paths as counted", "NULL");
     if (!options.alloc != !options.free)
         return error_set(TFOPS_E_ARGUMENT, "engine", "options.alloc", "alloc and free, or neither",
             "one of them");

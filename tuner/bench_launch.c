@@ -304,9 +304,12 @@ enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
     const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result)
 {
     struct engine_access access;
-    if (!engine || !problem || !ret_result || ret_result->size != sizeof *ret_result)
-        return error_set(TFOPS_E_ARGUMENT, "bench", "engine, problem, ret_result",
-            "not NULL, with their size", "NULL or another size");
+    if (!engine || !problem)
+        return error_set(
+            TFOPS_E_ARGUMENT, "bench", engine ? "problem" : "engine", "not NULL", "NULL");
+    if (!ret_result || ret_result->size != sizeof *ret_result)
+        return error_set(TFOPS_E_ARGUMENT, "bench", "ret_result",
+            "sizeof(struct tfops_bench_launch_result)", "NULL or another size");
     struct tfops_problem checked = *problem;
     enum tfops_status status = tfops_problem_check(&checked);
     if (!status)

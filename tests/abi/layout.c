@@ -171,7 +171,7 @@ OFFSET(tfops_args, workspace_bytes, 32);
 OFFSET(tfops_args, operands, 40);
 OFFSET(tfops_args, scalars, 168);
 
-SIZE(tfops_plan_info, 96);
+SIZE(tfops_plan_info, 120);
 OFFSET(tfops_plan_info, size, 0);
 OFFSET(tfops_plan_info, source, 8);
 OFFSET(tfops_plan_info, config, 16);
@@ -182,6 +182,9 @@ OFFSET(tfops_plan_info, threads, 40);
 OFFSET(tfops_plan_info, grid, 44);
 OFFSET(tfops_plan_info, cluster, 56);
 OFFSET(tfops_plan_info, binary_sha256, 60);
+OFFSET(tfops_plan_info, beside, 96);
+OFFSET(tfops_plan_info, regret_there, 104);
+OFFSET(tfops_plan_info, regret_here, 112);
 
 SIZE(tfops_problem, 136);
 OFFSET(tfops_problem, size, 0);
