@@ -24,7 +24,8 @@ struct launcher {
     };
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;
-    uint32_t threads, smem_bytes, extent_per_group, most_groups; /* the geometry's */
+    uint32_t threads, smem_bytes, extent_per_group, most_groups,
+        blocks_per_group; /* the geometry's */
     uint8_t dynamic_dim;
     bool plain;                     /* launcher_launch_plain() will do */
     bool overlaps;                  /* the geometry's pdl */
@@ -82,7 +83,8 @@ static inline CUresult launcher_launch_plain(
     _Alignas(16) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
     void *params[] = {pack};
     const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
-        launcher->extent_per_group, launcher->most_groups);
+                              launcher->extent_per_group, launcher->most_groups) *
+                          launcher->blocks_per_group;
     launcher->pack(launcher->user, args, pack);
     if (launcher->overlaps)
         return launcher_launch_overlapped(launcher, grid, stream, params);

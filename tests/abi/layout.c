@@ -217,7 +217,7 @@ SIZE(tfops_config, 200);
 OFFSET(tfops_config, generic, 0);
 OFFSET(tfops_config, values, 8);
 
-SIZE(tfops_geometry, 40);
+SIZE(tfops_geometry, 44);
 OFFSET(tfops_geometry, threads, 0);
 OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
@@ -226,6 +226,7 @@ OFFSET(tfops_geometry, pdl, 16);
 OFFSET(tfops_geometry, grid, 20);
 OFFSET(tfops_geometry, extent_per_group, 32);
 OFFSET(tfops_geometry, most_groups, 36);
+OFFSET(tfops_geometry, blocks_per_group, 40);
 
 SIZE(tfops_view, 40);
 OFFSET(tfops_view, data, 0);
