@@ -60,15 +60,6 @@ struct RowAt {
     bool mine;
 };
 
-// Every block waits, also one without a row: a launch must not end before the one it follows.
-template <class C> TF_DEV void pdl_begin()
-{
-    if constexpr (C::PDL) {
-        pdl_launch();
-        pdl_wait();
-    }
-}
-
 template <class C, class O> class RowKernel {
     using L = RowLayout<C, O>;
     using T = typename O::T;
