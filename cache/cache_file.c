@@ -18,16 +18,17 @@ struct tfops_cache {
     struct db *db;
 };
 
-static enum tfops_status argument(const char *where, const char *expected)
+static enum tfops_status refuse_argument(
+    const char *where, const char *argument, const char *expected)
 {
-    return error_set(TFOPS_E_ARGUMENT, where, "argument", expected, NULL);
+    return error_set(TFOPS_E_ARGUMENT, where, argument, expected, NULL);
 }
 
 static enum tfops_status open_file(
     const char *path, enum db_access access, struct tfops_cache **ret_cache)
 {
     if (!path || !ret_cache)
-        return argument("tfops_cache_open", "a path and where to put the handle");
+        return refuse_argument("tfops_cache_open", path ? "ret_cache" : "path", "not NULL");
     struct tfops_cache *cache = mem_new(NULL, 1, sizeof *cache);
     if (!cache)
         return TFOPS_E_MEMORY;
@@ -62,7 +63,7 @@ void tfops_cache_close(struct tfops_cache *cache)
 enum tfops_status tfops_cache_default_path(char *ret_path, size_t bytes)
 {
     if (!ret_path || !bytes)
-        return argument("tfops_cache_default_path", "a buffer");
+        return refuse_argument("tfops_cache_default_path", "ret_path", "a buffer");
     return place_default(ret_path, bytes);
 }
 
@@ -99,7 +100,7 @@ enum tfops_status tfops_cache_each_record(struct tfops_cache *cache, const char 
 {
     struct record_list list = {0};
     if (!cache || !fn)
-        return argument("tfops_cache_each_record", "a cache and a callback");
+        return refuse_argument("tfops_cache_each_record", cache ? "fn" : "cache", "not NULL");
     enum tfops_status status = record_store_list(cache->db, sku, &list);
     if (!status)
         mark_revalidate(&list);
@@ -151,7 +152,7 @@ enum tfops_status tfops_cache_each_binary(struct tfops_cache *cache,
 {
     struct binary_call call = {.fn = fn, .user = user};
     if (!cache || !fn)
-        return argument("tfops_cache_each_binary", "a cache and a callback");
+        return refuse_argument("tfops_cache_each_binary", cache ? "fn" : "cache", "not NULL");
     return binary_store_each(cache->db, call_with_binary, &call);
 }
 
@@ -161,7 +162,7 @@ enum tfops_status tfops_cache_each_binary(struct tfops_cache *cache,
 static enum tfops_status check_totals(const struct tfops_cache_totals *totals, const char *where)
 {
     if (!totals || totals->size < offsetof(struct tfops_cache_totals, bad))
-        return argument(where, "totals with their size set");
+        return refuse_argument(where, "ret_totals", "totals with their size set");
     return TFOPS_OK;
 }
 
@@ -178,7 +179,7 @@ enum tfops_status tfops_cache_totals(
 {
     struct tfops_cache_totals full = {.size = sizeof full};
     if (!cache)
-        return argument("tfops_cache_totals", "a cache");
+        return refuse_argument("tfops_cache_totals", "cache", "not NULL");
     enum tfops_status status = check_totals(ret_totals, "tfops_cache_totals");
     if (!status)
         status = audit_totals(cache->db, &full);
@@ -205,7 +206,7 @@ enum tfops_status tfops_cache_verify(struct tfops_cache *cache,
     struct tfops_cache_totals full = {.size = sizeof full};
     struct strbuf lines;
     if (!cache)
-        return argument("tfops_cache_verify", "a cache");
+        return refuse_argument("tfops_cache_verify", "cache", "not NULL");
     enum tfops_status status = check_totals(ret_totals, "tfops_cache_verify");
     if (status)
         return status;
@@ -229,11 +230,12 @@ enum tfops_status tfops_cache_verify(struct tfops_cache *cache,
 static enum tfops_status check_prune(const struct tfops_prune_options *options)
 {
     if (!options || options->size < sizeof *options)
-        return argument("tfops_cache_prune", "options with their size set");
+        return refuse_argument("tfops_cache_prune", "options", "options with their size set");
     const unsigned char *tail = (const unsigned char *)options;
     for (size_t i = sizeof *options; i < options->size; i++)
         if (tail[i])
-            return argument("tfops_cache_prune", "options of this version of the library");
+            return refuse_argument(
+                "tfops_cache_prune", "options", "options of this version of the library");
     if (options->older_than_s < 0)
         return error_set(
             TFOPS_E_RANGE, "tfops_cache_prune", "older_than_s", "0 or more", "a negative");
@@ -257,7 +259,7 @@ enum tfops_status tfops_cache_prune(struct tfops_cache *cache,
     char until[32];
     uint64_t records, binaries;
     if (!cache)
-        return argument("tfops_cache_prune", "a cache");
+        return refuse_argument("tfops_cache_prune", "cache", "not NULL");
     enum tfops_status status = check_prune(options);
     if (!status && options->older_than_s)
         status = date_before(options->older_than_s, until, sizeof until);

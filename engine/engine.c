@@ -78,6 +78,12 @@ static enum tfops_status read_options(
     if ((unsigned)options.miss_policy > TFOPS_MISS_STRICT)
         return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.miss_policy",
             "expected generic, compile or strict, got %d", (int)options.miss_policy);
+    if ((options.n_shipped && !options.shipped_paths) ||
+        (options.n_plugins && !options.plugin_paths))
+        return error_set(TFOPS_E_ARGUMENT, "engine",
+            options.n_plugins && !options.plugin_paths ? "options.plugin_paths"
+                                                       : "options.shipped_paths",
+            "as many paths as counted", "NULL");
     if (!options.alloc != !options.free)
         return error_set(TFOPS_E_ARGUMENT, "engine", "options.alloc", "alloc and free, or neither",
             "one of them");
@@ -158,16 +164,25 @@ static enum tfops_status open_device(
     return status;
 }
 
+static struct embedded_binaries find_builtin(const char *arch)
+{
+    for (size_t i = 0; i < builtin_binaries_count; i++)
+        if (!strcmp(builtin_binaries[i]->arch, arch))
+            return *builtin_binaries[i];
+    return (struct embedded_binaries){0};
+}
+
 static enum tfops_status open_caches(
     struct tfops_engine *engine, const struct tfops_engine_options *options)
 {
+    const struct embedded_binaries builtin = find_builtin(engine->device.arch);
     struct overlay_options overlay = {
         .user_path = options->cache_path,
         .shipped_paths = options->shipped_paths,
         .n_shipped = options->n_shipped,
         .read_only = (engine->flags & TFOPS_ENGINE_READ_ONLY) != 0,
-        .builtin = builtin_binaries,
-        .n_builtin = builtin_binaries_count,
+        .builtin = builtin.binaries,
+        .n_builtin = builtin.n,
     };
     return overlay_open(&engine->env, &overlay, &engine->overlay);
 }

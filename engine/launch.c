@@ -117,8 +117,9 @@ static NOINLINE enum tfops_status enqueue_special(const struct tfops_plan *plan,
 }
 
 /* For an extent above 0. */
-static inline enum tfops_status enqueue(const struct tfops_plan *plan,
-    const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
+static inline __attribute__((always_inline)) enum tfops_status enqueue(
+    const struct tfops_plan *plan, const struct request *request, const struct tfops_args *args,
+    struct CUstream_st *stream)
 {
     const struct plan_variant *variant =
         plan_choose(plan, request->problem.dims[plan->match.dynamic_dim]);
@@ -301,9 +302,13 @@ size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent)
 enum tfops_status tfops_plan_describe(
     const struct tfops_plan *plan, int64_t extent, struct tfops_plan_info *ret_info)
 {
-    if (!plan || !ret_info || ret_info->size != sizeof *ret_info || extent < 1)
-        return error_set(TFOPS_E_ARGUMENT, "plan", "describe",
-            "a plan, an extent of 1 or more and a sized struct", "something else");
+    if (!plan)
+        return error_set(TFOPS_E_ARGUMENT, "describe", "plan", "not NULL", "NULL");
+    if (!ret_info || ret_info->size != sizeof *ret_info)
+        return error_set(TFOPS_E_ARGUMENT, "describe", "ret_info", "sizeof(struct tfops_plan_info)",
+            "NULL or another size");
+    if (extent < 1)
+        return error_set(TFOPS_E_ARGUMENT, "describe", "extent", "1 or more", "less");
     enum tfops_status status = engine_usable(plan->engine);
     if (status)
         return status;
@@ -314,10 +319,14 @@ enum tfops_status tfops_plan_describe(
     if (variant->source != PLAN_REFERENCE)
         problem.spec->geometry(problem.spec->user, &problem, &plan->engine->device,
             &variant->launcher.config, &geometry);
+    const struct choice_beside *beside = &variant->beside[extent > variant->measured];
     *ret_info = (struct tfops_plan_info){.size = sizeof *ret_info,
         .source = source_name(variant, extent),
         .config = variant->config,
         .extent = variant->measured,
+        .beside = beside->extent,
+        .regret_there = beside->regret_there,
+        .regret_here = beside->regret_here,
         .registers = variant->registers,
         .smem_bytes = geometry.smem_bytes,
         .threads = geometry.threads,

@@ -75,6 +75,9 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     launcher->smem_bytes = launcher->geometry.smem_bytes;
     launcher->extent_per_group = launcher->geometry.extent_per_group;
     launcher->most_groups = launcher->geometry.most_groups;
+    launcher->blocks_per_group = launcher->geometry.blocks_per_group
+                                     ? launcher->geometry.blocks_per_group
+                                     : launcher->geometry.cluster;
     launcher->overlaps = launcher->geometry.pdl;
     if (launcher->overlaps)
         launcher->launch_kernel_ex = driver->launch_kernel_ex;
@@ -98,7 +101,7 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     if (geometry.extent_per_group)
         geometry.grid[0] =
             launcher_groups(extent, geometry.extent_per_group, geometry.most_groups) *
-            geometry.cluster;
+            launcher->blocks_per_group;
     else
         spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);

@@ -24,7 +24,8 @@ struct launcher {
     };
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;
-    uint32_t threads, smem_bytes, extent_per_group, most_groups; /* the geometry's */
+    uint32_t threads, smem_bytes, extent_per_group, most_groups,
+        blocks_per_group; /* the geometry's */
     uint8_t dynamic_dim;
     bool plain;                     /* launcher_launch_plain() will do */
     bool overlaps;                  /* the geometry's pdl */
@@ -58,19 +59,9 @@ static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint3
 /* A launch that may begin while the one before it in the stream ends. */
 extern const CUlaunchAttribute launcher_overlap;
 
-/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, a grid that needs no
- * call. */
-static inline CUresult launcher_launch_plain(
-    const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
+static inline CUresult launcher_launch_overlapped(
+    const struct launcher *launcher, uint32_t grid, CUstream stream, void **params)
 {
-    _Alignas(16) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
-    void *params[] = {pack};
-    const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
-        launcher->extent_per_group, launcher->most_groups);
-    launcher->pack(launcher->user, args, pack);
-    if (!launcher->overlaps)
-        return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->threads, 1, 1,
-            launcher->smem_bytes, stream, params, NULL);
     const CUlaunchConfig config = {.gridDimX = grid,
         .gridDimY = 1,
         .gridDimZ = 1,
@@ -82,6 +73,23 @@ static inline CUresult launcher_launch_plain(
         .attrs = (CUlaunchAttribute *)(uintptr_t)&launcher_overlap,
         .numAttrs = 1};
     return launcher->launch_kernel_ex(&config, launcher->function, params, NULL);
+}
+
+/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, a grid that needs no
+ * call. */
+static inline CUresult launcher_launch_plain(
+    const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
+{
+    _Alignas(16) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
+    void *params[] = {pack};
+    const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
+                              launcher->extent_per_group, launcher->most_groups) *
+                          launcher->blocks_per_group;
+    launcher->pack(launcher->user, args, pack);
+    if (launcher->overlaps)
+        return launcher_launch_overlapped(launcher, grid, stream, params);
+    return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->threads, 1, 1,
+        launcher->smem_bytes, stream, params, NULL);
 }
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef TFOPS_ENGINE_PLAN_STATE_H
 #define TFOPS_ENGINE_PLAN_STATE_H
 
+#include "choice.h"
 #include "key.h"
 #include "launcher.h"
 #include "match.h"
@@ -24,7 +25,8 @@ struct plan_variant {
     _Alignas(PLAN_LINE_BYTES) int64_t last; /* greatest extent it serves */
     struct launcher launcher;
     enum plan_source source;
-    int64_t measured; /* extent of its record; 0: none */
+    int64_t measured;               /* extent of its record; 0: none */
+    struct choice_beside beside[2]; /* the records below and above that one */
     char *config;
     uint32_t registers;
     uint8_t sha256[32];

@@ -59,13 +59,14 @@ enum tfops_status tfops_platform_device(
 
 /* ---- device memory -------------------------------------------------------------------------- */
 
-static enum tfops_status check_memory(const struct tfops_engine *engine, const void *pointer)
+static enum tfops_status check_memory(
+    const struct tfops_engine *engine, const void *pointer, const char *name)
 {
     enum tfops_status status = engine_usable(engine);
     if (status)
         return status;
     if (!pointer)
-        return error_set(TFOPS_E_ARGUMENT, "memory", "pointer", "not NULL", "NULL");
+        return error_set(TFOPS_E_ARGUMENT, "memory", name, "not NULL", "NULL");
     if (engine->kind == ENGINE_ARCH)
         return error_set(TFOPS_E_DRIVER, "memory", engine->device.arch, "a device with memory",
             "an engine that only compiles");
@@ -76,7 +77,7 @@ enum tfops_status tfops_device_alloc(struct tfops_engine *engine, size_t bytes, 
 {
     struct driver_scope scope;
     CUdeviceptr memory = 0;
-    enum tfops_status status = check_memory(engine, ret_memory);
+    enum tfops_status status = check_memory(engine, ret_memory, "ret_memory");
     if (status)
         return status;
     if (engine->kind == ENGINE_CPU) {
@@ -96,7 +97,7 @@ enum tfops_status tfops_device_alloc(struct tfops_engine *engine, size_t bytes, 
 void tfops_device_free(struct tfops_engine *engine, void *memory)
 {
     struct driver_scope scope;
-    if (!memory || check_memory(engine, memory))
+    if (!memory || check_memory(engine, memory, "memory"))
         return;
     if (engine->kind == ENGINE_CPU) {
         mem_free(&engine->env, memory);
@@ -112,7 +113,7 @@ static enum tfops_status copy(
     struct tfops_engine *engine, void *to, const void *from, size_t bytes, enum direction direction)
 {
     struct driver_scope scope;
-    enum tfops_status status = check_memory(engine, to && from ? to : NULL);
+    enum tfops_status status = check_memory(engine, to ? from : NULL, to ? "from" : "to");
     if (status)
         return status;
     if (engine->kind == ENGINE_CPU) {
@@ -148,7 +149,7 @@ enum tfops_status tfops_device_read(
 enum tfops_status tfops_device_synchronize(struct tfops_engine *engine)
 {
     struct driver_scope scope;
-    enum tfops_status status = check_memory(engine, engine);
+    enum tfops_status status = check_memory(engine, engine, "engine");
     if (status || engine->kind == ENGINE_CPU)
         return status;
     status = driver_enter(&engine->driver, engine->context, &scope);

@@ -117,10 +117,20 @@ static NOINLINE enum tfops_status refuse_args(
 {
     if (!spec || !args)
         return refuse_null(spec ? "args" : "spec");
-    return error_setf(TFOPS_E_ARGUMENT, 0, "request", "args",
-        "expected size %zu, known flags and at most %zu scalars, got size %zu, flags %#x, %u "
-        "scalars",
-        sizeof *args, spec->n_scalars, args->size, args->flags, args->n_scalars);
+    char expected[64], actual[32];
+    if (args->size != sizeof *args) {
+        snprintf(expected, sizeof expected, "sizeof(struct tfops_args) = %zu", sizeof *args);
+        snprintf(actual, sizeof actual, "%zu", args->size);
+        return error_set(TFOPS_E_ARGUMENT, "request", "args.size", expected, actual);
+    }
+    if (args->flags & ~TFOPS_BATCH_INVARIANT) {
+        snprintf(actual, sizeof actual, "%#x", args->flags);
+        return error_set(
+            TFOPS_E_ARGUMENT, "request", "args.flags", "TFOPS_BATCH_INVARIANT or 0", actual);
+    }
+    snprintf(expected, sizeof expected, "at most %zu", spec->n_scalars);
+    snprintf(actual, sizeof actual, "%u", args->n_scalars);
+    return error_set(TFOPS_E_ARGUMENT, "request", "args.n_scalars", expected, actual);
 }
 
 static NOINLINE enum tfops_status refuse_option(

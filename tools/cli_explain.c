@@ -80,7 +80,8 @@ static const char *reason(const char *source)
         const char *source, *text;
     } REASONS[] = {
         {"record", "a record measured at exactly this extent on this SKU"},
-        {"nearest", "no record at this extent: the one nearest to it by measured regret"},
+        {"nearest",
+            "no record at this extent: the one with the least expected regret, else the nearest"},
         {"default", "no record for this problem on this SKU: the operator's default config"},
         {"generic", "no binary for the config could be had: the generic variant"},
         {"reference", "the cpu device has only the reference"},
@@ -101,6 +102,13 @@ static void show_plan_json(const struct answer *answer, const struct tfops_devic
     json_add_string(line, "reason", reason(info->source));
     json_add_string(line, "config", info->config);
     json_add_int(line, "extent", info->extent);
+    if (info->beside) {
+        json_add_int(line, "beside", info->beside);
+        if (info->regret_there >= 0)
+            json_add_number(line, "regret_there", info->regret_there);
+        if (info->regret_here >= 0)
+            json_add_number(line, "regret_here", info->regret_here);
+    }
     json_add_int(line, "registers", info->registers);
     json_add_int(line, "smem_bytes", info->smem_bytes);
     json_add_int(line, "threads", info->threads);
@@ -112,6 +120,21 @@ static void show_plan_json(const struct answer *answer, const struct tfops_devic
     cli_json_emit(line);
 }
 
+/* Why this record and not the one on the other side of the extent. */
+static void show_beside(const struct tfops_plan_info *info)
+{
+    printf("beside   the record at %lld: there this config is ", (long long)info->beside);
+    if (info->regret_there >= 0)
+        printf("%.1f%% slower", info->regret_there * 100);
+    else
+        printf("not measured");
+    printf(", that one's is here ");
+    if (info->regret_here >= 0)
+        printf("%.1f%% slower\n", info->regret_here * 100);
+    else
+        printf("not measured\n");
+}
+
 static void show_plan_text(const struct answer *answer, const struct tfops_device *device,
     const struct tfops_plan_info *info)
 {
@@ -121,7 +144,10 @@ static void show_plan_text(const struct answer *answer, const struct tfops_devic
     printf("source   %s: %s", info->source, reason(info->source));
     if (info->extent > 0 && info->extent != answer->extent)
         printf(" (%lld)", (long long)info->extent);
-    printf("\nlaunch   grid %u×%u×%u, %u threads, cluster %u, %u registers, %u bytes of shared "
+    putchar('\n');
+    if (info->beside && strcmp(info->source, "nearest") == 0)
+        show_beside(info);
+    printf("launch   grid %u×%u×%u, %u threads, cluster %u, %u registers, %u bytes of shared "
            "memory\n",
         info->grid[0], info->grid[1], info->grid[2], info->threads, info->cluster, info->registers,
         info->smem_bytes);

@@ -160,19 +160,22 @@ static enum tfops_status bench_kernel(
 
 /* ---- launches -------------------------------------------------------------------------------- */
 
-static const char *const LAUNCH_HEADS[] = {
-    "problem", "raw µs", "plan µs", "look-up µs", "plan − raw ns", "look-up − raw ns", "calls"};
-#define LAUNCH_RIGHT 0x7eu
+static const char *const LAUNCH_HEADS[] = {"problem", "raw µs", "same µs", "plan µs", "look-up µs",
+    "plan − raw ns", "look-up − raw ns", "plan − same ns", "look-up − same ns", "calls"};
+#define LAUNCH_RIGHT 0x3feu
 
 static void launch_json(
     const struct bench *bench, const char *problem, const struct tfops_bench_launch_result *result)
 {
     json *line = start_line(bench, "launch", problem);
     json_add_number(line, "raw_ns", result->raw_ns);
+    json_add_number(line, "same_ns", result->same_ns);
     json_add_number(line, "plan_ns", result->plan_ns);
     json_add_number(line, "lookup_ns", result->lookup_ns);
     json_add_number(line, "plan_over_raw_ns", result->plan_over_raw_ns);
     json_add_number(line, "lookup_over_raw_ns", result->lookup_over_raw_ns);
+    json_add_number(line, "plan_over_same_ns", result->plan_over_same_ns);
+    json_add_number(line, "lookup_over_same_ns", result->lookup_over_same_ns);
     json_add_int(line, "batches", result->batches);
     json_add_int(line, "calls_per_batch", result->calls_per_batch);
     cli_json_emit(line);
@@ -191,10 +194,13 @@ static enum tfops_status bench_launch(
     }
     cli_table_cell(&bench->table, "%s", text);
     time_cell(&bench->table, result.raw_ns);
+    time_cell(&bench->table, result.same_ns);
     time_cell(&bench->table, result.plan_ns);
     time_cell(&bench->table, result.lookup_ns);
     cli_table_cell(&bench->table, "%.1f", result.plan_over_raw_ns);
     cli_table_cell(&bench->table, "%.1f", result.lookup_over_raw_ns);
+    cli_table_cell(&bench->table, "%.1f", result.plan_over_same_ns);
+    cli_table_cell(&bench->table, "%.1f", result.lookup_over_same_ns);
     cli_table_cell(&bench->table, "%u×%u", result.batches, result.calls_per_batch);
     return TFOPS_OK;
 }

@@ -43,11 +43,15 @@ static enum tfops_status check_arguments(const struct tfops_engine *engine,
     const struct tfops_bench_result *result)
 {
     if (!engine || !problem || !result)
-        return error_set(
-            TFOPS_E_ARGUMENT, "bench", "engine, problem, ret_result", "not NULL", "NULL");
+        return error_set(TFOPS_E_ARGUMENT, "bench",
+            !engine    ? "engine"
+            : !problem ? "problem"
+                       : "ret_result",
+            "not NULL", "NULL");
     if (result->size != sizeof *result || (options && options->size != sizeof *options))
-        return error_set(TFOPS_E_ARGUMENT, "bench", "size",
-            "the size of the options' and the result's struct", "another");
+        return error_set(TFOPS_E_ARGUMENT, "bench",
+            result->size != sizeof *result ? "ret_result.size" : "options.size",
+            "the size of the struct", "another");
     return TFOPS_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The host's cost of a launch: batches of cuLaunchKernel with ready parameters, of
- * tfops_plan_launch and of tfops_launch, interleaved. A batch is short enough to fit into the
+ * The host's cost of a launch: batches of cuLaunchKernel and of the plan's own driver call with ready
+ * parameters, of tfops_plan_launch and of tfops_launch, interleaved. A batch is short enough to fit into the
  * stream's queue and is waited for outside of the clock, so that what is timed is the call and
  * never the GPU.
  */
@@ -17,7 +17,7 @@
 #include <tfops/bench.h>
 #include <time.h>
 
-enum { RAW = 0, PLAN, LOOKUP, N_WAYS, CALLS = 200, BATCHES = 400, WARM_BATCHES = 20 };
+enum { RAW = 0, SAME, PLAN, LOOKUP, N_WAYS, CALLS = 200, BATCHES = 400, WARM_BATCHES = 20 };
 
 /* Beyond this, the batches there are decide: a GPU needs half a second. */
 static const double BUDGET_NS = 10e9;
@@ -142,6 +142,19 @@ static enum tfops_status call_raw(struct launches *launches)
     return gpu_check(&launches->gpu, result, "cuLaunchKernel");
 }
 
+static enum tfops_status call_same(struct launches *launches)
+{
+    const struct launcher *launcher = launches->launcher;
+    void *params[] = {launches->pack};
+    CUresult result = CUDA_SUCCESS;
+    if (!launcher->overlaps)
+        return call_raw(launches);
+    for (int i = 0; i < CALLS && !result; i++)
+        result = launcher_launch_overlapped(
+            launcher, launches->geometry.grid[0], launches->gpu.stream, params);
+    return gpu_check(&launches->gpu, result, "cuLaunchKernelEx");
+}
+
 static enum tfops_status call_plan(struct launches *launches)
 {
     enum tfops_status status = TFOPS_OK;
@@ -160,7 +173,7 @@ static enum tfops_status call_lookup(struct launches *launches)
 }
 
 static enum tfops_status (*const WAYS[N_WAYS])(struct launches *launches) = {
-    [RAW] = call_raw, [PLAN] = call_plan, [LOOKUP] = call_lookup};
+    [RAW] = call_raw, [SAME] = call_same, [PLAN] = call_plan, [LOOKUP] = call_lookup};
 
 static enum tfops_status batch(struct launches *launches, int way, double *ret_ns)
 {
@@ -204,22 +217,30 @@ static bool pin(cpu_set_t *ret_before)
 
 /* ---- the result -------------------------------------------------------------------------- */
 
+/* Median of the differences of two ways, batch by batch. */
+static double median_over(const struct launches *launches, int way, int base)
+{
+    double differences[BATCHES];
+    for (int i = 0; i < launches->batches; i++)
+        differences[i] = launches->ns[way][i] - launches->ns[base][i];
+    return stats_estimate_values(differences, (uint32_t)launches->batches).median;
+}
+
 /* Differences first: the estimates sort in place. */
 static void fill_result(struct launches *launches, struct tfops_bench_launch_result *result)
 {
-    double differences[BATCHES];
-    int n = launches->batches;
-    *result = (struct tfops_bench_launch_result){
-        .size = sizeof *result, .batches = (uint32_t)n, .calls_per_batch = CALLS};
-    for (int i = 0; i < n; i++)
-        differences[i] = launches->ns[PLAN][i] - launches->ns[RAW][i];
-    result->plan_over_raw_ns = stats_estimate_values(differences, (uint32_t)n).median;
-    for (int i = 0; i < n; i++)
-        differences[i] = launches->ns[LOOKUP][i] - launches->ns[RAW][i];
-    result->lookup_over_raw_ns = stats_estimate_values(differences, (uint32_t)n).median;
-    result->raw_ns = stats_estimate_values(launches->ns[RAW], (uint32_t)n).median;
-    result->plan_ns = stats_estimate_values(launches->ns[PLAN], (uint32_t)n).median;
-    result->lookup_ns = stats_estimate_values(launches->ns[LOOKUP], (uint32_t)n).median;
+    uint32_t n = (uint32_t)launches->batches;
+    *result = (struct tfops_bench_launch_result){.size = sizeof *result,
+        .batches = n,
+        .calls_per_batch = CALLS,
+        .plan_over_raw_ns = median_over(launches, PLAN, RAW),
+        .lookup_over_raw_ns = median_over(launches, LOOKUP, RAW),
+        .plan_over_same_ns = median_over(launches, PLAN, SAME),
+        .lookup_over_same_ns = median_over(launches, LOOKUP, SAME)};
+    result->raw_ns = stats_estimate_values(launches->ns[RAW], n).median;
+    result->same_ns = stats_estimate_values(launches->ns[SAME], n).median;
+    result->plan_ns = stats_estimate_values(launches->ns[PLAN], n).median;
+    result->lookup_ns = stats_estimate_values(launches->ns[LOOKUP], n).median;
 }
 
 static enum tfops_status run(struct launches *launches)
@@ -283,9 +304,12 @@ enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
     const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result)
 {
     struct engine_access access;
-    if (!engine || !problem || !ret_result || ret_result->size != sizeof *ret_result)
-        return error_set(TFOPS_E_ARGUMENT, "bench", "engine, problem, ret_result",
-            "not NULL, with their size", "NULL or another size");
+    if (!engine || !problem)
+        return error_set(
+            TFOPS_E_ARGUMENT, "bench", engine ? "problem" : "engine", "not NULL", "NULL");
+    if (!ret_result || ret_result->size != sizeof *ret_result)
+        return error_set(TFOPS_E_ARGUMENT, "bench", "ret_result",
+            "sizeof(struct tfops_bench_launch_result)", "NULL or another size");
     struct tfops_problem checked = *problem;
     enum tfops_status status = tfops_problem_check(&checked);
     if (!status)

@@ -228,6 +228,18 @@ enum tfops_status emulate_case_make(const struct env *env, const struct tfops_pr
     return status;
 }
 
+enum tfops_status emulate_case_around(const struct env *env, const struct tfops_problem *problem,
+    const double *scalars, void *live, struct emulate_case *ret_case)
+{
+    struct emulate_case ecase = {.env = env, .problem = *problem, .live = live};
+    enum tfops_status status = buffers_layout(problem, &ecase.layout);
+    memset(ecase.onto, -1, sizeof ecase.onto);
+    memcpy(ecase.scalars, scalars, problem->spec->n_scalars * sizeof *scalars);
+    if (!status)
+        *ret_case = ecase;
+    return status;
+}
+
 void emulate_case_release(struct emulate_case *ecase)
 {
     mem_free(ecase->env, ecase->memory);
@@ -236,7 +248,8 @@ void emulate_case_release(struct emulate_case *ecase)
 
 void emulate_case_reset(struct emulate_case *ecase)
 {
-    memcpy(ecase->live, ecase->init, ecase->layout.bytes);
+    if (ecase->init)
+        memcpy(ecase->live, ecase->init, ecase->layout.bytes);
 }
 
 /* ---- judging ----------------------------------------------------------------------------------- */

@@ -48,6 +48,9 @@ struct tfops_bench_launch_result {
     double lookup_ns; /* tfops_launch */
     double plan_over_raw_ns, lookup_over_raw_ns; /* medians of paired differences */
     uint32_t batches, calls_per_batch;
+    /* The driver call that the plan itself makes, with ready parameters: cuLaunchKernelEx where launches
+     * overlap (programmatic dependent launch), which can be cheaper than cuLaunchKernel. */
+    double same_ns, plan_over_same_ns, lookup_over_same_ns;
 };
 enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
     const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result);

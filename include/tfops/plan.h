@@ -93,6 +93,11 @@ struct tfops_plan_info {
     int64_t extent;     /* measured extent of the record behind it, 0 when none */
     uint32_t registers, smem_bytes, threads, grid[3], cluster;
     uint8_t binary_sha256[32];
+    /* The record on the other side of the extent, 0 when none; by how much the config here was slower
+     * than that record's there, and that record's than this one's here (0.02: 2%; below 0: not
+     * measured). Where these say nothing the nearer record is taken. */
+    int64_t beside;
+    double regret_there, regret_here;
 };
 enum tfops_status tfops_plan_describe(
     const struct tfops_plan *plan, int64_t extent, struct tfops_plan_info *ret_info);

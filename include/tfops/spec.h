@@ -95,9 +95,9 @@ struct tfops_geometry {
     bool cooperative;    /* blocks wait for each other: all are resident, or the launch fails */
     uint32_t grid[3];    /* for the problem's dynamic extent */
     /* How the grid follows from the extent, so that launches need not ask: extent divided by
-     * extent_per_group, rounded up, at most most_groups, groups of `cluster` blocks along x. 0 and 0:
-     * geometry() is called for every launch. */
-    uint32_t extent_per_group, most_groups;
+     * extent_per_group, rounded up, at most most_groups, groups of blocks_per_group blocks along x
+     * (0: of `cluster`). All 0: geometry() is called for every launch. */
+    uint32_t extent_per_group, most_groups, blocks_per_group;
 };
 
 /* An operand after validation: address and one stride per spec dimension, in elements. */

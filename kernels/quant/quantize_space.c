@@ -175,7 +175,6 @@ static void generic_geometry(void *user, const struct tfops_problem *problem,
     struct tfops_geometry *geometry)
 {
     row_geometry(user, problem, device, config, geometry);
-    geometry->smem_bytes = scratch_bytes(geometry->threads);
     geometry->extent_per_group = geometry->most_groups = 0;
     if (quantize_flow(problem) != QUANTIZE_FLOW_TENSOR)
         return;

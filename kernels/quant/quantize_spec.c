@@ -147,7 +147,8 @@ static void quantize_shape(const struct tfops_problem *problem, struct row_shape
         .steps = layout.granularity == QUANT_PER_TOKEN,
         .words = 1,
         .unit = 1,
-        .group = layout.granularity == QUANT_PER_GROUP ? QUANT_GROUP : 0};
+        .group = layout.granularity == QUANT_PER_GROUP ? QUANT_GROUP : 0,
+        .generic_words = 1};
 }
 
 static const struct row_family QUANTIZE_FAMILY = {quantize_shape};

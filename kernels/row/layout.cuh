@@ -85,7 +85,8 @@ template <class C, class O> struct RowLayout {
                       C::THREADS % 32 == 0,
         "block size");
     static_assert(C::CLUSTER >= 1 && C::CLUSTER <= 16, "cluster size");
-    static_assert(C::CLUSTER == 1 || TF_ARCH == 0 || TF_ARCH >= 900, "clusters need sm_90");
+    static_assert(C::CLUSTER == 1 || O::STEPS == 0 || TF_ARCH == 0 || TF_ARCH >= 900,
+        "clusters need sm_90");
     static_assert((C::CLUSTER - 1) * UNITS_BLOCK < UNITS, "every block of the cluster has work");
     static_assert(!WAITS || PER_THREAD * O::UNIT * C::VEC_BYTES <= 256,
         "a thread's part fits in registers");
@@ -120,11 +121,10 @@ template <class C> TF_DEV int row_lane()
     return (int)((u32)thread_index() % (u32)C::THREADS_PER_ROW);
 }
 
+// Of the blocks that share a row: a cluster if it is reduced, else neighbours in the grid.
 template <class C> TF_DEV int row_rank()
 {
-    if constexpr (C::CLUSTER > 1)
-        return cluster_rank();
-    return 0;
+    return (int)(block_index() % (u32)C::CLUSTER);
 }
 
 // `start` is the row of the input that decides the shift.

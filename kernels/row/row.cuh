@@ -35,7 +35,8 @@
 //   THREADS_PER_ROW  more: fewer registers a thread and a wider reduction. What counts is that the
 //                    blocks resident on an SM have 40 to 64 KB of loads in flight.
 //   ROWS_PER_BLOCK   groups in a block: fills blocks when rows are short.
-//   CLUSTER          blocks that share a row, results exchanged through DSMEM: long rows.
+//   CLUSTER          blocks that share a row: long rows. Reductions go through DSMEM; with STEPS 0 the
+//                    blocks know nothing of each other.
 //   RELOAD           where the row waits: 0 registers; 1 shared memory; 2 nowhere, read again.
 //   BLOCKS_PER_SM    0: a block per ROWS_PER_BLOCK rows; k: k blocks an SM walk over all rows.
 //   STAGES           1; 2: walking blocks load the next row before they reduce this one.
@@ -58,15 +59,6 @@ struct RowAt {
     int column;
     bool mine;
 };
-
-// Every block waits, also one without a row: a launch must not end before the one it follows.
-template <class C> TF_DEV void pdl_begin()
-{
-    if constexpr (C::PDL) {
-        pdl_launch();
-        pdl_wait();
-    }
-}
 
 template <class C, class O> class RowKernel {
     using L = RowLayout<C, O>;

@@ -170,7 +170,7 @@ static bool divides(const struct row_shape *shape, const struct tfops_device *de
     if (shape->group && (shape->group % l->vec || shape->group / l->vec > 32 ||
                             v[ROW_THREADS_PER_ROW] % (shape->group / l->vec)))
         return refuse(reason, "a scale group is not whole neighbouring lanes");
-    if (v[ROW_CLUSTER] > device->max_cluster)
+    if (shape->steps && v[ROW_CLUSTER] > device->max_cluster)
         return refuse(reason, "CLUSTER is more than the device has");
     if (v[ROW_CLUSTER] > 1 && (v[ROW_ROWS_PER_BLOCK] > 1 || v[ROW_THREADS_PER_ROW] < 32))
         return refuse(reason, "a cluster shares one row among whole warps");
@@ -214,13 +214,19 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
 static bool worthwhile(const struct row_shape *shape, uint32_t align, const int64_t *v,
     const struct layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { CLUSTER_UNITS = 512, WAITING_UNITS = 8, MOST_UNROLLED = 32, MOST_ROWS_THREADS = 512 };
+    enum {
+        CLUSTER_UNITS = 512,
+        SPLIT_UNITS = 64,
+        WAITING_UNITS = 8,
+        MOST_UNROLLED = 32,
+        MOST_ROWS_THREADS = 512
+    };
     bool in_registers = !v[ROW_RELOAD] && shape->steps;
     if (v[ROW_VEC_BYTES] != widest(shape, align))
         return refuse(reason, "VEC_BYTES is not the widest access of these rows");
     if (v[ROW_THREADS_PER_ROW] > 32 && v[ROW_THREADS_PER_ROW] >= 2 * l->units_block && l->edges < 9)
         return refuse(reason, "half of THREADS_PER_ROW would have nothing to do");
-    if (v[ROW_CLUSTER] > 1 && l->units_block < CLUSTER_UNITS)
+    if (v[ROW_CLUSTER] > 1 && l->units_block < (shape->steps ? CLUSTER_UNITS : SPLIT_UNITS))
         return refuse(reason, "the row is too short to share it among blocks");
     if (v[ROW_RELOAD] && l->per_thread < WAITING_UNITS)
         return refuse(reason, "the row fits in registers");
@@ -276,7 +282,9 @@ static int64_t least_idle(int64_t units)
 static int64_t default_threads(
     const struct row_shape *shape, const struct tfops_device *device, const struct layout *l)
 {
-    int64_t units = l->units, threads;
+    int64_t units = l->units_block, threads;
+    if (!shape->steps && units > 32)
+        return threads_for(clamp(units, 32, 512));
     if (units <= 32)
         threads = clamp(units > 16  ? 32
                         : units > 8 ? 16
@@ -293,6 +301,16 @@ static int64_t default_threads(
     else
         threads = units <= 1024 ? clamp(units / 3, 32, 224) : least_idle(units);
     return threads_for(threads);
+}
+
+/* Blocks of a row that nothing reduces: each thread has one unit, as in the fastest copy. */
+static int64_t default_split(const struct row_shape *shape, int64_t vec_bytes)
+{
+    enum { MOST_UNITS = 256, MOST_BLOCKS = 16 };
+    int64_t units = shape->width * shape->elem_bytes / vec_bytes / shape->unit, blocks = 1;
+    while (blocks < MOST_BLOCKS && ceil_div(units, blocks) > MOST_UNITS)
+        blocks *= 2;
+    return blocks;
 }
 
 static bool fits(const struct row_shape *shape, uint32_t align, const struct tfops_device *device,
@@ -332,6 +350,8 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     memset(ret_config, 0, sizeof *ret_config);
     v[ROW_VEC_BYTES] = widest(&shape, problem->align);
     v[ROW_CLUSTER] = v[ROW_STAGES] = v[ROW_THREADS_PER_ROW] = v[ROW_ROWS_PER_BLOCK] = 1;
+    if (!shape.steps)
+        v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
     v[ROW_WEIGHT_LOAD] = shape.columns > 0;
     struct layout l = lay_out(&shape, problem->align, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
@@ -359,12 +379,18 @@ static void generic_geometry(const struct row_shape *shape, const struct tfops_d
     enum { GENERIC_THREADS = 256, GENERIC_BLOCKS_PER_SM = 8 };
     const int64_t v[ROW_TUNABLES] = {
         [ROW_THREADS_PER_ROW] = GENERIC_THREADS, [ROW_ROWS_PER_BLOCK] = 1, [ROW_CLUSTER] = 1};
+    struct row_shape reduced = *shape;
+    if (shape->generic_words) {
+        reduced.steps = 1;
+        reduced.words = shape->generic_words;
+    }
     *geometry = (struct tfops_geometry){.threads = GENERIC_THREADS,
         .min_blocks = 1,
         .cluster = 1,
-        .smem_bytes = (uint32_t)scratch_bytes(shape, v),
+        .smem_bytes = (uint32_t)scratch_bytes(&reduced, v),
         .extent_per_group = 1,
-        .most_groups = (uint32_t)(GENERIC_BLOCKS_PER_SM * device->sms)};
+        .most_groups = (uint32_t)(GENERIC_BLOCKS_PER_SM * device->sms),
+        .blocks_per_group = 1};
 }
 
 static void tuned_geometry(const struct row_shape *shape, uint32_t align,
@@ -373,10 +399,11 @@ static void tuned_geometry(const struct row_shape *shape, uint32_t align,
     struct layout l = lay_out(shape, align, v);
     *geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
         .min_blocks = (uint32_t)clamp(v[ROW_BLOCKS_PER_SM], 1, 32),
-        .cluster = (uint32_t)v[ROW_CLUSTER],
+        .cluster = shape->steps ? (uint32_t)v[ROW_CLUSTER] : 1,
         .smem_bytes = (uint32_t)l.smem_bytes,
         .extent_per_group = (uint32_t)v[ROW_ROWS_PER_BLOCK],
-        .most_groups = ROW_MAX_ROWS};
+        .most_groups = ROW_MAX_ROWS,
+        .blocks_per_group = (uint32_t)v[ROW_CLUSTER]};
     if (v[ROW_BLOCKS_PER_SM])
         geometry->most_groups = (uint32_t)walking_groups(shape, device, v, &l);
 }
@@ -393,6 +420,6 @@ void row_geometry(void *user, const struct tfops_problem *problem,
     ret_geometry->pdl = device->cc >= 90;
     int64_t groups = ceil_div(shape.rows, ret_geometry->extent_per_group);
     ret_geometry->grid[0] =
-        (uint32_t)clamp(groups, 1, ret_geometry->most_groups) * ret_geometry->cluster;
+        (uint32_t)clamp(groups, 1, ret_geometry->most_groups) * ret_geometry->blocks_per_group;
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
 }

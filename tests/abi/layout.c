@@ -8,7 +8,7 @@
 #include <tfops/tfops.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes) \
+#define OFFSET(type, field, bytes)                                                                 \
     _Static_assert(offsetof(struct type, field) == (bytes), "offset of " #type "." #field)
 
 #if UINTPTR_MAX == UINT64_MAX
@@ -38,7 +38,7 @@ OFFSET(tfops_bench_result, memory_clock_mhz, 96);
 OFFSET(tfops_bench_result, source, 100);
 OFFSET(tfops_bench_result, config, 116);
 
-SIZE(tfops_bench_launch_result, 56);
+SIZE(tfops_bench_launch_result, 80);
 OFFSET(tfops_bench_launch_result, size, 0);
 OFFSET(tfops_bench_launch_result, raw_ns, 8);
 OFFSET(tfops_bench_launch_result, plan_ns, 16);
@@ -47,6 +47,9 @@ OFFSET(tfops_bench_launch_result, plan_over_raw_ns, 32);
 OFFSET(tfops_bench_launch_result, lookup_over_raw_ns, 40);
 OFFSET(tfops_bench_launch_result, batches, 48);
 OFFSET(tfops_bench_launch_result, calls_per_batch, 52);
+OFFSET(tfops_bench_launch_result, same_ns, 56);
+OFFSET(tfops_bench_launch_result, plan_over_same_ns, 64);
+OFFSET(tfops_bench_launch_result, lookup_over_same_ns, 72);
 
 SIZE(tfops_record, 224);
 OFFSET(tfops_record, size, 0);
@@ -168,7 +171,7 @@ OFFSET(tfops_args, workspace_bytes, 32);
 OFFSET(tfops_args, operands, 40);
 OFFSET(tfops_args, scalars, 168);
 
-SIZE(tfops_plan_info, 96);
+SIZE(tfops_plan_info, 120);
 OFFSET(tfops_plan_info, size, 0);
 OFFSET(tfops_plan_info, source, 8);
 OFFSET(tfops_plan_info, config, 16);
@@ -179,6 +182,9 @@ OFFSET(tfops_plan_info, threads, 40);
 OFFSET(tfops_plan_info, grid, 44);
 OFFSET(tfops_plan_info, cluster, 56);
 OFFSET(tfops_plan_info, binary_sha256, 60);
+OFFSET(tfops_plan_info, beside, 96);
+OFFSET(tfops_plan_info, regret_there, 104);
+OFFSET(tfops_plan_info, regret_here, 112);
 
 SIZE(tfops_problem, 136);
 OFFSET(tfops_problem, size, 0);
@@ -211,7 +217,7 @@ SIZE(tfops_config, 200);
 OFFSET(tfops_config, generic, 0);
 OFFSET(tfops_config, values, 8);
 
-SIZE(tfops_geometry, 40);
+SIZE(tfops_geometry, 44);
 OFFSET(tfops_geometry, threads, 0);
 OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
@@ -220,6 +226,7 @@ OFFSET(tfops_geometry, pdl, 16);
 OFFSET(tfops_geometry, grid, 20);
 OFFSET(tfops_geometry, extent_per_group, 32);
 OFFSET(tfops_geometry, most_groups, 36);
+OFFSET(tfops_geometry, blocks_per_group, 40);
 
 SIZE(tfops_view, 40);
 OFFSET(tfops_view, data, 0);
@@ -423,5 +430,23 @@ OFFSET(tfops_tune_options, candidate, 96);
 OFFSET(tfops_tune_options, progress, 104);
 OFFSET(tfops_tune_options, user, 112);
 OFFSET(tfops_tune_options, cancel, 120);
+
+SIZE(tfops_emulate_options, 56);
+OFFSET(tfops_emulate_options, size, 0);
+OFFSET(tfops_emulate_options, config, 8);
+OFFSET(tfops_emulate_options, arch, 16);
+OFFSET(tfops_emulate_options, compiler, 24);
+OFFSET(tfops_emulate_options, dump_dir, 32);
+OFFSET(tfops_emulate_options, args, 40);
+OFFSET(tfops_emulate_options, seed, 48);
+
+SIZE(tfops_emulate_result, 4648);
+OFFSET(tfops_emulate_result, size, 0);
+OFFSET(tfops_emulate_result, runs, 8);
+OFFSET(tfops_emulate_result, error, 16);
+OFFSET(tfops_emulate_result, build_s, 24);
+OFFSET(tfops_emulate_result, run_s, 32);
+OFFSET(tfops_emulate_result, config, 40);
+OFFSET(tfops_emulate_result, text, 552);
 
 #endif

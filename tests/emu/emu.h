@@ -4,6 +4,7 @@
 // the running CUDA thread (a fiber). A kernel's mistakes end the launch with a report that names
 // kernel, block, thread and line; see docs/emulator.md.
 #pragma once
+#include "emu_async.h"
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -56,16 +56,17 @@ struct run {
 
 /* ---- one batch, in a child --------------------------------------------------------------------- */
 
-/* A kind of operands under an order of threads. */
+/* A kind of operands under an order of threads and of copies. */
 static const struct trial {
     enum emulate_kind kind;
     enum emu_order order;
+    bool late_copies;
     int64_t rows;
 } TRIALS[] = {
-    {EMULATE_PLAIN, EMU_REVERSE, MANY_ROWS},
-    {EMULATE_SPECIAL, EMU_WARP_DEPTH, 5},
-    {EMULATE_ALIAS, EMU_RANDOM, 3},
-    {EMULATE_PLAIN, EMU_WARP_REVERSE, 1},
+    {EMULATE_PLAIN, EMU_REVERSE, true, MANY_ROWS},
+    {EMULATE_SPECIAL, EMU_WARP_DEPTH, false, 5},
+    {EMULATE_ALIAS, EMU_RANDOM, true, 3},
+    {EMULATE_PLAIN, EMU_WARP_REVERSE, true, 1},
 };
 enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
 
@@ -115,7 +116,8 @@ static void try_once(const struct run *run, const struct emulate_library *librar
     struct emulate_case ecase;
     struct emu_report report = {0};
     struct emulate_verdict verdict = {0};
-    const struct emulate_schedule schedule = {.order = trial->order, .seed = 1};
+    const struct emulate_schedule schedule = {
+        .order = trial->order, .seed = 1, .late_copies = trial->late_copies};
     const char *about = (const char *)(unsigned long)progress->current;
     enum tfops_status status = emulate_case_make(NULL, problem, trial->kind, 1, &ecase);
     if (!status) {

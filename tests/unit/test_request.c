@@ -395,15 +395,15 @@ Test(request, refuses_arguments_of_another_shape)
     EXPECT_REFUSED(request_bind(NULL, &args, &request), TFOPS_E_ARGUMENT, "spec");
     EXPECT_REFUSED(request_bind(&rmsnorm_spec, NULL, &request), TFOPS_E_ARGUMENT, "args");
     args.size = sizeof args - 8;
-    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args");
+    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args.size");
     args.size = 0;
-    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args");
+    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args.size");
     args = valid;
     args.flags = 2;
-    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args");
+    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args.flags");
     args = valid;
     args.n_scalars = 2;
-    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args");
+    EXPECT_REFUSED(bind(), TFOPS_E_ARGUMENT, "args.n_scalars");
     EXPECT_REFUSED(
         tfops_problem_from_args(&rmsnorm_spec, &valid, NULL), TFOPS_E_ARGUMENT, "ret_problem");
 }

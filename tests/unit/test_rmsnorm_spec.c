@@ -153,7 +153,8 @@ static void check_geometry(const struct tfops_problem *problem, const struct tfo
         g.smem_bytes, text);
     cr_assert(g.grid[0] >= 1 && g.grid[0] <= INT32_MAX && g.grid[1] == 1 && g.grid[2] == 1,
         "grid %u %u %u: %s", g.grid[0], g.grid[1], g.grid[2], text);
-    const uint32_t launched = launcher_groups(rows, g.extent_per_group, g.most_groups) * g.cluster;
+    const uint32_t launched =
+        launcher_groups(rows, g.extent_per_group, g.most_groups) * g.blocks_per_group;
     cr_assert_eq(
         launched, g.grid[0], "a launch has %u blocks, not %u: %s", launched, g.grid[0], text);
     if (per_sm)
