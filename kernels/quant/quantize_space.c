@@ -203,7 +203,7 @@ void quantize_geometry(void *user, const struct tfops_problem *problem,
         .min_blocks = tensor ? (uint32_t)tensor_blocks_per_sm(v) : 1,
         .cluster = 1,
         .smem_bytes = tensor ? tensor_smem_bytes(device, v) : scratch_bytes(v[ROW_THREADS_PER_ROW]),
-        .pdl = device->cc >= 90 && !tensor,
+        .pdl = device->cc >= 90,
         .cooperative = tensor,
         .grid = {blocks < 1           ? 1
                  : blocks > INT32_MAX ? INT32_MAX

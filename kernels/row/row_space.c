@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const int64_t VEC_BYTES_VALUES[] = {2, 4, 8, 16};
+static const int64_t VEC_BYTES_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREADS_VALUES[] = {
     8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024};
 static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
@@ -136,7 +136,8 @@ static int64_t words(int64_t bytes)
 static int64_t registers(const struct row_shape *shape, const int64_t *v, const struct layout *l)
 {
     enum { BASE = 16, WALK = 10 };
-    int64_t chunk = clamp(8 / shape->inputs / shape->unit, 1, l->per_thread);
+    int64_t loads = shape->steps && v[ROW_RELOAD] == 2 ? 4 : 8 / shape->inputs;
+    int64_t chunk = clamp(loads / shape->unit, 1, l->per_thread);
     int64_t unit = words(v[ROW_VEC_BYTES]) * shape->unit;
     int64_t held = words(l->unit * shape->held_bytes);
     int64_t column = shape->columns * words(l->unit * shape->column_bytes);
@@ -274,6 +275,12 @@ static int64_t least_idle(int64_t units)
     return best;
 }
 
+/* More than a sum and a product for each element: fewer threads, which hide it under more loads. */
+static bool is_busy(const struct row_shape *shape)
+{
+    return shape->steps > 1 || (shape->group && shape->columns);
+}
+
 /*
  * Threads for a row of `units`, by what was fastest on an H200 (docs/notes/rmsnorm.md): few rows
  * want latency, one or two units a thread; many rows of halves want few, busy threads; f32 and a
@@ -295,11 +302,13 @@ static int64_t default_threads(
     else if (l->shifted)
         threads = units > 64 ? 128 : 64;
     else if (shape->inputs > 1)
-        threads = units <= 512 ? clamp(units, 64, 512) : least_idle(units);
+        threads = units <= 512 ? clamp(is_busy(shape) ? units * 5 / 8 : units, 64, 512)
+                               : least_idle(units);
     else if (shape->elem_bytes == 4)
         threads = clamp(units / 2, 32, 512);
     else
-        threads = units <= 1024 ? clamp(units / 3, 32, 224) : least_idle(units);
+        threads =
+            units <= 1024 ? clamp(units / (is_busy(shape) ? 4 : 3), 32, 224) : least_idle(units);
     return threads_for(threads);
 }
 

@@ -1,5 +1,6 @@
 /*
- * Kernels in C, by the prefix of the entry's name: the built-in operators (fake_norms.c), the tuner's
+ * Kernels in C, by the prefix of the entry's name, longer ones first: the built-in operators
+ * (fake_norms.c, fake_quant.c), the tuner's
  * support kernels and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
  * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
  * fields of the structs must be packed for every variant.
@@ -7,6 +8,7 @@
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
 #include "fake_norms.c"
+#include "fake_quant.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
@@ -194,10 +196,14 @@ static void bad_scale_run(const void *params)
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static const struct fake_kernel kernels[] = {
+    {"tfops_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
     {"tfops_add_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
+    {"tfops_quantize", sizeof(struct quantize_params), quantize_operands, quantize_run},
+    {"tfops_dequantize", sizeof(struct dequantize_params), dequantize_operands, dequantize_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
     {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},
