@@ -137,8 +137,6 @@ link_flags = $(LDFLAGS) $(variant_flags)
 rpath := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # A sanitizer's own symbols come from the program.
 no_undefined := $(if $(VARIANT),,-Wl,-z,defs)
-# Plug-ins loaded by a statically linked test call the test's copy of the library.
-export_api := -Wl,--export-dynamic-symbol='tfops_*'
 
 quiet = @printf '  %-7s %s\n' $(1) $@;
 
@@ -243,6 +241,10 @@ endif
 $(B)/libtfops-internal.a: $(lib_obj) $(B)/sources
 	$(call quiet,AR) rm -f $@ && ar rcs $@ $(linked)
 
+# The same as a shared object: the built-in binaries are megabytes, and a dozen programs link them.
+$(B)/libtfops-internal.so: $(lib_obj) $(B)/sources
+	$(call quiet,LINK) $(CC) -shared $(link_flags) -Wl,-soname,$(notdir $@) $(linked) $(libs) -o $@
+
 $(SO): $(lib_obj) engine/libtfops.map $(B)/sources
 	$(call quiet,LINK) $(CC) -shared $(link_flags) -Wl,-soname,$(SONAME) \
 	    -Wl,--version-script=engine/libtfops.map -Wl,-z,relro,-z,now $(no_undefined) \
@@ -268,25 +270,27 @@ $(tools): $(B)/%: $(B)/obj/tools/%.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
 $(B)/tfops-demo: $(B)/obj/tools/demo.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
-$(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.a
-	$(call quiet,LINK) $(CC) $(link_flags) $^ $(libs) -o $@
+$(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.so
+	$(call quiet,LINK) $(CC) $(link_flags) $(linked) $(internal) -o $@
 
 # ---- tests ---------------------------------------------------------------------------------------
 
 $(B)/libsupport.a: $(call objects,$(support_src) $(tool_src)) $(B)/sources
 	@rm -f $@ && ar rcs $@ $(linked)
 test_archives := $(B)/libsupport.a $(B)/libtfops-internal.a
+test_shared := $(B)/libsupport.a $(B)/libtfops-internal.so
+internal = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..' -L$(B) -ltfops-internal $(libs)
 
 # One program for all unit tests, one for all GPU tests: Criterion forks each test anyway, and one
-# link is quicker than fifty. Static: tests see internal functions.
-criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) \
+# link is quicker than fifty. Tests see internal functions.
+criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(linked) $(internal) \
     $(CRITERION_LIBS) -o $@
-$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_archives) $(B)/sources
+$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
-$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_archives) $(B)/sources
+$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
-$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_archives) $(B)/sources
-	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) -o $@
+$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_shared) $(B)/sources
+	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(linked) $(internal) -o $@
 # Variants are built with AddressSanitizer, which must be in the program that loads them.
 $(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives) $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) \
