@@ -112,7 +112,8 @@ is_clang := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 variant_flags_asan := -fsanitize=address -fno-omit-frame-pointer -O1
 variant_flags_ubsan := -fsanitize=undefined -fno-sanitize-recover=all -O1
 variant_flags_tsan := -fsanitize=thread -O1
-variant_flags_coverage := --coverage -O0
+# Counters are written where a process ends by itself: workers get the time for it.
+variant_flags_coverage := --coverage -fprofile-update=atomic -O0 -DWORKER_LEAST_PATIENCE_MS=2000
 variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
 variant_flags := $(variant_flags_$(VARIANT))
 
