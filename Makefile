@@ -318,7 +318,8 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 # ---- targets -------------------------------------------------------------------------------------
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
-.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
+.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-install
+.PHONY: check-arch check-arch-quick check-arch-full
 .PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
 .PHONY: distclean run-tests-% abi-layout
 
@@ -367,12 +368,15 @@ check-abi: lib ## exported symbols, soname, layout of public structs
 	@$(CC) $(cc_flags) -fsyntax-only tests/abi/layout.c && echo 'check-abi: layout as asserted'
 check-install: all ## install to a temporary folder, build against it, uninstall
 	@MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' tests/run-install.sh
+run_check_arch = @if [ -n '$(check_arch)' ]; then \
+    TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch) $(1); \
+    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
 check-arch: $(check_arch) ## compile every operator's corners for every architecture
-	@if [ -n '$(check_arch)' ]; then TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch); \
-	    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
-check-arch-full: $(check_arch) ## the same for every corner of the space (long)
-	@if [ -n '$(check_arch)' ]; then TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch) --full; \
-	    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
+	$(call run_check_arch)
+check-arch-quick: $(check_arch) ## the same, each config for sm_90a and one other: the part in `make test`
+	$(call run_check_arch,--quick)
+check-arch-full: $(check_arch) ## the same for every config of the space (long)
+	$(call run_check_arch,--full)
 
 # The generated sources are the default build's; then the same Makefile again with other flags.
 variant = @$(MAKE) VARIANT=$(1) run-tests-$(1)
