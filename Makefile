@@ -395,8 +395,9 @@ fuzz: $(gen_src) ## run each fuzz target for FUZZ_SECONDS=30 (needs clang)
 	@$(MAKE) VARIANT=fuzz CC=clang CXX=clang++ run-tests-fuzz
 
 ifneq ($(VARIANT),)
+# Variants of kernels are built with sanitizers anyway: here it is about the emulator around them.
 run-tests-asan run-tests-ubsan: tests
-	@$(run_tests) unit stress emu cli
+	@TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) unit stress emu cli
 run-tests-tsan: all $(stress_tests) $(fakes) $(plugins)
 	@$(run_tests) stress
 run-tests-emu-tsan: $(emu_tests)
