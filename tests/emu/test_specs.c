@@ -26,15 +26,16 @@
 /* Blocks that walk over rows do so with few of them on a device of few SMs. */
 enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 15, MANY_ROWS = 37 };
 
-/* How much is run. asan_every: AddressSanitizer's compiler is slow, each so-many-th is for it. */
+/* How much is run: each so-many-th variant by AddressSanitizer (its compiler is slow), each so-many-th
+ * of a variant's trials. */
 static const struct level {
     const char *name;
     struct emu_share share;
-    size_t asan_every;
+    size_t asan_every, trial_every;
 } LEVELS[] = {
-    {"quick", {.problems = 8, .most = 8, .seed = 1}, 4},
-    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1},
-    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1},
+    {"quick", {.problems = 5, .most = 5, .seed = 1}, 4, 2},
+    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1, 1},
+    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1, 1},
 };
 enum { QUICK, SHARE, FULL, N_LEVELS };
 
