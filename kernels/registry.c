@@ -1,6 +1,7 @@
 /* The table of all built-in operators (see registry.h). */
 #include "registry.h"
 #include "norm/norm_specs.h"
+#include "quant/quant_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -9,5 +10,7 @@ const struct tfops_spec *const registry_specs[] = {
     &add_layernorm_spec,
     &rmsnorm_quant_spec,
     &add_rmsnorm_quant_spec,
+    &quantize_spec,
+    &dequantize_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];
