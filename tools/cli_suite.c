@@ -11,6 +11,27 @@
         op " rows=16384 hidden=4095 dtype=f16,bf16"
 
 static const char *const RMSNORM[] = {ROWWISE("rmsnorm"), ROWWISE("add_rmsnorm")};
+/* Of every row operator: one row, the roof's shapes, current hidden sizes. */
+#define ROWS_OF(op, options)                                                                       \
+    op " rows=1,2048,16384 hidden=4096 dtype=f16,bf16" options,                                    \
+        op " rows=16384 hidden=2048,2880,5120,8192 dtype=f16,bf16" options
+/* fp8 values have no f16 and bf16. */
+#define FP8_ROWS_OF(op, options)                                                                   \
+    op " rows=1,2048,16384 hidden=4096 out_dtype=f16,bf16" options,                                \
+        op " rows=16384 hidden=2048,2944,5120,8192 out_dtype=f16,bf16" options
+static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
+    ROWS_OF("add_layernorm", " bias=1"), ROWS_OF("rmsnorm_quant", ""),
+    ROWS_OF("add_rmsnorm_quant", ""),
+    "rmsnorm_quant rows=16384 hidden=4096 dtype=f16,bf16 granularity=per_group",
+    "rmsnorm_quant rows=16384 hidden=4096 dtype=f16,bf16 granularity=per_group scale_major=column",
+    ROWS_OF("quantize", " granularity=per_token scales=1"),
+    "quantize rows=2048 hidden=14336 dtype=f16,bf16 granularity=per_token scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 dtype=f16,bf16 granularity=per_group scales=1",
+    "quantize rows=2048,16384 hidden=4096 dtype=f16,bf16 granularity=per_block scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_static static_scale=1",
+    FP8_ROWS_OF("dequantize", " granularity=per_token"),
+    FP8_ROWS_OF("dequantize", " granularity=per_group")};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",
@@ -22,6 +43,8 @@ static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
+    {"row", "norms and quantisation: one row, model shapes, all granularities", CLI_SUITE_KERNEL,
+        LINES(ROW)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

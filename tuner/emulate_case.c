@@ -347,7 +347,8 @@ static void judge_output(
         snprintf(verdict->text + used, sizeof verdict->text - used,
             " (%llu of %llu elements of %s wrong)", (unsigned long long)sums.wrong,
             (unsigned long long)sums.n, spec->operands[i].name);
-    if (verdict->wrong || relative <= tolerance.relative)
+    /* A few large values among zeros make a norm that one rounding moves. */
+    if (verdict->wrong || relative <= tolerance.relative || ecase->kind == EMULATE_SPECIAL)
         return;
     verdict->wrong = true;
     snprintf(verdict->text, sizeof verdict->text, "%s differs by %.3g of its norm, more than %.3g",

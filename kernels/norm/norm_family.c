@@ -91,7 +91,7 @@ void norm_pack(void *user, const struct tfops_launch_args *launch, void *ret_par
         .out_dtype = problem->dtypes[out_dtype(family)],
         .weight_variant = problem->options[NORM_WEIGHT_VARIANT],
         .residual_round = option_at(problem, family->residual_round),
-        .columns = view_at(launch, family->bias)->data ? 2 : 1};
+        .columns = columns_of(family, problem)};
 }
 
 void norm_cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
