@@ -1,6 +1,8 @@
 /* The table of all built-in operators (see registry.h). */
 #include "registry.h"
+#include "activation/activation_specs.h"
 #include "norm/norm_specs.h"
+#include "softmax/softmax_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -9,5 +11,7 @@ const struct tfops_spec *const registry_specs[] = {
     &add_layernorm_spec,
     &rmsnorm_quant_spec,
     &add_rmsnorm_quant_spec,
+    &gated_act_spec,
+    &softmax_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -11,6 +11,17 @@
         op " rows=16384 hidden=4095 dtype=f16,bf16"
 
 static const char *const RMSNORM[] = {ROWWISE("rmsnorm"), ROWWISE("add_rmsnorm")};
+/* One token, a batch and a prefill of what models have; then what the peers were measured at. */
+static const char *const ROW[] = {
+    "gated_act rows=1,64,2048 ffn=4096,8192,11008,14336,18944,28672 dtype=f16,bf16",
+    "gated_act rows=1,2048 ffn=14336 act=gelu,gelu_tanh dtype=bf16",
+    "gated_act rows=2048 ffn=14336 out_dtype=e4m3 scales=1 granularity=per_token,per_group "
+    "dtype=bf16",
+    "softmax rows=1,128,4096 width=4096,32768 dtype=f16,bf16",
+    "softmax rows=4096 width=1024 dtype=f16,bf16",
+    "softmax rows=1,128 width=32000,151936,262144 dtype=f16,bf16",
+    "softmax rows=4096 width=4096 causal=yes dtype=f16",
+};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",
@@ -22,6 +33,7 @@ static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
+    {"row", "the other row-wise operators on model shapes", CLI_SUITE_KERNEL, LINES(ROW)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

@@ -26,7 +26,8 @@ struct bench_options {
 
 #define AT(field) offsetof(struct bench_options, field)
 static const struct cli_option OPTIONS[] = {
-    {"--suite", "NAME", CLI_TEXT, AT(suite), "a named list of problems: rmsnorm, launch or open"},
+    {"--suite", "NAME", CLI_TEXT, AT(suite),
+        "a named list of problems: rmsnorm, row, launch or open"},
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
     {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache that chooses (default: the user's)"},
