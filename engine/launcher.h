@@ -24,8 +24,8 @@ struct launcher {
     };
     void (*pack)(void *user, const struct tfops_launch_args *launch, void *ret_params);
     void *user;
-    uint32_t threads, smem_bytes, extent_per_group, most_groups,
-        blocks_per_group; /* the geometry's */
+    /* The geometry's. */
+    uint32_t threads, smem_bytes, extent_per_group, most_groups, blocks_per_group;
     uint8_t dynamic_dim;
     bool plain;                     /* launcher_launch_plain() will do */
     bool overlaps;                  /* the geometry's pdl */

@@ -1,8 +1,10 @@
 /* The table of all built-in operators (see registry.h). */
 #include "registry.h"
+#include "activation/activation_specs.h"
 #include "gemm/gemm_specs.h"
 #include "norm/norm_specs.h"
 #include "quant/quant_specs.h"
+#include "softmax/softmax_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -13,6 +15,8 @@ const struct tfops_spec *const registry_specs[] = {
     &add_rmsnorm_quant_spec,
     &quantize_spec,
     &dequantize_spec,
+    &gated_act_spec,
+    &softmax_spec,
     &linear_spec,
     &fp8_gemm_spec,
 };

@@ -31,7 +31,16 @@ static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
     "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_dynamic scales=1",
     "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_static static_scale=1",
     FP8_ROWS_OF("dequantize", " granularity=per_token"),
-    FP8_ROWS_OF("dequantize", " granularity=per_group")};
+    FP8_ROWS_OF("dequantize", " granularity=per_group"),
+    /* One token, a batch and a prefill of what models have; then what the peers were measured at. */
+    "gated_act rows=1,64,2048 ffn=4096,8192,11008,14336,18944,28672 dtype=f16,bf16",
+    "gated_act rows=1,2048 ffn=14336 act=gelu,gelu_tanh dtype=bf16",
+    "gated_act rows=2048 ffn=14336 out_dtype=e4m3 scales=1 granularity=per_token,per_group "
+    "dtype=bf16",
+    "softmax rows=1,128,4096 width=4096,32768 dtype=f16,bf16",
+    "softmax rows=4096 width=1024 dtype=f16,bf16",
+    "softmax rows=1,128 width=32000,151936,262144 dtype=f16,bf16",
+    "softmax rows=4096 width=4096 causal=yes dtype=f16"};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",
@@ -43,8 +52,8 @@ static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
-    {"row", "norms and quantisation: one row, model shapes, all granularities", CLI_SUITE_KERNEL,
-        LINES(ROW)},
+    {"row", "the other row-wise operators: one row, model shapes, all granularities",
+        CLI_SUITE_KERNEL, LINES(ROW)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

@@ -26,7 +26,8 @@ struct bench_options {
 
 #define AT(field) offsetof(struct bench_options, field)
 static const struct cli_option OPTIONS[] = {
-    {"--suite", "NAME", CLI_TEXT, AT(suite), "a named list of problems: rmsnorm, row, launch or open"},
+    {"--suite", "NAME", CLI_TEXT, AT(suite),
+        "a named list of problems: rmsnorm, row, launch or open"},
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
     {"--peer", "cublaslt", CLI_TEXT, AT(peer), "time this library's fastest kernel beside ours"},
     {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},

@@ -1,16 +1,18 @@
 /*
- * The spec of gated_act: its tables, what it accepts, cost and tolerance.
+ * The spec of gated_act (activation/gated_act.cu), in the space of the row family (row/row_space.h).
  *
  * One packed tensor [rows, 2·ffn] is two operands: gate and up are its halves, with its row stride.
  */
 #include "activation_specs.h"
+#include "gated_act_params.h"
 #include "kernels/quant/quant_spec.h"
 #include "kernels/spec_tables.h"
+#include "row/row_space.h"
 
-enum { MAX_FFN = 1 << 17, MAX_ROWS = INT32_MAX };
+enum { MAX_FFN = 1 << 17 };
 
 static const struct tfops_dim_spec DIMS[] = {
-    [GATED_ACT_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, MAX_ROWS, "rows, e.g. tokens"},
+    [GATED_ACT_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, ROW_MAX_ROWS, "rows, e.g. tokens"},
     [GATED_ACT_FFN] = {"ffn", 0, 1, MAX_FFN, "elements of a row of gate, up and out"},
     [GATED_ACT_SCALE_ROWS] = QUANT_SCALE_ROWS_DIM,
     [GATED_ACT_SCALE_COLS] = QUANT_SCALE_COLS_DIM,
@@ -84,6 +86,50 @@ static bool accepts(
     return !is_quantised(problem) || quant_divides(&layout, "gate", "ffn", reason);
 }
 
+/* ---- the space and launching ---------------------------------------------------------------- */
+
+static void shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
+{
+    const bool by_group = problem->options[GATED_ACT_GRANULARITY] != 0;
+    const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, GATED_ACT_DTYPE);
+    *ret_shape = (struct row_shape){.rows = problem->dims[GATED_ACT_ROWS],
+        .width = problem->dims[GATED_ACT_FFN],
+        .elem_bytes = elem_bytes,
+        .held_bytes = sizeof(float),
+        .inputs = 2,
+        .steps = is_quantised(problem) && !by_group,
+        .words = 1,
+        .unit = 1,
+        .group = is_quantised(problem) && by_group ? QUANT_GROUP : 0,
+        .state_registers = is_quantised(problem) && !by_group ? 40 : 0,
+        .generic_words = 1};
+}
+
+static const struct row_family FAMILY = {shape};
+
+static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *operands = launch->operands;
+    const struct quant_layout layout = layout_of(problem);
+    *(struct gated_act_params *)ret_params =
+        (struct gated_act_params){.gate = operands[GATED_ACT_GATE].data,
+            .up = operands[GATED_ACT_UP].data,
+            .out = operands[GATED_ACT_OUT].data,
+            .gate_stride = operands[GATED_ACT_GATE].strides[0],
+            .up_stride = operands[GATED_ACT_UP].strides[0],
+            .out_stride = operands[GATED_ACT_OUT].strides[0],
+            .rows = problem->dims[GATED_ACT_ROWS],
+            .quant = quant_params_of(&layout, &operands[GATED_ACT_SCALES]),
+            .ffn = (int)problem->dims[GATED_ACT_FFN],
+            .dtype = problem->dtypes[GATED_ACT_DTYPE],
+            .out_dtype = problem->dtypes[GATED_ACT_OUT_DTYPE],
+            .act = problem->options[GATED_ACT_ACT]};
+}
+
+/* ---- cost and tolerance --------------------------------------------------------------------- */
+
 static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
 {
     (void)user;
@@ -124,8 +170,15 @@ const struct tfops_spec gated_act_spec = {
     SPEC_TABLE(dtypes, DTYPES),
     SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(operands, OPERANDS),
+    ROW_SPACE(FAMILY),
+    .template_path = "activation/gated_act.cu",
+    .body = "gated_act",
+    .generic_body = "gated_act_generic",
+    .params_type = "gated_act_params",
+    .param_bytes = sizeof(struct gated_act_params),
     .derive = derive,
     .accepts = accepts,
+    .pack = pack,
     .cost = cost,
     .tolerance = tolerance,
     .reference = gated_act_reference,

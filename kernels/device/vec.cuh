@@ -25,6 +25,16 @@ template <class T, int N> TF_DEV Vec<T, N> vec_zero()
     return v;
 }
 
+// What was computed of v is computed again behind this, not kept in registers until then.
+template <class T, int N> TF_DEV void vec_forget([[maybe_unused]] Vec<T, N> &v)
+{
+#ifndef TF_HOST
+    TF_UNROLL
+    for (int i = 0; i < v.WORDS; i++)
+        asm volatile("" : "+r"(v.w[i]));
+#endif
+}
+
 template <int N> TF_DEV void vec_unpack(const Vec<float, N> &v, float (&f)[N])
 {
     TF_UNROLL

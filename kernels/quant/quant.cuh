@@ -8,6 +8,7 @@
 // settle and end to it, takes STEPS and GROUP from it and hands its values to leave(). Where OUT is
 // no fp8 all of it folds away.
 #pragma once
+#include "device/mem.cuh"
 #include "device/reduce.cuh"
 #include "quant/quant_params.h"
 

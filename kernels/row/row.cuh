@@ -197,12 +197,16 @@ template <class C, class O> class RowKernel {
     // h of unit at + i; with RELOAD 2 raw holds the chunk that begins with unit `at`.
     TF_METHOD void recall(int at, int i, float (&h)[N])
     {
-        if constexpr (L::WAITS)
+        if constexpr (L::WAITS) {
+            TF_UNROLL
+            for (int k = 0; k < O::UNIT; k++)
+                vec_forget(held.v[at + i][k]); // else it waits unpacked too
             row_unpack<O::UNIT>(held.v[at + i], h);
-        else if constexpr (C::RELOAD == 1)
+        } else if constexpr (C::RELOAD == 1) {
             row_unpack<O::UNIT>(slot(at + i), h);
-        else
+        } else {
             enter(at, i, h);
+        }
     }
 
     // ---- passes ----

@@ -128,6 +128,12 @@ static int64_t words(int64_t bytes)
     return bytes < 4 ? 1 : bytes / 4;
 }
 
+/* Units that a thread loads at a time, but for rows that wait in registers. */
+static int64_t chunk_units(const struct row_shape *shape, const int64_t *v)
+{
+    return (v[ROW_RELOAD] == 2 && shape->steps ? 4 : 8 / shape->inputs) / shape->unit;
+}
+
 /*
  * Registers a thread needs: fitted to what ptxas gave for sm_90a. For each unit: the row while it
  * waits, the columns beside it (the compiler starts all their loads at once), and the unpacked
@@ -136,8 +142,7 @@ static int64_t words(int64_t bytes)
 static int64_t registers(const struct row_shape *shape, const int64_t *v, const struct layout *l)
 {
     enum { BASE = 16, WALK = 10 };
-    int64_t loads = shape->steps && v[ROW_RELOAD] == 2 ? 4 : 8 / shape->inputs;
-    int64_t chunk = clamp(loads / shape->unit, 1, l->per_thread);
+    int64_t chunk = clamp(chunk_units(shape, v), 1, l->per_thread);
     int64_t unit = words(v[ROW_VEC_BYTES]) * shape->unit;
     int64_t held = words(l->unit * shape->held_bytes);
     int64_t column = shape->columns * words(l->unit * shape->column_bytes);
@@ -351,6 +356,29 @@ static void settle_long_row(
     }
 }
 
+/*
+ * Operators whose arithmetic wants many warps beside the loads (docs/notes/softmax.md): four or five
+ * units a thread; longer rows are read again, from L2; few of them are spread over clusters.
+ */
+static void default_of_busy_row(const struct row_shape *shape, const struct tfops_device *device,
+    const struct layout *l, int64_t *v)
+{
+    enum { KEPT_UNITS = 2048, LONG_UNITS = 8192, MOST_CLUSTER = 16 };
+    const bool few = shape->rows <= 2 * device->sms;
+    if (l->units <= KEPT_UNITS) {
+        if (few || l->units <= 32)
+            return;
+        v[ROW_THREADS_PER_ROW] = threads_for(clamp(l->units / 4, 32, 384));
+        v[ROW_ROWS_PER_BLOCK] = clamp(128 / v[ROW_THREADS_PER_ROW], 1, 4);
+    } else if (shape->rows * MOST_CLUSTER <= device->sms && device->max_cluster >= MOST_CLUSTER) {
+        v[ROW_THREADS_PER_ROW] = 256;
+        v[ROW_CLUSTER] = MOST_CLUSTER;
+    } else {
+        v[ROW_THREADS_PER_ROW] = l->units < LONG_UNITS ? 384 : 768;
+        v[ROW_RELOAD] = 2;
+    }
+}
+
 void row_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
@@ -365,6 +393,8 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     struct layout l = lay_out(&shape, problem->align, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
     v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
+    if (shape.state_registers && !l.shifted)
+        default_of_busy_row(&shape, device, &l, v);
     settle_long_row(&shape, problem->align, device, v);
     uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
     v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;
@@ -402,12 +432,29 @@ static void generic_geometry(const struct row_shape *shape, const struct tfops_d
         .blocks_per_group = 1};
 }
 
+/* Blocks that an SM shall have room for: what the second launch bound holds the compiler to. */
+static int64_t resident_blocks(const struct row_shape *shape, const struct tfops_device *device,
+    const int64_t *v, const struct layout *l)
+{
+    if (v[ROW_BLOCKS_PER_SM] || !shape->state_registers)
+        return clamp(v[ROW_BLOCKS_PER_SM], 1, 32);
+    int64_t chunk = clamp(chunk_units(shape, v), 1, l->per_thread);
+    int64_t row = chunk * shape->inputs * words(v[ROW_VEC_BYTES]);
+    if (!v[ROW_RELOAD])
+        row = l->per_thread * words(l->unit * shape->held_bytes);
+    int64_t need = ceil_div(shape->state_registers + row, 8) * 8;
+    int64_t most = device->max_threads_per_sm / l->threads;
+    if (l->smem_bytes && device->smem_per_sm_bytes / l->smem_bytes < most)
+        most = device->smem_per_sm_bytes / l->smem_bytes;
+    return clamp(clamp(device->regs_per_sm / (l->threads * need), 1, most), 1, 32);
+}
+
 static void tuned_geometry(const struct row_shape *shape, uint32_t align,
     const struct tfops_device *device, const int64_t *v, struct tfops_geometry *geometry)
 {
     struct layout l = lay_out(shape, align, v);
     *geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
-        .min_blocks = (uint32_t)clamp(v[ROW_BLOCKS_PER_SM], 1, 32),
+        .min_blocks = (uint32_t)resident_blocks(shape, device, v, &l),
         .cluster = shape->steps ? (uint32_t)v[ROW_CLUSTER] : 1,
         .smem_bytes = (uint32_t)l.smem_bytes,
         .extent_per_group = (uint32_t)v[ROW_ROWS_PER_BLOCK],

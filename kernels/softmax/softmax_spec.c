@@ -1,18 +1,20 @@
 /*
- * The spec of softmax: its tables, what it accepts, cost and tolerance.
+ * The spec of softmax (softmax/softmax.cu), in the space of the row family (row/row_space.h).
  *
  * Rows collapse, so matrices of attention scores [batch, heads, queries, width] are rows too. What
  * belongs to a row's place in its matrix repeats: a mask of fewer rows, the causal edge.
  */
 #include "kernels/spec_tables.h"
+#include "row/row_space.h"
+#include "softmax_params.h"
 #include "softmax_specs.h"
 
-enum { MAX_WIDTH = 1 << 20, MAX_ROWS = INT32_MAX };
+enum { MAX_WIDTH = 1 << 20 };
 
 static const struct tfops_dim_spec DIMS[] = {
-    [SOFTMAX_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, MAX_ROWS, "rows, e.g. heads · queries"},
+    [SOFTMAX_ROWS] = {"rows", TFOPS_DIM_DYNAMIC, 0, ROW_MAX_ROWS, "rows, e.g. heads · queries"},
     [SOFTMAX_WIDTH] = {"width", 0, 1, MAX_WIDTH, "elements of a row"},
-    [SOFTMAX_MASK_ROWS] = {"mask_rows", TFOPS_DIM_FREE, 0, MAX_ROWS,
+    [SOFTMAX_MASK_ROWS] = {"mask_rows", TFOPS_DIM_FREE, 0, ROW_MAX_ROWS,
         "rows of mask; row r takes row r mod mask_rows"},
 };
 
@@ -31,7 +33,7 @@ static const struct tfops_option_spec OPTIONS[] = {
 
 static const struct tfops_scalar_spec SCALARS[] = {
     [SOFTMAX_SCALE] = {"scale", 1, -1e30, 1e30, "multiplies x"},
-    [SOFTMAX_QUERIES] = {"queries", 0, 0, MAX_ROWS,
+    [SOFTMAX_QUERIES] = {"queries", 0, 0, ROW_MAX_ROWS,
         "rows of one causal matrix: row r is query r mod queries; 0: all rows are one"},
 };
 
@@ -57,6 +59,53 @@ static bool accepts(
     return true;
 }
 
+/* ---- the space and launching ---------------------------------------------------------------- */
+
+static void shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
+{
+    const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, SOFTMAX_DTYPE);
+    const bool masked = spec_has(problem, SOFTMAX_MASK);
+    *ret_shape = (struct row_shape){.rows = problem->dims[SOFTMAX_ROWS],
+        .width = problem->dims[SOFTMAX_WIDTH],
+        .elem_bytes = elem_bytes,
+        .held_bytes = masked ? (int64_t)sizeof(float) : elem_bytes,
+        .inputs = 1,
+        .steps = 1,
+        .words = 2,
+        .unit = 1,
+        .state_registers = 40};
+}
+
+static const struct row_family FAMILY = {shape};
+
+static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *operands = launch->operands;
+    const int64_t rows = problem->dims[SOFTMAX_ROWS], mask_rows = problem->dims[SOFTMAX_MASK_ROWS];
+    const int64_t queries = (int64_t)launch->scalars[SOFTMAX_QUERIES];
+    *(struct softmax_params *)ret_params = (struct softmax_params){.x = operands[SOFTMAX_X].data,
+        .mask = operands[SOFTMAX_MASK].data,
+        .out = operands[SOFTMAX_OUT].data,
+        .x_stride = operands[SOFTMAX_X].strides[0],
+        .mask_stride = operands[SOFTMAX_MASK].strides[0],
+        .out_stride = operands[SOFTMAX_OUT].strides[0],
+        .rows = rows,
+        .width = (int)problem->dims[SOFTMAX_WIDTH],
+        .mask_rows = mask_rows > 0 ? (int)mask_rows : 1,
+        .queries = (int)(queries > 0 ? queries
+                         : rows > 0  ? rows
+                                     : 1),
+        .scale = (float)launch->scalars[SOFTMAX_SCALE],
+        .dtype = problem->dtypes[SOFTMAX_DTYPE],
+        .out_dtype = problem->dtypes[SOFTMAX_OUT_DTYPE],
+        .mask_dtype = problem->dtypes[SOFTMAX_MASK_DTYPE],
+        .causal = problem->options[SOFTMAX_CAUSAL]};
+}
+
+/* ---- cost and tolerance --------------------------------------------------------------------- */
+
 static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
 {
     (void)user;
@@ -72,7 +121,8 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
 
 /*
  * One rounding to out_dtype. In fp32 the exponent x − max of an element that matters (down to e^-17)
- * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value.
+ * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value. Under a mask scale · x +
+ * mask is rounded first: logits of 1e4 are off by 2^-11.
  */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
@@ -84,6 +134,10 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
         [TFOPS_BF16] = {5e-3, 1e-9, 1.6e-2},
     };
     *ret_tolerance = BOUND[problem->dtypes[SOFTMAX_OUT_DTYPE]];
+    if (spec_has(problem, SOFTMAX_MASK)) {
+        ret_tolerance->relative += 1e-3;
+        ret_tolerance->rtol += 2e-3;
+    }
 }
 
 const struct tfops_spec softmax_spec = {
@@ -99,7 +153,14 @@ const struct tfops_spec softmax_spec = {
     SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
+    ROW_SPACE(FAMILY),
+    .template_path = "softmax/softmax.cu",
+    .body = "softmax",
+    .generic_body = "softmax_generic",
+    .params_type = "softmax_params",
+    .param_bytes = sizeof(struct softmax_params),
     .accepts = accepts,
+    .pack = pack,
     .cost = cost,
     .tolerance = tolerance,
     .reference = softmax_reference,

@@ -1,0 +1,161 @@
+// gated_act.cu: gated activation of rows, optionally quantised to fp8.
+//
+//   out = act(gate) * up        silu: x / (1 + e^-x)        gelu: x * Phi(x)
+//                               gelu_tanh: x / (1 + e^-2u), u = sqrt(2 / pi) * (x + 0.044715 x^3)
+//
+// Shazeer, "GLU Variants Improve Transformer", 2020. All arithmetic is fp32, in forms that do not
+// cancel where the activation is small (device/math.cuh). fp8: quant/quant.cuh; per token the values
+// wait in fp32 for the row's amax, per group they are quantised as they come.
+//
+// Flow, tunables, shared memory and synchronisation: row/row.cuh. Without a reduction CLUSTER is what
+// spreads a row over blocks; with one unit a thread the blocks are those of a copy.
+#include "activation/gated_act_params.h"
+#include "quant/quant.cuh"
+#include "row/plain.cuh"
+#include "row/row_generic.cuh"
+
+TF_DEV float gated_act_gelu_tanh(float x)
+{
+    constexpr float TWICE = 1.5957691216f, CUBE = TWICE * 0.044715f; // 2 sqrt(2 / pi)
+    return x * sigmoid(x * (TWICE + CUBE * x * x));
+}
+
+TF_DEV float gated_act_of(int act, float x)
+{
+    return act == GATED_ACT_BY_SILU   ? x * sigmoid(x)
+           : act == GATED_ACT_BY_GELU ? x * normal_cdf(x)
+                                      : gated_act_gelu_tanh(x);
+}
+
+template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DTYPE> {
+    using T = typename C::DTYPE;
+    using OUT = typename C::OUT_DTYPE;
+    using H = float;
+    using Quant = RowQuant<C, OUT, C::GRANULARITY == 1>;
+    static constexpr int WIDTH = C::FFN, INPUTS = 2;
+    static constexpr int STEPS = Quant::STEPS, WORDS = 1, GROUP = Quant::GROUP;
+    static constexpr bool WAITS_RAW = false, MAY_SHIFT = GROUP == 0;
+    template <int K> using Reduce = ReduceMax;
+
+    const gated_act_params &p;
+    Quant quant;
+
+    TF_METHOD GatedActOp(const gated_act_params &params) : p(params), quant(params.quant)
+    {
+    }
+
+    // ---- addresses and run-time values ----
+
+    TF_DEV const T *input(const gated_act_params &p, int k, long long row)
+    {
+        return k == 0 ? static_cast<const T *>(p.gate) + row * p.gate_stride
+                      : static_cast<const T *>(p.up) + row * p.up_stride;
+    }
+    TF_DEV OUT *out(const gated_act_params &p, long long row)
+    {
+        return static_cast<OUT *>(p.out) + row * p.out_stride;
+    }
+    TF_DEV int width(const gated_act_params &p)
+    {
+        return p.ffn;
+    }
+    TF_DEV int inputs(const gated_act_params &)
+    {
+        return INPUTS;
+    }
+    TF_METHOD int act() const
+    {
+        return C::GENERIC ? p.act : C::ACT;
+    }
+
+    // ---- arithmetic ----
+
+    TF_METHOD void begin(long long row)
+    {
+        quant.begin(row);
+    }
+
+    template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt) const
+    {
+        TF_UNROLL
+        for (int j = 0; j < N; j++)
+            h[j] = gated_act_of(act(), in[0][j]) * in[1][j];
+    }
+
+    template <int K> TF_DEV constexpr bool guarded()
+    {
+        return false;
+    }
+
+    template <int N> TF_METHOD void gather(const float (&h)[N])
+    {
+        quant.gather(h);
+    }
+
+    template <int K> TF_METHOD Floats<1> partial() const
+    {
+        return quant.partial();
+    }
+
+    template <int K> TF_METHOD void settle(Floats<1> amax)
+    {
+        quant.settle(amax);
+    }
+
+    template <int N, int G>
+    TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
+    {
+        quant.leave(h, y, at);
+    }
+
+    TF_METHOD void end(bool first)
+    {
+        quant.end(first);
+    }
+};
+
+template <class C> TF_DEV void gated_act(const gated_act_params &p)
+{
+    static_assert(C::FFN >= 1 && C::FFN <= 131072, "ffn");
+    row_run<C, GatedActOp<C>>(p);
+}
+
+// ---- the generic variant ----
+
+template <class C, class D, class O> struct GatedActGenericCfg : C {
+    using DTYPE = D;
+    using OUT_DTYPE = O;
+    static constexpr int FFN = 131072, ACT = 0, GRANULARITY = 0;
+};
+
+template <class C, class D, class O> TF_DEV void gated_act_generic_as(const gated_act_params &p)
+{
+    using G = GatedActGenericCfg<C, D, O>;
+    constexpr u64 MOST = 16 / sizeof(D) * sizeof(O); // bytes of a vector of out
+    const bool inputs = ((u64)p.gate | (u64)p.up) % 16 == 0 &&
+                        (u64)(p.gate_stride | p.up_stride) % (16 / sizeof(D)) == 0;
+    if (inputs && (u64)p.out % MOST == 0 && (u64)p.out_stride % (16 / sizeof(D)) == 0)
+        RowGeneric<G, GatedActOp<G>, true>(p).run();
+    else
+        RowGeneric<G, GatedActOp<G>, false>(p).run();
+}
+
+template <class C, class D> TF_DEV void gated_act_generic_dtype(const gated_act_params &p)
+{
+    if (p.out_dtype == DTYPE_E4M3)
+        gated_act_generic_as<C, D, e4m3>(p);
+    else if (p.out_dtype == DTYPE_E5M2)
+        gated_act_generic_as<C, D, e5m2>(p);
+    else
+        gated_act_generic_as<C, D, D>(p);
+}
+
+template <class C> TF_DEV void gated_act_generic(const gated_act_params &p)
+{
+    if (p.dtype == DTYPE_F32)
+        gated_act_generic_dtype<C, float>(p);
+    else if (p.dtype == DTYPE_F16)
+        gated_act_generic_dtype<C, f16>(p);
+    else
+        gated_act_generic_dtype<C, bf16>(p);
+}
