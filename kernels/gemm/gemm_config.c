@@ -199,6 +199,26 @@ static int64_t width_for(int64_t tokens)
     return BLOCK_N_VALUES[i];
 }
 
+/* What it can do but lost wherever it was measured (docs/notes/gemm.md). */
+static bool hopeless(const struct tfops_problem *problem, const struct tfops_device *device,
+    const int64_t *v, const struct gemm_layout *l)
+{
+    bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = promoted(problem, l);
+    if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
+        return false;
+    if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
+        return true;
+    if (v[GEMM_CONSUMERS] == 1 && v[GEMM_BLOCK_M] > 64)
+        return true;
+    if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 4 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
+                                 (!narrow && !(promotes && l->slabs == 1))))
+        return true;
+    if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
+        return true;
+    return l->cluster > 2 && v[GEMM_SPLIT_K] == 1 &&
+           l->down * l->across > gemm_resident_clusters(device, l->cluster);
+}
+
 /* The shapes the default is chosen from; a sweep adds what lies between. */
 struct shape {
     int64_t block_m, consumers, pingpong, cluster_m, cluster_n, block_n;
@@ -217,6 +237,12 @@ static const struct shape WIDE[] = {
     {64, 2, 1, 1, 1, 128},
     {64, 2, 1, 1, 1, 192},
     {128, 2, 0, 1, 1, 64},
+    {64, 1, 0, 2, 1, 128},
+    {128, 2, 0, 2, 2, 80},
+    {64, 1, 0, 2, 2, 80},
+    {128, 2, 0, 2, 2, 64},
+    {128, 2, 0, 1, 2, 64},
+    {128, 2, 0, 2, 2, 128},
     {64, 1, 0, 1, 1, 128},
     {64, 1, 0, 1, 1, 64},
 };
@@ -225,7 +251,9 @@ static const struct shape MMA_SHAPES[] = {
     {128, 2, 0, 1, 1, 128},
     {64, 2, 0, 1, 1, 128},
     {128, 2, 0, 1, 1, 64},
+    {64, 2, 0, 1, 1, 64},
     {64, 1, 0, 1, 1, 64},
+    {64, 1, 0, 1, 1, 32},
 };
 
 static void take_shape(
@@ -257,13 +285,30 @@ static void try(struct search *search, struct tfops_config *config)
 {
     settle_stages(search->problem, search->device, config);
     const struct gemm_layout l = gemm_lay_out(search->problem, config);
-    if (!possible(search->problem, search->device, config, &l, NULL))
+    if (!possible(search->problem, search->device, config, &l, NULL) ||
+        hopeless(search->problem, search->device, config->values, &l))
         return;
     double ns = gemm_model_ns(search->problem, search->device, config);
     if (search->ns > 0 && ns >= search->ns)
         return;
     search->ns = ns;
     search->best = *config;
+}
+
+/* Few tokens across: one or two consumers, a sum split or token tiles shared, deep stages or not. */
+static void try_narrow(struct search *search, int64_t width)
+{
+    struct tfops_config config;
+    for (int64_t consumers = 1; consumers <= 2; consumers++)
+        for (int64_t blocks = 1; blocks <= 8; blocks *= 2)
+            for (int shared = 0; shared < 2; shared++)
+                for (int64_t depth = 1; depth <= 4; depth *= 2) {
+                    const struct shape shape = {
+                        64 * consumers, consumers, 0, shared ? blocks : 1, 1, width};
+                    take_shape(&shape, GEMM_WGMMA, true, shared ? 1 : blocks, &config);
+                    config.values[GEMM_DEPTH] = depth;
+                    try(search, &config);
+                }
 }
 
 static void try_wgmma(struct search *search)
@@ -273,16 +318,11 @@ static void try_wgmma(struct search *search)
     for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++) {
         take_shape(&WIDE[i], GEMM_WGMMA, false, 1, &config);
         try(search, &config);
+        config.values[GEMM_DEPTH] = 2;
+        try(search, &config);
     }
-    for (int64_t consumers = 1; tokens <= 256 && consumers <= 2; consumers++)
-        for (int64_t split = 1; split <= 8; split *= 2) {
-            const struct shape narrow = {64 * consumers, consumers, 0, 1, 1, width_for(tokens)};
-            take_shape(&narrow, GEMM_WGMMA, true, split, &config);
-            for (int64_t depth = 1; depth <= 4; depth *= 2) {
-                config.values[GEMM_DEPTH] = depth;
-                try(search, &config);
-            }
-        }
+    if (tokens <= 256)
+        try_narrow(search, width_for(tokens));
 }
 
 static struct search find_best(
@@ -291,7 +331,8 @@ static struct search find_best(
     struct search search = {.problem = problem, .device = device};
     struct tfops_config config;
     try_wgmma(&search);
-    for (size_t i = 0; !(search.ns > 0) && i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
+    const bool has_wgmma = search.ns > 0;
+    for (size_t i = 0; !has_wgmma && i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
         take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
         try(&search, &config);
     }
@@ -308,14 +349,14 @@ void gemm_default_config(void *user, const struct tfops_problem *problem,
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    static const double MARGIN = 1.35;
+    static const double MARGIN = 1.2;
     const int64_t *v = config->values;
     struct tfops_config settled = *config;
     settle_stages(problem, device, &settled);
     if (v[GEMM_STAGES] != settled.values[GEMM_STAGES])
         return refuse(reason, "STAGES is not the number that fits");
-    if (v[GEMM_DEPTH] > 1 && (v[GEMM_BLOCK_N] > 64 * 4 / v[GEMM_DEPTH] || v[GEMM_STAGES] < 3))
-        return refuse(reason, "DEPTH leaves too few stages");
+    if (hopeless(problem, device, v, l))
+        return refuse(reason, "never worth measuring for such a problem");
     if (v[GEMM_GROUP] > GROUP_VALUES[0] && l->down <= GROUP_VALUES[0])
         return refuse(reason, "GROUP makes no difference to so few tiles");
     if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M]))

@@ -226,6 +226,7 @@ OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
 OFFSET(tfops_geometry, smem_bytes, 12);
 OFFSET(tfops_geometry, pdl, 16);
+OFFSET(tfops_geometry, cooperative, 17);
 OFFSET(tfops_geometry, grid, 20);
 OFFSET(tfops_geometry, extent_per_group, 32);
 OFFSET(tfops_geometry, most_groups, 36);
