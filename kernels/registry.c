@@ -1,5 +1,6 @@
 /* The table of all built-in operators (see registry.h). */
 #include "registry.h"
+#include "gemm/gemm_specs.h"
 #include "norm/norm_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
@@ -9,5 +10,7 @@ const struct tfops_spec *const registry_specs[] = {
     &add_layernorm_spec,
     &rmsnorm_quant_spec,
     &add_rmsnorm_quant_spec,
+    &linear_spec,
+    &fp8_gemm_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -128,6 +128,7 @@ void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
     }
 }
 
+/* Vectors and numbers that rows are multiplied by. */
 static bool is_weight(const struct tfops_spec *spec, size_t i)
 {
     const struct tfops_operand_spec *operand = &spec->operands[i];
@@ -139,11 +140,15 @@ static enum tfops_status fill_operand(const struct gpu *gpu, const struct tfops_
     size_t i)
 {
     const struct buffers_operand *operand = &layout->operands[i];
-    bool weight = is_weight(problem->spec, i);
+    const struct tfops_spec *spec = problem->spec;
+    bool weight = is_weight(spec, i);
+    struct tfops_values wanted = {weight ? 0.25f : 1, weight ? 1 : 0, !weight};
+    if (spec->values)
+        spec->values(spec->user, problem, i, &wanted);
     struct gpu_values values = {.seed = hash_mix(seed, i + 1),
-        .special_every = weight ? 0 : special_every,
-        .scale = weight ? 0.25f : 1,
-        .offset = weight ? 1 : 0};
+        .special_every = wanted.special ? special_every : 0,
+        .scale = wanted.scale,
+        .offset = wanted.offset};
     return gpu_fill(gpu, base + operand->offset, operand->dtype, buffers_span(operand), &values);
 }
 

@@ -137,6 +137,12 @@ struct tfops_tolerance {
     double relative, atol, rtol;
 };
 
+/* Values for trials: normal random numbers · scale + offset. */
+struct tfops_values {
+    float scale, offset;
+    bool special; /* now and then a zero, a subnormal or a large number, where a trial has them */
+};
+
 /* ---- the tables ----------------------------------------------------------------------------- */
 
 /*
@@ -276,6 +282,10 @@ struct tfops_spec {
     /* A trusted kernel on the device, used to verify candidates: same template and parameters, this
      * body. NULL: the generic variant is the device reference. */
     const char *device_reference_body;
+    /* What an input holds in verification and measurement. NULL: scale 1, with special values; a
+     * vector without the dynamic dimension or a single element: scale 0.25, offset 1, without. */
+    void (*values)(void *user, const struct tfops_problem *problem, size_t operand,
+        struct tfops_values *ret_values);
 };
 
 /* The symbol a plug-in exports: returns its specs and their number. Static storage. */

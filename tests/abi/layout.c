@@ -13,14 +13,15 @@
 
 #if UINTPTR_MAX == UINT64_MAX
 
-SIZE(tfops_bench_options, 40);
+SIZE(tfops_bench_options, 48);
 OFFSET(tfops_bench_options, size, 0);
 OFFSET(tfops_bench_options, interval, 8);
 OFFSET(tfops_bench_options, budget_s, 16);
 OFFSET(tfops_bench_options, seed, 24);
 OFFSET(tfops_bench_options, l2_warm, 32);
+OFFSET(tfops_bench_options, peer, 40);
 
-SIZE(tfops_bench_result, 632);
+SIZE(tfops_bench_result, 648);
 OFFSET(tfops_bench_result, size, 0);
 OFFSET(tfops_bench_result, tuned_ns, 8);
 OFFSET(tfops_bench_result, tuned_low_ns, 16);
@@ -37,6 +38,8 @@ OFFSET(tfops_bench_result, sm_clock_mhz, 92);
 OFFSET(tfops_bench_result, memory_clock_mhz, 96);
 OFFSET(tfops_bench_result, source, 100);
 OFFSET(tfops_bench_result, config, 116);
+OFFSET(tfops_bench_result, peer_ns, 632);
+OFFSET(tfops_bench_result, peer_kernels, 640);
 
 SIZE(tfops_bench_launch_result, 80);
 OFFSET(tfops_bench_launch_result, size, 0);
@@ -264,6 +267,11 @@ OFFSET(tfops_tolerance, relative, 0);
 OFFSET(tfops_tolerance, atol, 8);
 OFFSET(tfops_tolerance, rtol, 16);
 
+SIZE(tfops_values, 12);
+OFFSET(tfops_values, scale, 0);
+OFFSET(tfops_values, offset, 4);
+OFFSET(tfops_values, special, 8);
+
 SIZE(tfops_dim_spec, 40);
 OFFSET(tfops_dim_spec, name, 0);
 OFFSET(tfops_dim_spec, flags, 8);
@@ -309,7 +317,7 @@ OFFSET(tfops_tunable_spec, values, 8);
 OFFSET(tfops_tunable_spec, n_values, 16);
 OFFSET(tfops_tunable_spec, help, 24);
 
-SIZE(tfops_spec, 312);
+SIZE(tfops_spec, 320);
 OFFSET(tfops_spec, size, 0);
 OFFSET(tfops_spec, abi, 8);
 OFFSET(tfops_spec, version, 12);
@@ -350,6 +358,7 @@ OFFSET(tfops_spec, cost, 280);
 OFFSET(tfops_spec, tolerance, 288);
 OFFSET(tfops_spec, reference, 296);
 OFFSET(tfops_spec, device_reference_body, 304);
+OFFSET(tfops_spec, values, 312);
 
 SIZE(tfops_error, 1360);
 OFFSET(tfops_error, size, 0);
