@@ -112,7 +112,8 @@ is_clang := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
 variant_flags_asan := -fsanitize=address -fno-omit-frame-pointer -O1
 variant_flags_ubsan := -fsanitize=undefined -fno-sanitize-recover=all -O1
 variant_flags_tsan := -fsanitize=thread -O1
-variant_flags_coverage := --coverage -O0
+# Counters are written where a process ends by itself: workers get the time for it.
+variant_flags_coverage := --coverage -fprofile-update=atomic -O0 -DWORKER_LEAST_PATIENCE_MS=2000
 variant_flags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1
 variant_flags := $(variant_flags_$(VARIANT))
 
@@ -137,8 +138,6 @@ link_flags = $(LDFLAGS) $(variant_flags)
 rpath := -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 # A sanitizer's own symbols come from the program.
 no_undefined := $(if $(VARIANT),,-Wl,-z,defs)
-# Plug-ins loaded by a statically linked test call the test's copy of the library.
-export_api := -Wl,--export-dynamic-symbol='tfops_*'
 
 quiet = @printf '  %-7s %s\n' $(1) $@;
 
@@ -243,6 +242,10 @@ endif
 $(B)/libtfops-internal.a: $(lib_obj) $(B)/sources
 	$(call quiet,AR) rm -f $@ && ar rcs $@ $(linked)
 
+# The same as a shared object: the built-in binaries are megabytes, and a dozen programs link them.
+$(B)/libtfops-internal.so: $(lib_obj) $(B)/sources
+	$(call quiet,LINK) $(CC) -shared $(link_flags) -Wl,-soname,$(notdir $@) $(linked) $(libs) -o $@
+
 $(SO): $(lib_obj) engine/libtfops.map $(B)/sources
 	$(call quiet,LINK) $(CC) -shared $(link_flags) -Wl,-soname,$(SONAME) \
 	    -Wl,--version-script=engine/libtfops.map -Wl,-z,relro,-z,now $(no_undefined) \
@@ -268,25 +271,27 @@ $(tools): $(B)/%: $(B)/obj/tools/%.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
 $(B)/tfops-demo: $(B)/obj/tools/demo.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
-$(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.a
-	$(call quiet,LINK) $(CC) $(link_flags) $^ $(libs) -o $@
+$(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.so
+	$(call quiet,LINK) $(CC) $(link_flags) $(linked) $(internal) -o $@
 
 # ---- tests ---------------------------------------------------------------------------------------
 
 $(B)/libsupport.a: $(call objects,$(support_src) $(tool_src)) $(B)/sources
 	@rm -f $@ && ar rcs $@ $(linked)
 test_archives := $(B)/libsupport.a $(B)/libtfops-internal.a
+test_shared := $(B)/libsupport.a $(B)/libtfops-internal.so
+internal = -Wl,-rpath,'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..' -L$(B) -ltfops-internal $(libs)
 
 # One program for all unit tests, one for all GPU tests: Criterion forks each test anyway, and one
-# link is quicker than fifty. Static: tests see internal functions.
-criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) \
+# link is quicker than fifty. Tests see internal functions.
+criterion_link = $(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(linked) $(internal) \
     $(CRITERION_LIBS) -o $@
-$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_archives) $(B)/sources
+$(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
-$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_archives) $(B)/sources
+$(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
-$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_archives) $(B)/sources
-	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(export_api) $(linked) $(libs) -o $@
+$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_shared) $(B)/sources
+	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(linked) $(internal) -o $@
 # Variants are built with AddressSanitizer, which must be in the program that loads them.
 $(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives) $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CXX) $(link_flags) \
@@ -313,7 +318,8 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes
 # ---- targets -------------------------------------------------------------------------------------
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
-.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-arch check-arch-full check-install
+.PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-install
+.PHONY: check-arch check-arch-quick check-arch-full
 .PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
 .PHONY: distclean run-tests-% abi-layout
 
@@ -362,12 +368,15 @@ check-abi: lib ## exported symbols, soname, layout of public structs
 	@$(CC) $(cc_flags) -fsyntax-only tests/abi/layout.c && echo 'check-abi: layout as asserted'
 check-install: all ## install to a temporary folder, build against it, uninstall
 	@MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' tests/run-install.sh
+run_check_arch = @if [ -n '$(check_arch)' ]; then \
+    TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch) $(1); \
+    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
 check-arch: $(check_arch) ## compile every operator's corners for every architecture
-	@if [ -n '$(check_arch)' ]; then TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch); \
-	    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
-check-arch-full: $(check_arch) ## the same for every corner of the space (long)
-	@if [ -n '$(check_arch)' ]; then TFOPS_LIBNVRTC="$${TFOPS_LIBNVRTC:-$(NVRTC_LIB)}" $(check_arch) --full; \
-	    else echo 'check-arch: tools/build/check_arch.c is not there' >&2; exit 77; fi
+	$(call run_check_arch)
+check-arch-quick: $(check_arch) ## the same, each config for sm_90a and one other: the part in `make test`
+	$(call run_check_arch,--quick)
+check-arch-full: $(check_arch) ## the same for every config of the space (long)
+	$(call run_check_arch,--full)
 
 # The generated sources are the default build's; then the same Makefile again with other flags.
 variant = @$(MAKE) VARIANT=$(1) run-tests-$(1)
@@ -386,8 +395,9 @@ fuzz: $(gen_src) ## run each fuzz target for FUZZ_SECONDS=30 (needs clang)
 	@$(MAKE) VARIANT=fuzz CC=clang CXX=clang++ run-tests-fuzz
 
 ifneq ($(VARIANT),)
+# Variants of kernels are built with sanitizers anyway: here it is about the emulator around them.
 run-tests-asan run-tests-ubsan: tests
-	@$(run_tests) unit stress emu cli
+	@TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) unit stress emu cli
 run-tests-tsan: all $(stress_tests) $(fakes) $(plugins)
 	@$(run_tests) stress
 run-tests-emu-tsan: $(emu_tests)

@@ -2,6 +2,7 @@
 #include "registry.h"
 #include "gemm/gemm_specs.h"
 #include "norm/norm_specs.h"
+#include "quant/quant_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -10,6 +11,8 @@ const struct tfops_spec *const registry_specs[] = {
     &add_layernorm_spec,
     &rmsnorm_quant_spec,
     &add_rmsnorm_quant_spec,
+    &quantize_spec,
+    &dequantize_spec,
     &linear_spec,
     &fp8_gemm_spec,
 };

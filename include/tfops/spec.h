@@ -92,6 +92,7 @@ struct tfops_geometry {
     uint32_t cluster;    /* blocks per cluster along x; 1: none */
     uint32_t smem_bytes; /* dynamic shared memory */
     bool pdl;            /* programmatic dependent launch */
+    bool cooperative;    /* blocks wait for each other: all are resident, or the launch fails */
     uint32_t grid[3];    /* for the problem's dynamic extent */
     /* How the grid follows from the extent, so that launches need not ask: extent divided by
      * extent_per_group, rounded up, at most most_groups, groups of blocks_per_group blocks along x

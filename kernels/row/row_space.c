@@ -60,7 +60,7 @@ static struct row_shape shape_of(void *user, const struct tfops_problem *problem
 
 static bool may_shift(const struct row_shape *shape)
 {
-    return shape->unit == 1 && !shape->group;
+    return shape->unit == 1 && !shape->group && !shape->unshifted;
 }
 
 /* That of the class, which a tensor of smaller elements may lower below what every row has. */

@@ -34,6 +34,7 @@ struct row_shape {
      * aligned, and a row is whole groups. */
     int64_t group;
     int64_t vec_most;      /* most elements of a vector, a power of two; 0: any */
+    bool unshifted;        /* vectors start at multiples of their size */
     int64_t generic_words; /* of the generic variant that reduces where a problem may not; else 0 */
 };
 

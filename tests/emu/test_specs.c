@@ -189,7 +189,7 @@ static void run_batch(
     if ((first == 0 && emulate_build(&builder, &host, path)) ||
         (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, name, mode_name(batch->mode)),
             emulate_open(path, &library))) {
-        fprintf(stderr, "%s: %s\n", jobs[0].op, error_message());
+        fprintf(stderr, "%s: %s\n", batch->variants[0].problem.spec->name, error_message());
         progress->failed++;
         return;
     }
