@@ -39,6 +39,17 @@ static bool is_weight(const struct tfops_spec *spec, size_t i)
     return operand->rank == 1 && !(spec->dims[operand->dims[0]].flags & TFOPS_DIM_DYNAMIC);
 }
 
+/* What trials put into an operand: the spec's word, else by its shape. */
+static struct tfops_values values_of(const struct tfops_problem *problem, size_t i)
+{
+    const struct tfops_spec *spec = problem->spec;
+    const bool weight = is_weight(spec, i);
+    struct tfops_values values = {weight ? 0.25f : 1.0f, weight ? 1.0f : 0.0f, !weight};
+    if (spec->values)
+        spec->values(spec->user, problem, i, &values);
+    return values;
+}
+
 static bool starts_with_rows(const struct tfops_spec *spec, size_t i)
 {
     return spec->operands[i].rank > 1 && spec->operands[i].dims[0] == key_dynamic_dim(spec);
@@ -71,15 +82,13 @@ static void fill(struct emulate_case *ecase, size_t i, uint64_t seed)
     const struct tfops_spec *spec = ecase->problem.spec;
     const struct buffers_operand *operand = &ecase->layout.operands[i];
     unsigned char *data = ecase->init + operand->offset;
-    bool weight = is_weight(spec, i);
-    bool special = ecase->kind == EMULATE_SPECIAL && !weight;
+    const struct tfops_values values = values_of(&ecase->problem, i);
+    const bool special = ecase->kind == EMULATE_SPECIAL && values.special;
     seed = hash_mix(seed, i + 1);
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             int64_t at = row * operand->cols + col;
-            double value = random_value(seed, at);
-            if (weight)
-                value = 1 + value / 4;
+            double value = values.offset + values.scale * random_value(seed, at);
             if (special && (at + 1) % SPECIAL_EVERY == 0)
                 value = special_value(seed, at);
             if (special && row == ROW_ZERO && starts_with_rows(spec, i))
@@ -129,7 +138,7 @@ static void paint(struct emulate_case *ecase, uint64_t seed)
         else
             fill(ecase, i, seed);
         if (ecase->kind == EMULATE_SPECIAL && spec->operands[i].access != TFOPS_OUT &&
-            starts_with_rows(spec, i))
+            values_of(&ecase->problem, i).special && starts_with_rows(spec, i))
             plant(ecase, i);
     }
 }

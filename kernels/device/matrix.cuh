@@ -5,48 +5,64 @@
 #pragma once
 #include "device/shared.cuh"
 
-#ifndef TF_HOST // not emulated
-
 // PTX ISA 9.7.14.5.15 ldmatrix (sm_75 and later)
 TF_DEV void matrix_load(u32 (&w)[4], const void *row)
 {
+#ifdef TF_HOST
+    emu::matrix_load<4>(w, row);
+#else
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
                  : "r"(shared_address(row))
                  : "memory");
+#endif
 }
 
 TF_DEV void matrix_load(u32 (&w)[2], const void *row)
 {
+#ifdef TF_HOST
+    emu::matrix_load<2>(w, row);
+#else
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                  : "=r"(w[0]), "=r"(w[1])
                  : "r"(shared_address(row))
                  : "memory");
+#endif
 }
 
 // PTX ISA 9.7.14.5.16 stmatrix (sm_90 and later)
 TF_DEV void matrix_store(void *row, const u32 (&w)[4])
 {
+#ifdef TF_HOST
+    emu::matrix_store<4>(row, w);
+#else
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
                      shared_address(row)),
                  "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
                  : "memory");
+#endif
 }
 
 TF_DEV void matrix_store_transposed(void *row, const u32 (&w)[4])
 {
+#ifdef TF_HOST
+    emu::matrix_store_transposed<4>(row, w);
+#else
     asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
                      shared_address(row)),
                  "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3])
                  : "memory");
+#endif
 }
 
 TF_DEV void matrix_store_transposed(void *row, const u32 (&w)[2])
 {
+#ifdef TF_HOST
+    emu::matrix_store_transposed<2>(row, w);
+#else
     asm volatile(
         "stmatrix.sync.aligned.m8n8.x2.trans.shared.b16 [%0], {%1, %2};" ::"r"(shared_address(row)),
         "r"(w[0]), "r"(w[1])
         : "memory");
-}
-
 #endif
+}

@@ -7,11 +7,18 @@
 #pragma once
 #include "device/num.cuh"
 
-#ifndef TF_HOST // not emulated
-
 template <class T> struct Mma;
 
-#    define TF_MMA(T)                                                                              \
+#ifdef TF_HOST
+#    define TF_MMA(T, NAME)                                                                        \
+        template <> struct Mma<T> {                                                                \
+            TF_DEV void add(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2])                   \
+            {                                                                                      \
+                emu::mma(d, a, b, emu::ELEMENT_##NAME, emu::ELEMENT_##NAME);                       \
+            }                                                                                      \
+        };
+#else
+#    define TF_MMA(T, NAME)                                                                        \
         template <> struct Mma<T> {                                                                \
             TF_DEV void add(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2])                   \
             {                                                                                      \
@@ -21,8 +28,7 @@ template <class T> struct Mma;
                              : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));  \
             }                                                                                      \
         };
-TF_MMA(f16)
-TF_MMA(bf16)
-#    undef TF_MMA
-
 #endif
+TF_MMA(f16, F16)
+TF_MMA(bf16, BF16)
+#undef TF_MMA

@@ -5,18 +5,18 @@
 #pragma once
 #include "device/core.cuh"
 
-#ifndef TF_HOST // not emulated
-
 template <int COUNT> TF_DEV void regs_release()
 {
     static_assert(COUNT >= 24 && COUNT <= 256 && COUNT % 8 == 0, "a count setmaxnreg takes");
+#ifndef TF_HOST
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(COUNT));
+#endif
 }
 
 template <int COUNT> TF_DEV void regs_acquire()
 {
     static_assert(COUNT >= 24 && COUNT <= 256 && COUNT % 8 == 0, "a count setmaxnreg takes");
+#ifndef TF_HOST
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));
-}
-
 #endif
+}

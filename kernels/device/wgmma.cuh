@@ -11,32 +11,44 @@
 #include "device/num.cuh"
 #include "device/shared.cuh"
 
-#ifndef TF_HOST // not emulated
-
 // Orders register accesses before the first multiply. PTX ISA 9.7.15.7.1
 TF_DEV void wgmma_fence()
 {
+#ifdef TF_HOST
+    emu::wgmma_fence();
+#else
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
 }
 
 TF_DEV void wgmma_commit()
 {
+#ifdef TF_HOST
+    emu::wgmma_commit();
+#else
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
 }
 
 // At most PENDING groups are still running.
 template <int PENDING> TF_DEV void wgmma_wait()
 {
+#ifdef TF_HOST
+    emu::wgmma_wait(PENDING);
+#else
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(PENDING) : "memory");
+#endif
 }
 
 // Keeps accumulators in their registers across this point, and uses of them on their side of it.
 template <int COUNT> TF_DEV void wgmma_pin(float (&d)[COUNT])
 {
     static_assert(COUNT % 4 == 0, "accumulators come in fours");
+#ifndef TF_HOST
     TF_UNROLL
     for (int i = 0; i < COUNT; i += 4)
         asm volatile("" : "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]));
+#endif
 }
 
 // A K-major operand in shared memory whose rows are 128 bytes, swizzled by 128: groups of 8 rows
@@ -59,20 +71,45 @@ TF_DEV u64 wgmma_advance(u64 operand, int steps)
 // Which instruction multiplies A by B.
 enum { WGMMA_F16, WGMMA_BF16, WGMMA_E4M3, WGMMA_E4M3_E5M2, WGMMA_E5M2_E4M3, WGMMA_E5M2 };
 template <class A, class B> struct WgmmaTypes;
-#    define TF_WGMMA_TYPES(A, B, NAME)                                                             \
-        template <> struct WgmmaTypes<A, B> {                                                      \
-            static constexpr int VALUE = NAME;                                                     \
-        };
+#define TF_WGMMA_TYPES(A, B, NAME)                                                                 \
+    template <> struct WgmmaTypes<A, B> {                                                          \
+        static constexpr int VALUE = NAME;                                                         \
+    };
 TF_WGMMA_TYPES(f16, f16, WGMMA_F16)
 TF_WGMMA_TYPES(bf16, bf16, WGMMA_BF16)
 TF_WGMMA_TYPES(e4m3, e4m3, WGMMA_E4M3)
 TF_WGMMA_TYPES(e4m3, e5m2, WGMMA_E4M3_E5M2)
 TF_WGMMA_TYPES(e5m2, e4m3, WGMMA_E5M2_E4M3)
 TF_WGMMA_TYPES(e5m2, e5m2, WGMMA_E5M2)
-#    undef TF_WGMMA_TYPES
+#undef TF_WGMMA_TYPES
+
+#ifdef TF_HOST
+template <class T> struct WgmmaElement;
+template <> struct WgmmaElement<f16> {
+    static constexpr emu::Element VALUE = emu::ELEMENT_F16;
+};
+template <> struct WgmmaElement<bf16> {
+    static constexpr emu::Element VALUE = emu::ELEMENT_BF16;
+};
+template <> struct WgmmaElement<e4m3> {
+    static constexpr emu::Element VALUE = emu::ELEMENT_E4M3;
+};
+template <> struct WgmmaElement<e5m2> {
+    static constexpr emu::Element VALUE = emu::ELEMENT_E5M2;
+};
+#endif
 
 // Wgmma<N>::multiply<A, B>(d, a, b, accumulate): accumulate 0 overwrites d. A and B: f16, bf16, or
 // any of e4m3 and e5m2.
+#ifdef TF_HOST
+template <int N> struct Wgmma {
+    template <class TA, class TB>
+    TF_DEV void multiply(float (&d)[N / 2], u64 a, u64 b, int accumulate)
+    {
+        emu::wgmma(d, N, a, b, accumulate, WgmmaElement<TA>::VALUE, WgmmaElement<TB>::VALUE);
+    }
+};
+#else
 template <int N> struct Wgmma;
 
 // The operand lists, each the one before it and its own. Only the widths that templates
@@ -97,12 +134,12 @@ template <int N> struct Wgmma;
                  "%95"
 #    define TF_D_224                                                                               \
         TF_D_192                                                                                   \
-            ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "   \
-            "%110, %111"
+        ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "       \
+        "%110, %111"
 #    define TF_D_256                                                                               \
         TF_D_224                                                                                   \
-            ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "     \
-            "%125, %126, %127"
+        ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "         \
+        "%125, %126, %127"
 #    define TF_F4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #    define TF_F8(i) TF_F4(i), TF_F4(i + 4)
 #    define TF_F16(i) TF_F8(i), TF_F8(i + 8)
@@ -173,5 +210,4 @@ TF_WGMMA(256, "%128", "%129", "%130")
 #    undef TF_F4
 #    undef TF_F8
 #    undef TF_F16
-
 #endif

@@ -234,12 +234,6 @@ static void add_batches(struct run *run, const struct emu_plan *plan)
     }
 }
 
-/* The emulator has no tensor maps, wgmma and mma: their wrappers in kernels/device/ are PTX alone. */
-static bool is_emulated(const struct tfops_spec *spec)
-{
-    return !spec->tensor_maps;
-}
-
 /* The plans' variants stay for the batches that point at them. */
 static void plan_all(struct run *run, struct emu_plan *plans)
 {
@@ -247,10 +241,6 @@ static void plan_all(struct run *run, struct emu_plan *plans)
         const struct tfops_spec *spec = registry_specs[i];
         if (run->op && strcmp(run->op, spec->name) != 0)
             continue;
-        if (!is_emulated(spec)) {
-            printf("%s: not emulated: it needs tensor maps\n", spec->name);
-            continue;
-        }
         emu_plan_make(spec, &run->device, &run->level->share, &plans[i]);
         printf("%s: %zu variants, %zu of %zu pairs of values\n", spec->name, plans[i].n,
             plans[i].covered, plans[i].pairs);
