@@ -1,16 +1,9 @@
 /*
-<<<<<<< HEAD
  * Kernels in C, by the prefix of the entry's name, longer ones first: the built-in operators
- * (fake_norms.c, fake_quant.c), the tuner's
- * support kernels and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
- * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
- * fields of the structs must be packed for every variant.
-=======
- * Kernels in C, by the prefix of the entry's name: the built-in operators (fake_norms.c,
- * fake_gemm.c), the tuner's support kernels and the operators of the plug-ins that tests use.
- * Parameters are the structs of the templates. Tuned variants have dtype and options compiled in,
- * which a cubin does not show: so the run-time fields of the structs must be packed for every variant.
->>>>>>> main
+ * (fake_norms.c, fake_quant.c, fake_gemm.c), the tuner's support kernels and the operators of the
+ * plug-ins that tests use. Parameters are the structs of the templates. Tuned variants have dtype and
+ * options compiled in, which a cubin does not show: so the run-time fields of the structs must be
+ * packed for every variant.
  */
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
@@ -210,14 +203,11 @@ static const struct fake_kernel kernels[] = {
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
     {"tfops_add_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
-<<<<<<< HEAD
     {"tfops_quantize", sizeof(struct quantize_params), quantize_operands, quantize_run},
     {"tfops_dequantize", sizeof(struct dequantize_params), dequantize_operands, dequantize_run},
-=======
     {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
->>>>>>> main
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
     {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},
