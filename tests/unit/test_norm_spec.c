@@ -87,17 +87,19 @@ Test(norm_spec, a_row_is_reduced_once_more_where_it_shares_a_scale)
 
 Test(norm_spec, pack_of_layernorm_tells_of_the_bias)
 {
-    const struct tfops_problem problem = make(&layernorm_spec, 5, 24, TFOPS_F16, 16);
+    struct tfops_problem problem = make(&layernorm_spec, 5, 24, TFOPS_F16, 16);
     struct tfops_view views[] = {
         {(void *)16, {32, 1}}, {(void *)64, {1}}, {(void *)128, {1}}, {(void *)256, {40, 1}}};
     const double eps = 0.5;
     const struct tfops_launch_args launch = {
         &problem, &(struct tfops_config){0}, views, &eps, NULL, 0};
     struct norm_params p;
+    problem.present |= 1u << LAYERNORM_BIAS;
     spec_pack_twice(&launch, &p, sizeof p);
     cr_assert(p.x == (void *)16 && p.bias == (void *)128 && p.out == (void *)256);
     EXPECT_INT(p.columns, 2);
     views[LAYERNORM_BIAS].data = NULL;
+    problem.present &= ~(1u << LAYERNORM_BIAS);
     spec_pack_twice(&launch, &p, sizeof p);
     cr_assert(!p.bias);
     EXPECT_INT(p.columns, 1);
