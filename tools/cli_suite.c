@@ -33,7 +33,7 @@ static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
-    {"row", "the other row-wise operators on model shapes", CLI_SUITE_KERNEL, LINES(ROW)},
+    {"row", "gated_act and softmax on model shapes", CLI_SUITE_KERNEL, LINES(ROW)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

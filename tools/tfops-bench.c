@@ -49,6 +49,7 @@ static const struct cli_program PROGRAM = {
     sizeof OPTIONS / sizeof *OPTIONS,
     "Suites:\n"
     "  rmsnorm  rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size\n"
+    "  row      gated_act and softmax on model shapes\n"
     "  launch   the host's cost of a warm launch\n"
     "  open     a process's start: engine, warm cache and first launch, beyond the CUDA context",
 };
