@@ -50,7 +50,7 @@ static const struct cli_program PROGRAM = {
     sizeof OPTIONS / sizeof *OPTIONS,
     "Suites:\n"
     "  rmsnorm  rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size\n"
-    "  row      norms and quantisation: one row, model shapes, all granularities\n"
+    "  row      the other row-wise operators: one row, model shapes, all granularities\n"
     "  launch   the host's cost of a warm launch\n"
     "  open     a process's start: engine, warm cache and first launch, beyond the CUDA context",
 };

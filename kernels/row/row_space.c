@@ -368,7 +368,7 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
     if (l->units <= KEPT_UNITS) {
         if (few || l->units <= 32)
             return;
-        v[ROW_THREADS_PER_ROW] = threads_for(clamp(l->units / 4, 32, 384));
+        v[ROW_THREADS_PER_ROW] = threads_for(clamp(l->units / 4, l->units < 128 ? 32 : 64, 384));
         v[ROW_ROWS_PER_BLOCK] = clamp(128 / v[ROW_THREADS_PER_ROW], 1, 4);
     } else if (shape->rows * MOST_CLUSTER <= device->sms && device->max_cluster >= MOST_CLUSTER) {
         v[ROW_THREADS_PER_ROW] = 256;
