@@ -63,7 +63,8 @@ static const struct tfops_operand_spec OPERANDS[] = {
         "cosines by position"},
     [RMSNORM_ROPE_SIN] = {"sin", TFOPS_IN, TFOPS_OPERAND_ROWS, TABLE_SHAPE, 0, "sines by position"},
     [RMSNORM_ROPE_POSITIONS] = {"positions", TFOPS_IN,
-        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS,
+        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS |
+            TFOPS_OPERAND_INDEX(RMSNORM_ROPE_MAX_POS),
         RMSNORM_ROPE_POSITION_DTYPE, 1, {RMSNORM_ROPE_ROWS}, 0,
         "row of cos and sin for each row of x, below max_pos"},
     [RMSNORM_ROPE_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, X_SHAPE, 1u << RMSNORM_ROPE_X,
