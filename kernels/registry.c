@@ -5,6 +5,7 @@
 #include "norm/norm_specs.h"
 #include "quant/quant_specs.h"
 #include "softmax/softmax_specs.h"
+#include "rope/rope_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -19,5 +20,6 @@ const struct tfops_spec *const registry_specs[] = {
     &softmax_spec,
     &linear_spec,
     &fp8_gemm_spec,
+    &rope_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -21,6 +21,8 @@ static inline struct fake_operand rows_of(
 
 static inline float load_elem(const void *base, int dtype, int64_t i)
 {
+    if (dtype == TFOPS_U8)
+        return ((const uint8_t *)base)[i];
     return host_load(base, (enum tfops_dtype)dtype, i);
 }
 
