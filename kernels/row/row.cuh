@@ -96,8 +96,10 @@ template <class C, class O> class RowKernel {
 
     TF_METHOD RowSpan span(long long row) const
     {
-        const void *start = L::SHIFTED ? O::input(p, 0, row) : nullptr;
-        return row_span<C, O>(row, p.rows, start);
+        if constexpr (L::SHIFTED)
+            return row_span<C, O>(row, p.rows, O::input(p, 0, row));
+        else
+            return row_span<C, O>(row, p.rows, nullptr);
     }
 
     // ---- loads ----
