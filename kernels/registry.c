@@ -21,5 +21,6 @@ const struct tfops_spec *const registry_specs[] = {
     &linear_spec,
     &fp8_gemm_spec,
     &rope_spec,
+    &rmsnorm_rope_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

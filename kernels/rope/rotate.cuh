@@ -33,6 +33,14 @@ template <class C, int VEC_> struct RotateLayout {
         return ADJACENT ? 2 * unit + k : unit * VEC + k * (ROTARY / 2);
     }
 
+    // The unit whose first vector is at a column of the head.
+    TF_DEV constexpr int unit_of(int column)
+    {
+        if (column >= ROTARY)
+            return TURNED + (column - ROTARY) / VEC;
+        return ADJACENT ? column / 2 : column / VEC;
+    }
+
     // Column of vector k of its angles, in a row of a table.
     TF_DEV constexpr int angle_place(int unit, int k)
     {

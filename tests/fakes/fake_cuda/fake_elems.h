@@ -7,7 +7,8 @@
 
 static inline size_t dtype_bytes(int dtype)
 {
-    return dtype == TFOPS_F32 || dtype == TFOPS_I32    ? 4
+    return dtype == TFOPS_I64                          ? 8
+           : dtype == TFOPS_F32 || dtype == TFOPS_I32  ? 4
            : dtype == TFOPS_F16 || dtype == TFOPS_BF16 ? 2
                                                        : 1;
 }
