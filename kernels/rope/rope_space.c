@@ -89,8 +89,8 @@ bool rope_constraint(void *user, const struct tfops_problem *problem,
 }
 
 /*
- * By what was fastest on an H200 (docs/notes/rope.md): few tokens want latency, a head a thread; many
- * want four heads' loads in flight in blocks of 128. Batch does not decide: plans hold for any.
+ * By what was fastest on an H200 (docs/notes/rope.md): a head a thread, whose neighbours load the same
+ * angles; two where angles are wider than the heads. Batch does not decide: plans hold for any.
  */
 void rope_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
@@ -102,7 +102,9 @@ void rope_default_config(void *user, const struct tfops_problem *problem,
     const int64_t of_head = units(problem, v[ROPE_VEC_BYTES]);
     const int64_t seq = problem->dims[ROPE_SEQ];
     const bool few = seq * slots(problem, 1) * of_head <= (int64_t)device->sms * 1024;
-    v[ROPE_HEADS] = few ? 1 : clamp(4, 1, problem->dims[ROPE_Q_HEADS]);
+    const bool wide_angles =
+        (int64_t)spec_elem_bytes(problem, ROPE_TABLE_DTYPE) > elem_bytes(problem);
+    v[ROPE_HEADS] = !few && wide_angles && problem->dims[ROPE_Q_HEADS] > 1 ? 2 : 1;
     v[ROPE_THREADS] = of_head > 256 ? 512 : of_head > 128 ? 256 : 128;
     v[ROPE_STORE_HINT] = !few;
 }

@@ -312,8 +312,9 @@ static int64_t default_threads(
     else if (shape->elem_bytes == 4)
         threads = clamp(units / 2, 32, 512);
     else
-        threads =
-            units <= 1024 ? clamp(units / (is_busy(shape) ? 4 : 3), 32, 224) : least_idle(units);
+        threads = units <= 1024
+                      ? clamp(units / (is_busy(shape) || shape->unit > 1 ? 4 : 3), 32, 224)
+                      : least_idle(units);
     return threads_for(threads);
 }
 
