@@ -218,6 +218,16 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
     }
 }
 
+/* The weight is around 1, tables are tame: no zeros, subnormals or large numbers among them. */
+static void values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values)
+{
+    (void)user, (void)problem;
+    *ret_values = operand == RMSNORM_ROPE_WEIGHT
+                      ? (struct tfops_values){0.25f, 1, false}
+                      : (struct tfops_values){1, 0, operand == RMSNORM_ROPE_X};
+}
+
 const struct tfops_spec rmsnorm_rope_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
@@ -242,5 +252,6 @@ const struct tfops_spec rmsnorm_rope_spec = {
     .accepts = accepts,
     .cost = cost,
     .tolerance = tolerance,
+    .values = values,
     .reference = rmsnorm_rope_reference,
 };

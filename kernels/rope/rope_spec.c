@@ -242,6 +242,14 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
     *ret_tolerance = BOUND[problem->dtypes[ROPE_DTYPE]];
 }
 
+/* Cosines and sines: no zeros, subnormals or large numbers among them. */
+static void values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values)
+{
+    (void)user, (void)problem;
+    *ret_values = (struct tfops_values){1, 0, operand != ROPE_COS && operand != ROPE_SIN};
+}
+
 const struct tfops_spec rope_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
@@ -268,5 +276,6 @@ const struct tfops_spec rope_spec = {
     .pack = pack,
     .cost = cost,
     .tolerance = tolerance,
+    .values = values,
     .reference = rope_reference,
 };
