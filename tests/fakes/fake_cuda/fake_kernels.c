@@ -214,6 +214,8 @@ static void bad_scale_run(const void *params)
 static const struct fake_kernel kernels[] = {
     {"tfops_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_rmsnorm_rope", sizeof(struct rmsnorm_rope_params), rmsnorm_rope_operands,
+        rmsnorm_rope_run}, /* before its prefix */
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},

@@ -1,6 +1,8 @@
-/* The rope kernel in C, on its parameters alone (see fake_kernels.c). */
+/* The rope kernels in C, on their parameters alone. */
 #include "fake_elems.h"
+#include "kernels/rope/rmsnorm_rope_params.h"
 #include "kernels/rope/rope_params.h"
+#include <math.h>
 
 static int64_t rope_index(const void *base, int dtype, int64_t i)
 {
@@ -84,4 +86,77 @@ static void rope_run(const void *params)
     for (int64_t token = 0; token < (int64_t)p->tokens; token++)
         for (int tensor = 0; tensor < ROPE_PARAMS_TENSORS; tensor++)
             rope_move(p, tensor, token / p->seq, token % p->seq);
+}
+
+/* ---- rmsnorm_rope ------------------------------------------------------------------------- */
+
+static int64_t norm_rope_start(
+    const struct rmsnorm_rope_params *p, int64_t row, int64_t stride, int64_t pitch)
+{
+    return row / p->heads * stride + row % p->heads * pitch;
+}
+
+static size_t rmsnorm_rope_operands(const void *params, struct fake_operand *o)
+{
+    const struct rmsnorm_rope_params *p = params;
+    const int64_t last = p->heads > 1 ? p->heads - 1 : p->norm.hidden / p->head_dim - 1;
+    o[0] = rows_of(p->norm.out, p->rows / p->heads, last * p->out_pitch + p->head_dim,
+        p->norm.out_stride, p->norm.dtype, true);
+    o[1] = rows_of(p->norm.x, p->rows / p->heads, last * p->x_pitch + p->head_dim, p->norm.x_stride,
+        p->norm.dtype, false);
+    return 2;
+}
+
+/* The angles' fields alone are read of it. */
+static struct rope_params norm_rope_angles(const struct rmsnorm_rope_params *p)
+{
+    return (struct rope_params){.cos = p->cos,
+        .sin = p->sin,
+        .cos_stride = p->cos_stride,
+        .sin_stride = p->sin_stride,
+        .rotary_dim = p->rotary_dim,
+        .interleaved = p->interleaved,
+        .half = p->half,
+        .table_dtype = p->table_dtype};
+}
+
+static float norm_rope_element(const struct rmsnorm_rope_params *p, int64_t row, int64_t i)
+{
+    const int64_t start = norm_rope_start(p, row, p->norm.x_stride, p->x_pitch);
+    return load_elem(
+        p->norm.x, p->norm.dtype, start + i / p->head_dim * p->x_pitch + i % p->head_dim);
+}
+
+static void norm_rope_head(const struct rmsnorm_rope_params *p, int64_t row, int64_t head, float r)
+{
+    const struct rope_params angles = norm_rope_angles(p);
+    const int64_t token = row / p->heads;
+    const int64_t position =
+        p->positions ? rope_index(p->positions, p->position_dtype, token * p->positions_stride)
+                     : token % p->max_pos;
+    const int64_t out = norm_rope_start(p, row, p->norm.out_stride, p->out_pitch);
+    float values[1024];
+    for (int64_t i = 0; i < p->head_dim; i++) {
+        float w = load_elem(p->norm.weight, p->norm.weight_dtype, head * p->weight_pitch + i);
+        float n = norm_rope_element(p, row, head * p->head_dim + i) * r;
+        if (p->norm.weight_variant == NORM_ROUND_BEFORE)
+            n = host_round(n, (enum tfops_dtype)p->norm.dtype);
+        values[i] = n * (p->norm.weight_variant == NORM_ONE_PLUS ? 1 + w : w);
+    }
+    rope_turn(&angles, position, values);
+    for (int64_t i = 0; i < p->head_dim; i++)
+        store_elem(p->norm.out, p->norm.dtype, out + head * p->out_pitch + i, values[i]);
+}
+
+static void rmsnorm_rope_run(const void *params)
+{
+    const struct rmsnorm_rope_params *p = params;
+    for (int64_t row = 0; row < p->rows; row++) {
+        double squares = 0;
+        for (int64_t i = 0; i < p->norm.hidden; i++)
+            squares += pow((double)norm_rope_element(p, row, i), 2);
+        const float r = (float)(1 / sqrt(squares / p->norm.hidden + (double)p->norm.eps));
+        for (int64_t head = 0; head < p->norm.hidden / p->head_dim; head++)
+            norm_rope_head(p, row, head, r);
+    }
 }
