@@ -4,8 +4,8 @@
 #include "gemm/gemm_specs.h"
 #include "norm/norm_specs.h"
 #include "quant/quant_specs.h"
-#include "softmax/softmax_specs.h"
 #include "rope/rope_specs.h"
+#include "softmax/softmax_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,

@@ -85,8 +85,8 @@ TF_DEV void row_load_edge(RowPart<C, O, U, COUNT> &part, const RowSpan &s, const
 
 // Units [at, at + CHUNK) of an input row; the edge comes with the first chunk.
 template <class C, class O, int HINT, class ROW>
-TF_DEV void row_load(RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s,
-    int at, ROW row)
+TF_DEV void row_load(
+    RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s, int at, ROW row)
 {
     using L = RowLayout<C, O>;
     using T = typename O::T;
@@ -123,8 +123,8 @@ TF_DEV RowOut<U, ROW> row_out(const RowSpan &s, ROW row)
 
 // Unit i, by the thread that owns it.
 template <class C, class O, class U, class ROW>
-TF_DEV void row_store(const RowOut<U, ROW> &out, const RowSpan &s, int i,
-    const float (&y)[RowLayout<C, O>::N])
+TF_DEV void row_store(
+    const RowOut<U, ROW> &out, const RowSpan &s, int i, const float (&y)[RowLayout<C, O>::N])
 {
     using L = RowLayout<C, O>;
     constexpr int WIDTH = min_int(L::VEC * (int)sizeof(U), L::row_width((int)sizeof(U)));
