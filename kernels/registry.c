@@ -4,6 +4,7 @@
 #include "gemm/gemm_specs.h"
 #include "norm/norm_specs.h"
 #include "quant/quant_specs.h"
+#include "rope/rope_specs.h"
 #include "softmax/softmax_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
@@ -19,5 +20,7 @@ const struct tfops_spec *const registry_specs[] = {
     &softmax_spec,
     &linear_spec,
     &fp8_gemm_spec,
+    &rope_spec,
+    &rmsnorm_rope_spec,
 };
 const size_t registry_count = sizeof registry_specs / sizeof registry_specs[0];

@@ -19,6 +19,8 @@ static const char *const RMSNORM[] = {ROWWISE("rmsnorm"), ROWWISE("add_rmsnorm")
 #define FP8_ROWS_OF(op, options)                                                                   \
     op " rows=1,2048,16384 hidden=4096 out_dtype=f16,bf16" options,                                \
         op " rows=16384 hidden=2048,2944,5120,8192 out_dtype=f16,bf16" options
+#define ROPE_OF(problem) "rope batch=1 q_heads=32 max_pos=8192 " problem
+#define NORM_ROPE_OF(problem) "rmsnorm_rope max_pos=2048 dtype=f16,bf16 " problem
 static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
     ROWS_OF("add_layernorm", " bias=1"), ROWS_OF("rmsnorm_quant", ""),
     ROWS_OF("add_rmsnorm_quant", ""),
@@ -40,7 +42,20 @@ static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
     "softmax rows=1,128,4096 width=4096,32768 dtype=f16,bf16",
     "softmax rows=4096 width=1024 dtype=f16,bf16",
     "softmax rows=1,128 width=32000,151936,262144 dtype=f16,bf16",
-    "softmax rows=4096 width=4096 causal=yes dtype=f16"};
+    "softmax rows=4096 width=4096 causal=yes dtype=f16",
+    /* A decoding token, a chunk and a prefill; every length of heads; keys and values to a cache. */
+    ROPE_OF("seq=1,512,8192 head_dim=128 table_dim=128 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=128 table_dim=128 dtype=f16,bf16,f32"),
+    ROPE_OF("seq=8192 head_dim=64 table_dim=64 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=96 table_dim=96 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=256 table_dim=256 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=1,8192 head_dim=128 table_dim=128 kv_heads=8 k=1 v=1 slots=1 "
+            "k_cache=1 v_cache=1 num_blocks=512 block_size=16 dtype=f16,bf16"),
+    NORM_ROPE_OF("rows=1,128,2048,16384 num_heads=32 head_dim=128 table_dim=128"),
+    NORM_ROPE_OF("rows=128,2048,16384 num_heads=64 head_dim=64 table_dim=64"),
+    NORM_ROPE_OF("rows=16384 num_heads=30 head_dim=96 table_dim=96"),
+    NORM_ROPE_OF("rows=16384 num_heads=16 head_dim=256 table_dim=256"),
+    NORM_ROPE_OF("rows=1,16384 num_heads=32 head_dim=128 table_dim=128 norm=per_head")};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",

@@ -135,12 +135,27 @@ static bool is_weight(const struct tfops_spec *spec, size_t i)
     return operand->rank == 1 && !(spec->dims[operand->dims[0]].flags & TFOPS_DIM_DYNAMIC);
 }
 
+int64_t buffers_index_bound(const struct tfops_problem *problem, size_t operand)
+{
+    const uint32_t flags = problem->spec->operands[operand].flags;
+    int64_t bound = 0;
+    for (size_t d = 0; d < problem->spec->n_dims; d++)
+        if (flags & TFOPS_OPERAND_INDEX(d) &&
+            __builtin_mul_overflow(bound ? bound : 1, problem->dims[d], &bound))
+            return INT64_MAX;
+    return bound;
+}
+
 static enum tfops_status fill_operand(const struct gpu *gpu, const struct tfops_problem *problem,
     const struct buffers_layout *layout, CUdeviceptr base, uint64_t seed, uint64_t special_every,
     size_t i)
 {
     const struct buffers_operand *operand = &layout->operands[i];
     const struct tfops_spec *spec = problem->spec;
+    int64_t bound = buffers_index_bound(problem, i);
+    if (bound)
+        return gpu_fill_indices(gpu, base + operand->offset, operand->dtype, buffers_span(operand),
+            bound, spec->operands[i].flags & TFOPS_OPERAND_DISTINCT);
     bool weight = is_weight(spec, i);
     struct tfops_values wanted = {weight ? 0.25f : 1, weight ? 1 : 0, !weight};
     if (spec->values)

@@ -60,20 +60,25 @@ static bool is_index(enum tfops_dtype dtype)
     return dtype == TFOPS_I32 || dtype == TFOPS_I64;
 }
 
-/* All different, from the last to the first. */
+/* Downwards within their bound, as on a GPU; without one all different. */
 static void fill_indices(struct emulate_case *ecase, size_t i)
 {
     const struct buffers_operand *operand = &ecase->layout.operands[i];
     unsigned char *data = ecase->init + operand->offset;
-    int64_t left = operand->rows * operand->cols;
+    int64_t bound = buffers_index_bound(&ecase->problem, i);
+    bool distinct = ecase->problem.spec->operands[i].flags & TFOPS_OPERAND_DISTINCT;
+    int64_t count = 0;
+    if (!bound)
+        bound = operand->rows * operand->cols;
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             int64_t at = row * operand->stride + col;
-            left--;
+            int64_t value = distinct && count >= bound ? -1 : bound - 1 - count % bound;
+            count++;
             if (operand->dtype == TFOPS_I32)
-                ((int32_t *)(void *)data)[at] = (int32_t)left;
+                ((int32_t *)(void *)data)[at] = (int32_t)value;
             else
-                ((int64_t *)(void *)data)[at] = left;
+                ((int64_t *)(void *)data)[at] = value;
         }
 }
 

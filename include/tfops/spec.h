@@ -187,6 +187,10 @@ enum tfops_access { TFOPS_IN = 0, TFOPS_OUT, TFOPS_INOUT };
 #define TFOPS_OPERAND_OPTIONAL 1u /* emitted as bool constant HAS_<NAME> */
 #define TFOPS_OPERAND_ROWS 2u     /* leading extents collapse into the first dimension */
 #define TFOPS_OPERAND_ELEMENTS 4u /* accessed by element: does not enter the alignment class */
+#define TFOPS_OPERAND_DISTINCT 8u /* of whole numbers: no two alike, but below 0 for "none" */
+/* Whole numbers from 0 to below the product of the dimensions so named, e.g. rows of a table. What a
+ * tuner fills the operand with; a launch does not look. */
+#define TFOPS_OPERAND_INDEX(dim) (0x100u << (dim))
 
 struct tfops_operand_spec {
     const char *name;

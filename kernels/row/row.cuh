@@ -96,8 +96,10 @@ template <class C, class O> class RowKernel {
 
     TF_METHOD RowSpan span(long long row) const
     {
-        const void *start = L::SHIFTED ? O::input(p, 0, row) : nullptr;
-        return row_span<C, O>(row, p.rows, start);
+        if constexpr (L::SHIFTED)
+            return row_span<C, O>(row, p.rows, O::input(p, 0, row));
+        else
+            return row_span<C, O>(row, p.rows, nullptr);
     }
 
     // ---- loads ----
@@ -115,7 +117,7 @@ template <class C, class O> class RowKernel {
         using W = typename O::COLUMN;
         TF_UNROLL
         for (int k = 0; k < O::COLUMNS; k++) {
-            const W *row = O::column(p, k);
+            const auto row = O::column(p, k);
             TF_UNROLL
             for (int i = 0; i < COUNT; i++)
                 if (at + i < L::PER_THREAD)
@@ -216,7 +218,7 @@ template <class C, class O> class RowKernel {
     TF_METHOD void tap_unit(int i, const float (&h)[N])
     {
         if constexpr (O::TAP)
-            row_store<C, O>(row_out<C, O>(s, O::tap(p, s.row)), s, i, h);
+            row_store<C, O>(row_out<C, O, T>(s, O::tap(p, s.row)), s, i, h);
     }
 
     TF_METHOD void first_pass(int at)
@@ -276,7 +278,7 @@ template <class C, class O> class RowKernel {
     TF_METHOD void last_pass(int at)
     {
         using OUT = typename O::OUT;
-        const RowOut<C, O, OUT> out = row_out<C, O>(s, O::out(p, s.row));
+        const auto out = row_out<C, O, OUT>(s, O::out(p, s.row));
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
             float h[N], g[COLUMNS][N], y[N];

@@ -150,7 +150,7 @@ static int64_t registers(const struct row_shape *shape, const int64_t *v, const 
     bool waits = shape->steps && v[ROW_RELOAD] != 2;
     int64_t waiting = waits ? l->per_thread : chunk;
     int64_t columns = v[ROW_WEIGHT_LOAD] == 2 ? l->per_thread : waiting;
-    int64_t need = BASE + (v[ROW_BLOCKS_PER_SM] ? WALK : 0) + columns * column;
+    int64_t need = BASE + shape->own_words + (v[ROW_BLOCKS_PER_SM] ? WALK : 0) + columns * column;
     need += waiting * ((waits && !v[ROW_RELOAD] ? held : unit * shape->inputs) + unpacked);
     return need + (v[ROW_STAGES] == 2 ? l->per_thread * unit * shape->inputs : 0);
 }
@@ -312,8 +312,9 @@ static int64_t default_threads(
     else if (shape->elem_bytes == 4)
         threads = clamp(units / 2, 32, 512);
     else
-        threads =
-            units <= 1024 ? clamp(units / (is_busy(shape) ? 4 : 3), 32, 224) : least_idle(units);
+        threads = units <= 1024
+                      ? clamp(units / (is_busy(shape) || shape->unit > 1 ? 4 : 3), 32, 224)
+                      : least_idle(units);
     return threads_for(threads);
 }
 
@@ -478,4 +479,6 @@ void row_geometry(void *user, const struct tfops_problem *problem,
     ret_geometry->grid[0] =
         (uint32_t)clamp(groups, 1, ret_geometry->most_groups) * ret_geometry->blocks_per_group;
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
+    if (shape.rows_each > 1) /* the grid does not follow from the extent alone: launches ask */
+        ret_geometry->extent_per_group = ret_geometry->most_groups = 0;
 }

@@ -10,6 +10,7 @@
 #include "device.h"
 #include "kernels/registry.h"
 #include "nvrtc.h"
+#include "shapes.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,34 +116,48 @@ static void compile_all(const struct nvrtc *nvrtc, const struct tfops_problem *p
     }
 }
 
-/* A typical problem: each static dimension at a power of two in its range. */
-static void typical(struct tfops_problem *problem, int64_t rows, int64_t width)
+/* A typical problem: each static dimension at a width or at what its name asks for, in its range. */
+enum { WIDE, ODD, SHORT, LONG, WIDTHS_CHECKED };
+static void typical(struct tfops_problem *problem, int64_t rows, size_t shape)
 {
+    static const int64_t WIDTHS[] = {[WIDE] = 4096, [ODD] = 4095, [SHORT] = 128, [LONG] = 65536};
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dims; i++) {
         const struct tfops_dim_spec *dim = &spec->dims[i];
-        int64_t wish = dim->flags & TFOPS_DIM_DYNAMIC ? rows : width;
+        bool at_run_time = dim->flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_FREE);
+        int64_t wish = at_run_time ? rows : shape_extent(dim->name, shape, WIDTHS[shape]);
         problem->dims[i] = wish < dim->min ? dim->min : wish > dim->max ? dim->max : wish;
     }
+}
+
+/* With every optional operand, where the operator takes them together; else with none. */
+static bool complete(struct tfops_problem *problem, bool all)
+{
+    struct tfops_problem with = *problem;
+    with.present = (1u << problem->spec->n_operands) - 1;
+    if (all && !tfops_problem_check(&with)) {
+        *problem = with;
+        return true;
+    }
+    return !tfops_problem_check(problem);
 }
 
 static void check_dtype(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
     const struct tfops_device *device, int dtype, bool full, struct tally *tally)
 {
-    static const int64_t WIDTHS[] = {4096, 4095, 128, 65536};
-    for (size_t i = 0; i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+    for (size_t i = 0; i < WIDTHS_CHECKED; i++) {
         struct tfops_problem problem;
         struct tfops_config config = {0};
         if (tfops_problem_init(spec, &problem))
             exit(1);
         problem.dtypes[0] = (uint8_t)dtype;
-        typical(&problem, i ? 64 : 16384, WIDTHS[i]);
-        if (tfops_problem_check(&problem))
+        typical(&problem, i == WIDE ? 16384 : 64, i);
+        if (!complete(&problem, i == ODD))
             continue; /* a width the operator does not take */
         if (spec->default_config)
             spec->default_config(spec->user, &problem, device, &config);
         compile_one(nvrtc, &problem, device, &config, true, tally);
-        if (i == 0 && dtype == __builtin_ctz(spec->dtypes[0].allowed & ~2u)) {
+        if (i == WIDE && dtype == __builtin_ctz(spec->dtypes[0].allowed & ~2u)) {
             if (full)
                 compile_all(nvrtc, &problem, device, tally);
             else

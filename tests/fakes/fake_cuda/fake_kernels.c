@@ -11,6 +11,7 @@
 #include "fake_gemm.c"
 #include "fake_norms.c"
 #include "fake_quant.c"
+#include "fake_rope.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
@@ -80,9 +81,22 @@ static void fill_pattern(const struct fill_params *p)
         to[i] = (unsigned char)(p->pattern >> i % 4 * 8);
 }
 
+static void fill_index(const struct fill_params *p, int64_t i)
+{
+    const int64_t value = p->distinct && i >= p->bound ? -1 : p->bound - 1 - i % p->bound;
+    if (p->dtype == TFOPS_I32)
+        ((int32_t *)p->data)[i] = (int32_t)value;
+    else
+        ((int64_t *)p->data)[i] = value;
+}
+
 static void fill_run(const void *params)
 {
     const struct fill_params *p = params;
+    for (uint64_t i = 0; p->mode == FILL_INDEX && i < p->n; i++)
+        fill_index(p, (int64_t)i);
+    if (p->mode == FILL_INDEX)
+        return;
     if (p->mode == FILL_PATTERN) {
         fill_pattern(p);
         return;
@@ -200,6 +214,8 @@ static void bad_scale_run(const void *params)
 static const struct fake_kernel kernels[] = {
     {"tfops_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_rmsnorm_rope", sizeof(struct rmsnorm_rope_params), rmsnorm_rope_operands,
+        rmsnorm_rope_run}, /* before its prefix */
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
@@ -211,6 +227,7 @@ static const struct fake_kernel kernels[] = {
     {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_rope", sizeof(struct rope_params), rope_operands, rope_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
     {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},
