@@ -69,8 +69,8 @@ static enum tfops_status fill_only(struct tune *tune)
     char reason[TFOPS_REASON_BYTES], text[512];
     if (!space_allows(&tune->problem, tune->access.device, only, reason)) {
         tfops_config_format(tune->spec, only, text, sizeof text);
-        return error_setf(TFOPS_E_RANGE, 0, "tune", text, "%s is not in the space of %s: %s", text,
-            tune->spec->name, reason);
+        return error_setf(
+            TFOPS_E_RANGE, 0, "tune", text, "not in the space of %s: %s", tune->spec->name, reason);
     }
     bool is_default = space_config_equal(tune->spec, only, &tune->space.configs[0]);
     enum tfops_status status = candidates_new(tune->env, is_default ? 1 : 2, &tune->candidates);

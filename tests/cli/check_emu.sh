@@ -28,12 +28,12 @@ broken() {
 broken device/reduce.cuh 's|^\( *\)block_sync();|\1|'
 check 'a missing barrier: exit' exits 1
 check 'a missing barrier: the race' out_has 'block 0 thread .* at row/row.cuh:[0-9]* .*race on shared memory'
-broken norm/rmsnorm.cu 's|return n \* weight;|return n * weight * 2.0f;|'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 2.0f;|'
 check 'a wrong factor: exit' exits 1
 check 'a wrong factor: the element' out_has 'out\[0, 0\] is .*, expected .* elements of out wrong'
-broken norm/rmsnorm.cu 's|return n \* weight;|return n * weights;|'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weights;|'
 check 'what does not compile: exit' exits 1
-check 'what does not compile: the line' err_has 'rmsnorm.cu:[0-9]*:.*error'
+check 'what does not compile: the line' err_has 'rmsnorm_op.cuh:[0-9]*:.*error'
 
 CXX=$scratch/no-compiler emulate
 check 'no compiler: exit' exits 1
