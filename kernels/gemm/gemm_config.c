@@ -148,17 +148,25 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     return possible_cluster(device, v, l, reason);
 }
 
-static bool possible_mma(
-    const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+/* Before sm_89 fp8 is decoded by whole-number instructions, which want registers of their own. */
+static int64_t most_mma_accumulators(
+    const struct tfops_problem *problem, const struct tfops_device *device)
 {
-    (void)l;
+    bool fp8 = tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[0]) == 1;
+    return fp8 && device->cc < 89 ? 32 : 64;
+}
+
+static bool possible_mma(const struct tfops_problem *problem, const struct tfops_device *device,
+    const int64_t *v, char reason[TFOPS_REASON_BYTES])
+{
     if (v[GEMM_PINGPONG] || v[GEMM_SWAP] || v[GEMM_SPLIT_K] > 1 || v[GEMM_DEPTH] > 1 ||
         v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1)
         return refuse(reason, "a choice of the wgmma kernel");
     if (v[GEMM_CONSUMERS] > 2 || v[GEMM_BLOCK_M] > 128 || v[GEMM_BLOCK_N] > 128 ||
         v[GEMM_BLOCK_N] % (32 * v[GEMM_CONSUMERS]) || v[GEMM_BLOCK_M] % 64)
         return refuse(reason, "warps have whole products of at most a 128 x 128 tile");
-    if (v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] / (128 * v[GEMM_CONSUMERS]) > 64)
+    if (v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] / (128 * v[GEMM_CONSUMERS]) >
+        most_mma_accumulators(problem, device))
         return refuse(reason, "the accumulators do not fit in a thread's registers");
     return true;
 }
@@ -168,7 +176,8 @@ static bool possible(const struct tfops_problem *problem, const struct tfops_dev
 {
     const int64_t *v = config->values;
     bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
-    if (wgmma ? !possible_wgmma(problem, device, v, l, reason) : !possible_mma(v, l, reason))
+    if (wgmma ? !possible_wgmma(problem, device, v, l, reason)
+              : !possible_mma(problem, device, v, reason))
         return false;
     if (problem->flags & TFOPS_BATCH_INVARIANT && (v[GEMM_SPLIT_K] > 1 || v[GEMM_SWAP]))
         return refuse(reason, "the order of a batch-invariant sum depends on K alone");
