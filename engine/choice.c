@@ -40,15 +40,18 @@ static bool same_config(
            !memcmp(a->values, b->values, spec->n_tunables * sizeof a->values[0]);
 }
 
-/* A record whose config no longer parses or fits the space is left out. */
+/* A record whose config no longer parses or fits the space, at the extent it was measured at, is left
+ * out. */
 static bool record_config(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_record *record, struct tfops_config *ret_config)
 {
     const struct tfops_spec *spec = problem->spec;
+    struct tfops_problem measured = *problem;
     char reason[TFOPS_REASON_BYTES] = "";
+    problem_set_extent(&measured, record->extent);
     if (!tfops_config_parse(spec, record->config, ret_config) &&
         (!spec->constraint ||
-            spec->constraint(spec->user, problem, &engine->device, ret_config, reason)))
+            spec->constraint(spec->user, &measured, &engine->device, ret_config, reason)))
         return true;
     log_line(&engine->env, TFOPS_LOG_WARN, "plan: record %lld of %s is left out: %s",
         (long long)record->id, spec->name, reason[0] ? reason : error_message());

@@ -109,8 +109,8 @@ enum { NVRTC_INVALID_OPTION = 5 };
 static int compile_with_options(
     const struct nvrtc *nvrtc, struct _nvrtcProgram *program, const char *arch)
 {
-    const char *const options[] = {arch, "-std=c++17", "-default-device", "--ptxas-options=-v",
-        "--minimal", "--no-cache"};
+    const char *const options[] = {
+        arch, "-std=c++17", "-default-device", "--ptxas-options=-v", "--minimal", "--no-cache"};
     enum { N = sizeof options / sizeof options[0], NEEDED = N - 2 };
     int result = NVRTC_INVALID_OPTION;
     for (int n = N; n >= NEEDED && result == NVRTC_INVALID_OPTION; n--)

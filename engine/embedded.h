@@ -1,7 +1,7 @@
 /*
  * What the build puts into the library: the sources of the kernels and of the emulator, and the
- * binaries of the generic variants. The tables are generated under build/gen/ (tools/embed.sh, tools/build/embed_generic.c)
- * and const; nothing here is freed.
+ * binaries of the generic variants. The tables are generated under build/gen/ (tools/embed.sh,
+ * tools/build/embed_generic.c) and const; nothing here is freed.
  */
 #ifndef TFOPS_ENGINE_EMBEDDED_H
 #define TFOPS_ENGINE_EMBEDDED_H
@@ -24,8 +24,15 @@ extern const size_t embedded_sources_count;
 extern const struct embedded_source emulator_sources[];
 extern const size_t emulator_sources_count;
 
-/* The operators' generic variants for every architecture; empty in the program that makes them. */
-extern const struct binary builtin_binaries[];
+/* The operators' generic variants and the support kernels for one architecture. */
+struct embedded_binaries {
+    const char *arch;
+    const struct binary *binaries;
+    size_t n;
+};
+
+/* One for every architecture; none in the program that makes them. */
+extern const struct embedded_binaries *const builtin_binaries[];
 extern const size_t builtin_binaries_count;
 
 #endif

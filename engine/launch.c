@@ -117,8 +117,9 @@ static NOINLINE enum tfops_status enqueue_special(const struct tfops_plan *plan,
 }
 
 /* For an extent above 0. */
-static inline enum tfops_status enqueue(const struct tfops_plan *plan,
-    const struct request *request, const struct tfops_args *args, struct CUstream_st *stream)
+static inline __attribute__((always_inline)) enum tfops_status enqueue(
+    const struct tfops_plan *plan, const struct request *request, const struct tfops_args *args,
+    struct CUstream_st *stream)
 {
     const struct plan_variant *variant =
         plan_choose(plan, request->problem.dims[plan->match.dynamic_dim]);

@@ -24,7 +24,7 @@ static CUresult encode_maps(const struct driver *driver, const struct tfops_spec
     return result;
 }
 
-/* Clusters and programmatic dependent launch need the extended call. */
+/* Clusters, programmatic dependent and cooperative launch need the extended call. */
 const CUlaunchAttribute launcher_overlap = {
     .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
     .value.programmaticStreamSerializationAllowed = 1};
@@ -32,7 +32,7 @@ const CUlaunchAttribute launcher_overlap = {
 static CUresult launch_extended(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_geometry *geometry, CUstream stream, void **params)
 {
-    CUlaunchAttribute attributes[2];
+    CUlaunchAttribute attributes[3];
     CUlaunchConfig config = {.gridDimX = geometry->grid[0],
         .gridDimY = geometry->grid[1],
         .gridDimZ = geometry->grid[2],
@@ -51,6 +51,11 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
     }
     if (geometry->pdl)
         attributes[config.numAttrs++] = launcher_overlap;
+    if (geometry->cooperative) {
+        CUlaunchAttribute *attribute = &attributes[config.numAttrs++];
+        attribute->id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+        attribute->value.cooperative = 1;
+    }
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
@@ -80,7 +85,8 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
         launcher->launch_kernel = driver->launch_kernel;
     launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1;
+                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
+                      !launcher->geometry.cooperative;
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
@@ -104,7 +110,7 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
         if (result)
             return result;
     }
-    if (geometry.cluster > 1 || geometry.pdl)
+    if (geometry.cluster > 1 || geometry.pdl || geometry.cooperative)
         return launch_extended(launcher, driver, &geometry, stream, params);
     return driver->launch_kernel(launcher->function, geometry.grid[0], geometry.grid[1],
         geometry.grid[2], geometry.threads, 1, 1, geometry.smem_bytes, stream, params, NULL);

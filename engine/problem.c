@@ -1,6 +1,6 @@
 /*
- * Problems as text and tables: starting, setting, checking and printing them, and configs likewise.
- * What command lines, caches and worker processes speak; never on the path of a launch.
+ * Problems as text and tables: starting, setting, checking and printing them. What command lines,
+ * caches and worker processes speak; never on the path of a launch. Configs likewise: config.c.
  */
 #include "problem.h"
 #include "base/error.h"
@@ -31,8 +31,7 @@ enum tfops_status tfops_problem_init(
     return TFOPS_OK;
 }
 
-/* A whole decimal integer. */
-static bool parse_int(const char *text, int64_t *ret_value)
+bool problem_parse_int(const char *text, int64_t *ret_value)
 {
     char *end;
     errno = 0;
@@ -56,7 +55,7 @@ static enum tfops_status set_dim(struct tfops_problem *problem, size_t i, const 
 {
     const struct tfops_dim_spec *dim = &problem->spec->dims[i];
     int64_t number = 0;
-    if (!parse_int(value, &number) || number < dim->min || number > dim->max)
+    if (!problem_parse_int(value, &number) || number < dim->min || number > dim->max)
         return refuse_dim(dim, dim->min, value);
     problem->dims[i] = number;
     return TFOPS_OK;
@@ -146,7 +145,8 @@ static enum tfops_status set_bit(uint32_t *word, uint32_t bit, const char *name,
 static enum tfops_status set_align(struct tfops_problem *problem, const char *value)
 {
     int64_t number = 0;
-    if (parse_int(value, &number) && number >= 1 && number <= 16 && !(number & (number - 1))) {
+    if (problem_parse_int(value, &number) && number >= 1 && number <= 16 &&
+        !(number & (number - 1))) {
         problem->align = (uint32_t)number;
         return TFOPS_OK;
     }
@@ -330,94 +330,4 @@ size_t tfops_problem_format(const struct tfops_problem *problem, char *ret_text,
     int length = snprintf(ret_text, bytes, "%s %s=%lld %s", problem->spec->name,
         problem->spec->dims[dim].name, (long long)problem->dims[dim], key);
     return length > 0 ? (size_t)length : 0;
-}
-
-/* ---- configs -------------------------------------------------------------------------------- */
-
-size_t tfops_config_format(
-    const struct tfops_spec *spec, const struct tfops_config *config, char *ret_text, size_t bytes)
-{
-    size_t length = 0;
-    if (bytes)
-        ret_text[0] = '\0';
-    if (!spec || !config)
-        return 0;
-    if (config->generic)
-        return (size_t)snprintf(ret_text, bytes, "generic");
-    for (size_t i = 0; i < spec->n_tunables; i++) {
-        size_t left = length < bytes ? bytes - length : 0;
-        length += (size_t)snprintf(left ? ret_text + length : NULL, left, "%s%s=%lld", i ? " " : "",
-            spec->tunables[i].name, (long long)config->values[i]);
-    }
-    return length;
-}
-
-static enum tfops_status unknown_tunable(const struct tfops_spec *spec, const char *name)
-{
-    char known[256];
-    size_t length = 0;
-    known[0] = '\0';
-    for (size_t i = 0; i < spec->n_tunables && length < sizeof known; i++)
-        length += (size_t)snprintf(
-            known + length, sizeof known - length, "%s%s", i ? " " : "", spec->tunables[i].name);
-    return error_setf(TFOPS_E_UNKNOWN, 0, "config", name, "%s has no such tunable; it has: %s",
-        spec->name, known);
-}
-
-static enum tfops_status bad_tunable(const struct tfops_tunable_spec *tunable, const char *value)
-{
-    char expected[160];
-    size_t length = (size_t)snprintf(expected, sizeof expected, "one of");
-    for (size_t k = 0; k < tunable->n_values && length < sizeof expected; k++)
-        length += (size_t)snprintf(
-            expected + length, sizeof expected - length, " %lld", (long long)tunable->values[k]);
-    return error_set(TFOPS_E_RANGE, "config", tunable->name, expected, value);
-}
-
-static enum tfops_status set_tunable(
-    const struct tfops_spec *spec, const char *name, const char *value, struct tfops_config *config)
-{
-    for (size_t i = 0; i < spec->n_tunables; i++) {
-        const struct tfops_tunable_spec *tunable = &spec->tunables[i];
-        int64_t number = 0;
-        if (strcmp(name, tunable->name))
-            continue;
-        bool known = false;
-        if (parse_int(value, &number))
-            for (size_t k = 0; k < tunable->n_values; k++)
-                known |= tunable->values[k] == number;
-        if (!known)
-            return bad_tunable(tunable, value);
-        config->values[i] = number;
-        return TFOPS_OK;
-    }
-    return unknown_tunable(spec, name);
-}
-
-enum tfops_status tfops_config_parse(
-    const struct tfops_spec *spec, const char *text, struct tfops_config *config)
-{
-    if (!spec || !text || !config)
-        return refuse_null("config", !spec ? "spec" : !text ? "text" : "config");
-    struct tfops_config parsed = *config;
-    if (!strcmp(text, "generic")) {
-        config->generic = true;
-        return TFOPS_OK;
-    }
-    char copy[1024], *save = NULL;
-    if (strlen(text) >= sizeof copy)
-        return error_set(TFOPS_E_RANGE, "config", "text", "at most 1023 bytes", "more");
-    memcpy(copy, text, strlen(text) + 1);
-    for (char *pair = strtok_r(copy, " ,", &save); pair; pair = strtok_r(NULL, " ,", &save)) {
-        char *value = strchr(pair, '=');
-        if (!value)
-            return error_set(TFOPS_E_ARGUMENT, "config", pair, "TUNABLE=VALUE", pair);
-        *value++ = '\0';
-        enum tfops_status status = set_tunable(spec, pair, value, &parsed);
-        if (status)
-            return status;
-    }
-    parsed.generic = false;
-    *config = parsed;
-    return TFOPS_OK;
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <tfops/spec.h>
 
+/* A whole decimal integer. */
+bool problem_parse_int(const char *text, int64_t *ret_value);
 /* Strides and element count of a contiguous operand; false when its size overflows. */
 bool problem_natural_strides(const struct tfops_problem *problem, size_t operand,
     int64_t ret_strides[TFOPS_MAX_OPERAND_RANK], int64_t *ret_elems);

@@ -145,21 +145,31 @@ static enum tfops_status check_bound(const struct tfops_spec *spec)
     return TFOPS_OK;
 }
 
+/* Indices are whole numbers, in dimensions that are there. */
+static bool are_flags(const struct tfops_spec *spec, const struct tfops_operand_spec *operand)
+{
+    const uint32_t whole = 1u << TFOPS_I32 | 1u << TFOPS_I64;
+    const uint32_t plain = TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS;
+    const uint32_t indices = operand->flags & ~plain;
+    const uint32_t known = TFOPS_OPERAND_DISTINCT | (TFOPS_OPERAND_INDEX(spec->n_dims) - 0x100u);
+    return !indices || (!(indices & ~known) && indices & ~TFOPS_OPERAND_DISTINCT &&
+                           !(spec->dtypes[operand->dtype].allowed & ~whole));
+}
+
 static enum tfops_status check_operands(const struct tfops_spec *spec)
 {
     for (size_t i = 0; i < spec->n_operands; i++) {
         const struct tfops_operand_spec *operand = &spec->operands[i];
         if ((unsigned)operand->access > TFOPS_INOUT)
             return bad(spec, "operands.access", "TFOPS_IN, TFOPS_OUT or TFOPS_INOUT");
-        if (operand->flags &
-            ~(TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS))
-            return bad(spec, "operands.flags", "known flags");
         if (operand->may_alias >> spec->n_operands)
             return bad(spec, "operands.may_alias", "bits of operands");
         if (!is_name(operand->name, false))
             return bad(spec, "operands", "lower-case names");
         if (operand->dtype < 0 || (size_t)operand->dtype >= spec->n_dtypes)
             return bad(spec, "operands.dtype", "an index of dtypes");
+        if (!are_flags(spec, operand))
+            return bad(spec, "operands.flags", "known flags, those of indices for whole numbers");
         if (operand->rank < 1 || operand->rank > TFOPS_MAX_OPERAND_RANK)
             return bad(spec, "operands.rank", "1 to 4");
         for (int d = 0; d < operand->rank; d++)

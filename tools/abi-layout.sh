@@ -57,7 +57,7 @@ cat <<'END'
 #include <tfops/tfops.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes) \
+#define OFFSET(type, field, bytes)                                                                 \
     _Static_assert(offsetof(struct type, field) == (bytes), "offset of " #type "." #field)
 
 #if UINTPTR_MAX == UINT64_MAX

@@ -80,14 +80,16 @@ function has_ptx(text) {
 
 function function_begins(text) {
     in_function = 1; starts = line; ptx = host = device = 0
+    around = side()
     indent = text; sub(/[^ ].*/, "", indent)
     returns_void = text ~ /(^|[^A-Za-z0-9_])void /
 }
 function function_ends() {
     in_function = 0
-    if (ptx && !host && !(device_only && returns_void))
+    # One that only the host sees stands beside a macro; one that only devices see has no second body.
+    if (around == "device" || (ptx && !host && !(device_only && returns_void)))
         violation(starts, "a body for the device and none for the host (TF_HOST)")
-    if (host && !device && !both_code)
+    if (around != "host" && host && !device && !both_code)
         violation(starts, "a body for the host and none for the device")
 }
 
@@ -112,7 +114,7 @@ function device_line(text,   at) {
     if (text ~ /emu::/ && at != "host") violation(line, "the emulator (emu::) in a body for the device")
     if (!in_function) return
     if (text ~ "^" indent "}") { function_ends(); if (ptx_both) violation(ptx_both, "PTX or an intrinsic that the host compiles too"); ptx_both = 0; return }
-    if (text ~ /^[ \t]*[{}]?[ \t]*$/ || line == starts || !inside(text)) return
+    if (text ~ /^[ \t]*[{}]?[ \t]*$/ || line == starts || !inside(text) || text ~ /static_assert|TF_UNROLL/) return
     if (at == "both") both_code++
     host += at == "host" || at == "rest"
     device += at == "device" || at == "rest"
@@ -177,8 +179,9 @@ self_test() {
     put kernels/device/no_device.cuh 'TF_DEV void f()\n{\n#ifdef TF_HOST\n    emu::f();\n#endif\n}\n'
     put kernels/device/mixed.cuh 'TF_DEV void f()\n{\n#ifdef TF_HOST\n    __syncwarp();\n#else\n    emu::f();\n#endif\n}\n'
     put kernels/device/silent.cuh 'TF_DEV int f()\n{\n#ifndef TF_HOST\n    return threadIdx.x;\n#endif\n}\n'
+    put kernels/device/file.cuh '#ifndef TF_HOST\nTF_DEV void f()\n{\n    asm("x");\n}\n#endif\n'
     put kernels/norm/n.cu 'int i = threadIdx.x;\nfloat f = __ldg(p); // asm\nu32 a = reinterpret_cast<u32>(p);\nfloat4 v;\nprintf("x");\nwhile (*(volatile int *)p) ;\n__device__ int fine(int);\natomicAdd(p, 1);\n'
-    expected='kernels/device/mixed.cuh:4 kernels/device/mixed.cuh:6 kernels/device/no_device.cuh:1
+    expected='kernels/device/file.cuh:2 kernels/device/mixed.cuh:4 kernels/device/mixed.cuh:6 kernels/device/no_device.cuh:1
         kernels/device/no_host.cuh:1 kernels/device/no_host.cuh:4 kernels/device/silent.cuh:1
         kernels/norm/n.cu:1 kernels/norm/n.cu:2 kernels/norm/n.cu:3 kernels/norm/n.cu:4
         kernels/norm/n.cu:5 kernels/norm/n.cu:6 kernels/norm/n.cu:8'

@@ -158,3 +158,13 @@ bool cli_has_word(const char *text, const char *word, size_t bytes)
     }
     return false;
 }
+
+void cli_totals_json(json *line, const struct tfops_cache_totals *totals)
+{
+    json_add_int(line, "records", (int64_t)totals->records);
+    json_add_int(line, "binaries", (int64_t)totals->binaries);
+    json_add_int(line, "unpinned_binaries", (int64_t)totals->unpinned_binaries);
+    json_add_int(line, "binary_bytes", (int64_t)totals->binary_bytes);
+    json_add_int(line, "file_bytes", (int64_t)totals->file_bytes);
+    json_add_int(line, "schema", totals->schema);
+}

@@ -23,5 +23,7 @@ json *cli_binary_json(const struct tfops_binary *binary);
 
 /* Whether `text` has the word `word` between blanks. */
 bool cli_has_word(const char *text, const char *word, size_t bytes);
+/* Adds what a file holds to a line. */
+void cli_totals_json(json *line, const struct tfops_cache_totals *totals);
 
 #endif

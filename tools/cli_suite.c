@@ -11,8 +11,30 @@
         op " rows=16384 hidden=4095 dtype=f16,bf16"
 
 static const char *const RMSNORM[] = {ROWWISE("rmsnorm"), ROWWISE("add_rmsnorm")};
-/* One token, a batch and a prefill of what models have; then what the peers were measured at. */
-static const char *const ROW[] = {
+/* Of every row operator: one row, the roof's shapes, current hidden sizes. */
+#define ROWS_OF(op, options)                                                                       \
+    op " rows=1,2048,16384 hidden=4096 dtype=f16,bf16" options,                                    \
+        op " rows=16384 hidden=2048,2880,5120,8192 dtype=f16,bf16" options
+/* fp8 values have no f16 and bf16. */
+#define FP8_ROWS_OF(op, options)                                                                   \
+    op " rows=1,2048,16384 hidden=4096 out_dtype=f16,bf16" options,                                \
+        op " rows=16384 hidden=2048,2944,5120,8192 out_dtype=f16,bf16" options
+#define ROPE_OF(problem) "rope batch=1 q_heads=32 max_pos=8192 " problem
+#define NORM_ROPE_OF(problem) "rmsnorm_rope max_pos=2048 dtype=f16,bf16 " problem
+static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
+    ROWS_OF("add_layernorm", " bias=1"), ROWS_OF("rmsnorm_quant", ""),
+    ROWS_OF("add_rmsnorm_quant", ""),
+    "rmsnorm_quant rows=16384 hidden=4096 dtype=f16,bf16 granularity=per_group",
+    "rmsnorm_quant rows=16384 hidden=4096 dtype=f16,bf16 granularity=per_group scale_major=column",
+    ROWS_OF("quantize", " granularity=per_token scales=1"),
+    "quantize rows=2048 hidden=14336 dtype=f16,bf16 granularity=per_token scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 dtype=f16,bf16 granularity=per_group scales=1",
+    "quantize rows=2048,16384 hidden=4096 dtype=f16,bf16 granularity=per_block scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_static static_scale=1",
+    FP8_ROWS_OF("dequantize", " granularity=per_token"),
+    FP8_ROWS_OF("dequantize", " granularity=per_group"),
+    /* One token, a batch and a prefill of what models have; then what the peers were measured at. */
     "gated_act rows=1,64,2048 ffn=4096,8192,11008,14336,18944,28672 dtype=f16,bf16",
     "gated_act rows=1,2048 ffn=14336 act=gelu,gelu_tanh dtype=bf16",
     "gated_act rows=2048 ffn=14336 out_dtype=e4m3 scales=1 granularity=per_token,per_group "
@@ -21,7 +43,19 @@ static const char *const ROW[] = {
     "softmax rows=4096 width=1024 dtype=f16,bf16",
     "softmax rows=1,128 width=32000,151936,262144 dtype=f16,bf16",
     "softmax rows=4096 width=4096 causal=yes dtype=f16",
-};
+    /* A decoding token, a chunk and a prefill; every length of heads; keys and values to a cache. */
+    ROPE_OF("seq=1,512,8192 head_dim=128 table_dim=128 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=128 table_dim=128 dtype=f16,bf16,f32"),
+    ROPE_OF("seq=8192 head_dim=64 table_dim=64 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=96 table_dim=96 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=8192 head_dim=256 table_dim=256 kv_heads=8 k=1 k_out=1 dtype=f16,bf16"),
+    ROPE_OF("seq=1,8192 head_dim=128 table_dim=128 kv_heads=8 k=1 v=1 slots=1 "
+            "k_cache=1 v_cache=1 num_blocks=512 block_size=16 dtype=f16,bf16"),
+    NORM_ROPE_OF("rows=1,128,2048,16384 num_heads=32 head_dim=128 table_dim=128"),
+    NORM_ROPE_OF("rows=128,2048,16384 num_heads=64 head_dim=64 table_dim=64"),
+    NORM_ROPE_OF("rows=16384 num_heads=30 head_dim=96 table_dim=96"),
+    NORM_ROPE_OF("rows=16384 num_heads=16 head_dim=256 table_dim=256"),
+    NORM_ROPE_OF("rows=1,16384 num_heads=32 head_dim=128 table_dim=128 norm=per_head")};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",
@@ -33,7 +67,8 @@ static const char *const OPEN[] = {"rmsnorm rows=16 hidden=4096"};
 const struct cli_suite CLI_SUITES[] = {
     {"rmsnorm", "rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size",
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
-    {"row", "gated_act and softmax on model shapes", CLI_SUITE_KERNEL, LINES(ROW)},
+    {"row", "the other row-wise operators: one row, model shapes, all granularities",
+        CLI_SUITE_KERNEL, LINES(ROW)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

@@ -47,7 +47,7 @@ static const struct cli_program PROGRAM = {
     "[OPTION…]",
     "Tunes RMSNorm for the hidden sizes of Llama 3 on the GPU, remembers the winners, starts again "
     "from the cache and checks the results. Without a GPU: compiles for " ARCH
-    " and runs on the CPU device.",
+    " and executes the kernels on the CPU.",
     OPTIONS,
     sizeof OPTIONS / sizeof *OPTIONS,
     NULL,
@@ -359,6 +359,52 @@ static int check_cpu(const struct demo *demo, const struct model *model)
     return code;
 }
 
+/* The kernel itself, not the reference, on the same rows: what a GPU would run, on this CPU. */
+static enum tfops_status execute(const struct demo *demo, const struct tfops_problem *problem,
+    struct data *data, struct tfops_emulate_result *ret_result)
+{
+    const int64_t shape[] = {data->rows, data->hidden};
+    const struct tfops_tensor x = tfops_tensor_contiguous(data->x, TFOPS_BF16, 2, shape);
+    const struct tfops_tensor w = tfops_tensor_contiguous(data->w, TFOPS_BF16, 1, &shape[1]);
+    const struct tfops_tensor y = tfops_tensor_contiguous(data->y, TFOPS_BF16, 2, shape);
+    struct tfops_args args = {.size = sizeof args};
+    for (size_t i = 0; i < problem->spec->n_operands; i++) {
+        const char *name = problem->spec->operands[i].name;
+        args.operands[i] = strcmp(name, "x") == 0        ? &x
+                           : strcmp(name, "weight") == 0 ? &w
+                           : strcmp(name, "out") == 0    ? &y
+                                                         : NULL;
+    }
+    const struct tfops_emulate_options options = {
+        .size = sizeof options, .arch = ARCH, .args = &args};
+    return tfops_emulate(demo->reference, problem, &options, ret_result);
+}
+
+/* Needs a C++ compiler; without one it says so and goes on. */
+static int check_template(const struct demo *demo, const struct model *model)
+{
+    struct tfops_problem problem;
+    struct data data = {0};
+    struct tfops_emulate_result result = {.size = sizeof result};
+    enum tfops_status status = TFOPS_OK;
+    int code = make_problem(demo, demo->reference, CHECKED_ROWS, model, &problem);
+    if (code == CLI_OK)
+        code = make_data(&data, CHECKED_ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
+    if (code == CLI_OK)
+        status = execute(demo, &problem, &data, &result);
+    if (code == CLI_OK && status == TFOPS_E_UNSUPPORTED) {
+        struct tfops_error error;
+        cli_last_error(status, &error);
+        printf("  the CUDA template was not executed: %s\n", error.message);
+    } else if (code == CLI_OK) {
+        code = status == TFOPS_OK
+                   ? judge(demo, &problem, &data, "the CUDA template, executed on the CPU")
+                   : cli_fail_last(&demo->cli, status, "the template on the CPU");
+    }
+    free_data(&data);
+    return code;
+}
+
 /* ---- starts ---------------------------------------------------------------------------------- */
 
 /* Without a GPU a start ends when every binary is there: nothing can be loaded. */
@@ -466,13 +512,15 @@ static int tell(struct demo *demo)
         printf("\nresults\n");
     for (size_t i = 0; i < N_MODELS && code == CLI_OK; i++)
         code = check_cpu(demo, &MODELS[i]);
+    for (size_t i = 0; i < N_MODELS && code == CLI_OK && !demo->gpu; i++)
+        code = check_template(demo, &MODELS[i]);
     if (code != CLI_OK)
         return code;
     if (demo->gpu)
         printf("\nDone on the GPU: tuned, remembered, started again from the cache, verified.\n");
     else
         printf("\nDone without a GPU: compiled for " ARCH ", started again without a compile, "
-               "verified on the CPU device.\nNothing was measured: that needs a GPU.\n");
+               "executed on the CPU and verified.\nNothing was measured: that needs a GPU.\n");
     printf("The cache is %s (try: tfops-cache list --binaries %s)\n", demo->cache, demo->cache);
     return CLI_OK;
 }
@@ -486,8 +534,8 @@ static int run(struct demo *demo)
         printf("A GPU is here: RMSNorm is tuned and launched on it.\n");
     } else {
         cli_arch_device(ARCH, demo->device);
-        printf("No GPU here (%s): RMSNorm is compiled for " ARCH " and runs on the CPU device.\n",
-            why);
+        printf(
+            "No GPU here (%s): RMSNorm is compiled for " ARCH " and executed on the CPU.\n", why);
     }
     int code = choose_cache(demo);
     if (code == CLI_OK)

@@ -18,7 +18,7 @@
 
 struct bench_options {
     struct cli_common common;
-    const char *cache, *device, *dtype, *suite;
+    const char *cache, *device, *dtype, *suite, *peer;
     bool launch, warm;
     double budget, interval;
     uint64_t seed, samples;
@@ -29,6 +29,7 @@ static const struct cli_option OPTIONS[] = {
     {"--suite", "NAME", CLI_TEXT, AT(suite),
         "a named list of problems: rmsnorm, row, launch or open"},
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
+    {"--peer", "cublaslt", CLI_TEXT, AT(peer), "time this library's fastest kernel beside ours"},
     {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache that chooses (default: the user's)"},
     {"--device", "N", CLI_TEXT, AT(device), "GPU (default: 0)"},
@@ -49,7 +50,7 @@ static const struct cli_program PROGRAM = {
     sizeof OPTIONS / sizeof *OPTIONS,
     "Suites:\n"
     "  rmsnorm  rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size\n"
-    "  row      gated_act and softmax on model shapes\n"
+    "  row      the other row-wise operators: one row, model shapes, all granularities\n"
     "  launch   the host's cost of a warm launch\n"
     "  open     a process's start: engine, warm cache and first launch, beyond the CUDA context",
 };
@@ -90,8 +91,8 @@ static json *start_line(const struct bench *bench, const char *event, const char
 /* ---- kernels --------------------------------------------------------------------------------- */
 
 static const char *const KERNEL_HEADS[] = {"problem", "MB", "tuned µs", "±", "default µs",
-    "generic µs", "roof µs", "of roof", "source", "config"};
-#define KERNEL_RIGHT 0xfeu
+    "generic µs", "roof µs", "of roof", "peer µs", "peer ÷ tuned", "source", "config"};
+#define KERNEL_RIGHT 0x3feu
 
 static void kernel_json(
     const struct bench *bench, const char *problem, const struct tfops_bench_result *result)
@@ -109,6 +110,8 @@ static void kernel_json(
     cli_json_measured(line, "copy_memcpy_ns", result->copy_memcpy_ns);
     cli_json_measured(line, "roof_ns", result->roof_ns);
     cli_json_measured(line, "ratio", result->ratio);
+    cli_json_measured(line, "peer_ns", result->peer_ns);
+    json_add_int(line, "peer_kernels", result->peer_kernels);
     json_add_int(line, "samples", result->samples);
     json_add_string(line, "source", result->source);
     json_add_string(line, "config", result->config);
@@ -137,6 +140,8 @@ static void kernel_row(
     time_cell(table, result->generic_ns);
     time_cell(table, result->roof_ns);
     cli_table_cell(table, "%.3f", result->ratio);
+    time_cell(table, result->peer_ns);
+    cli_table_cell(table, "%.3f", result->tuned_ns > 0 ? result->peer_ns / result->tuned_ns : 0);
     cli_table_cell(table, "%s", result->source);
     cli_table_cell(table, "%s", result->config);
 }
@@ -148,7 +153,8 @@ static enum tfops_status bench_kernel(
         .interval = bench->options.interval / 100,
         .budget_s = bench->options.budget,
         .seed = bench->options.seed,
-        .l2_warm = bench->options.warm};
+        .l2_warm = bench->options.warm,
+        .peer = bench->options.peer};
     struct tfops_bench_result result = {.size = sizeof result};
     enum tfops_status status = tfops_bench(bench->engine, problem, &options, &result);
     if (status != TFOPS_OK)

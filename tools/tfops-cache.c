@@ -6,9 +6,11 @@
 #include "cli_explain.h"
 #include "cli_json.h"
 #include "cli_options.h"
+#include "cli_prune.h"
 #include "cli_record.h"
 #include "cli_table.h"
 #include "cli_text.h"
+#include "cli_verify.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,16 +131,6 @@ static enum tfops_status show_file(struct tool *tool, struct tfops_cache *cache)
 
 /* ---- stats ----------------------------------------------------------------------------------- */
 
-static void totals_json(json *line, const struct tfops_cache_totals *totals)
-{
-    json_add_int(line, "records", (int64_t)totals->records);
-    json_add_int(line, "binaries", (int64_t)totals->binaries);
-    json_add_int(line, "unpinned_binaries", (int64_t)totals->unpinned_binaries);
-    json_add_int(line, "binary_bytes", (int64_t)totals->binary_bytes);
-    json_add_int(line, "file_bytes", (int64_t)totals->file_bytes);
-    json_add_int(line, "schema", totals->schema);
-}
-
 static enum tfops_status stats_file(struct tool *tool, struct tfops_cache *cache, const char *path)
 {
     struct tfops_cache_totals totals = {.size = sizeof totals};
@@ -148,7 +140,7 @@ static enum tfops_status stats_file(struct tool *tool, struct tfops_cache *cache
     if (tool->cli->json) {
         json *line = cli_json_event("stats");
         json_add_string(line, "path", path);
-        totals_json(line, &totals);
+        cli_totals_json(line, &totals);
         cli_json_emit(line);
         return TFOPS_OK;
     }
@@ -162,8 +154,7 @@ static enum tfops_status stats_file(struct tool *tool, struct tfops_cache *cache
     return TFOPS_OK;
 }
 
-/* ---- one handle after the other ---------------------------------------------------------------
- */
+/* ---- one handle after the other -------------------------------------------------------------- */
 
 enum verb { VERB_LIST = 0, VERB_SHOW, VERB_EXPLAIN, VERB_VERIFY, VERB_PRUNE, VERB_STATS };
 static const char *const VERBS[] = {"list", "show", "explain", "verify", "prune", "stats"};
@@ -198,133 +189,6 @@ static int run_show(struct tool *tool)
     snprintf(id, sizeof id, "%llu", (unsigned long long)tool->id);
     cli_error(&error, TFOPS_E_UNKNOWN, id, "an ID that list prints", id, "no record %s", id);
     return cli_fail(tool->cli, CLI_FAILED, &error);
-}
-
-/* ---- verify ---------------------------------------------------------------------------------- */
-
-static void bad_row(void *user, const char *problem)
-{
-    const struct tool *tool = user;
-    if (!tool->cli->json) {
-        printf("  %s\n", problem);
-        return;
-    }
-    json *line = cli_json_event("bad");
-    json_add_string(line, "problem", problem);
-    cli_json_emit(line);
-}
-
-static void verify_line(
-    const struct tool *tool, const char *path, const struct tfops_cache_totals *totals)
-{
-    if (!tool->cli->json) {
-        printf("%s: %llu records, %llu binaries, %llu bad\n", path,
-            (unsigned long long)totals->records, (unsigned long long)totals->binaries,
-            (unsigned long long)totals->bad);
-        return;
-    }
-    json *line = cli_json_event("file");
-    json_add_string(line, "path", path);
-    totals_json(line, totals);
-    json_add_int(line, "bad", (int64_t)totals->bad);
-    cli_json_emit(line);
-}
-
-/* A file that cannot be opened counts as one bad thing: the summary must not look clean. */
-static int run_verify(struct tool *tool)
-{
-    uint64_t records = 0, binaries = 0, bad = 0;
-    for (size_t i = 0; i < tool->n_files; i++) {
-        struct tfops_cache *cache = NULL;
-        struct tfops_cache_totals totals = {.size = sizeof totals};
-        enum tfops_status status = tfops_cache_open(tool->files[i], &cache);
-        if (status == TFOPS_OK)
-            status = tfops_cache_verify(cache, bad_row, tool, &totals);
-        tfops_cache_close(cache);
-        if (status == TFOPS_OK)
-            verify_line(tool, tool->files[i], &totals);
-        else
-            cli_fail_last(tool->cli, status, NULL);
-        records += totals.records;
-        binaries += totals.binaries;
-        bad += status == TFOPS_OK ? totals.bad : 1;
-    }
-    if (tool->cli->json) {
-        json *line = cli_json_event("summary");
-        json_add_int(line, "records", (int64_t)records);
-        json_add_int(line, "binaries", (int64_t)binaries);
-        json_add_int(line, "bad", (int64_t)bad);
-        cli_json_emit(line);
-    }
-    return bad ? CLI_FAILED : CLI_OK;
-}
-
-/* ---- prune ----------------------------------------------------------------------------------- */
-
-static bool parse_age(const char *text, int64_t *ret_seconds)
-{
-    static const struct {
-        char unit;
-        int64_t seconds;
-    } UNITS[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-    char number[24];
-    uint64_t count;
-    size_t length = strlen(text);
-    if (length < 2 || length >= sizeof number)
-        return false;
-    memcpy(number, text, length - 1);
-    number[length - 1] = 0;
-    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++)
-        if (text[length - 1] == UNITS[i].unit && cli_parse_uint(number, &count) &&
-            count <= (uint64_t)(INT64_MAX / UNITS[i].seconds)) {
-            *ret_seconds = (int64_t)count * UNITS[i].seconds;
-            return true;
-        }
-    return false;
-}
-
-static void prune_line(
-    const struct tool *tool, const char *path, uint64_t records, uint64_t binaries)
-{
-    bool dry = tool->options->dry_run;
-    if (!tool->cli->json) {
-        printf("%s: %s %llu records and %llu binaries\n", path, dry ? "would delete" : "deleted",
-            (unsigned long long)records, (unsigned long long)binaries);
-        return;
-    }
-    json *line = cli_json_event("prune");
-    json_add_string(line, "path", path);
-    json_add_int(line, "records", (int64_t)records);
-    json_add_int(line, "binaries", (int64_t)binaries);
-    json_add_bool(line, "dry_run", dry);
-    cli_json_emit(line);
-}
-
-static int run_prune(struct tool *tool)
-{
-    const struct cache_options *options = tool->options;
-    struct tfops_prune_options prune = {.size = sizeof prune,
-        .op = options->op,
-        .sku = options->sku,
-        .records = options->records,
-        .dry_run = options->dry_run};
-    if (options->older_than && !parse_age(options->older_than, &prune.older_than_s))
-        return cli_usage(tool->cli, "--older-than", "90d, 12h, 30m or 10s", options->older_than,
-            "--older-than: '%.40s' is not like 90d, 12h, 30m or 10s", options->older_than);
-    int code = CLI_OK;
-    for (size_t i = 0; i < tool->n_files; i++) {
-        struct tfops_cache *cache = NULL;
-        uint64_t records = 0, binaries = 0;
-        enum tfops_status status = tfops_cache_open_writable(tool->files[i], &cache);
-        if (status == TFOPS_OK)
-            status = tfops_cache_prune(cache, &prune, &records, &binaries);
-        tfops_cache_close(cache);
-        if (status == TFOPS_OK)
-            prune_line(tool, tool->files[i], records, binaries);
-        else
-            code = cli_fail_last(tool->cli, status, NULL);
-    }
-    return code;
 }
 
 /* ---- the command line ------------------------------------------------------------------------ */
@@ -390,6 +254,17 @@ static int run_explain(struct tool *tool)
     return cli_explain(tool->cli, &explain, &tool->problem);
 }
 
+static int run_prune(struct tool *tool)
+{
+    const struct cache_options *options = tool->options;
+    const struct tfops_prune_options prune = {.size = sizeof prune,
+        .op = options->op,
+        .sku = options->sku,
+        .records = options->records,
+        .dry_run = options->dry_run};
+    return cli_prune(tool->cli, tool->files, tool->n_files, prune, options->older_than);
+}
+
 static int run(struct tool *tool)
 {
     static char path[4096];
@@ -407,7 +282,7 @@ static int run(struct tool *tool)
     case VERB_EXPLAIN:
         return run_explain(tool);
     case VERB_VERIFY:
-        return run_verify(tool);
+        return cli_verify(tool->cli, tool->files, tool->n_files);
     case VERB_PRUNE:
         return run_prune(tool);
     case VERB_SHOW:

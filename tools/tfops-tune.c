@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 #include "cli_cancel.h"
+#include "cli_emulate.h"
 #include "cli_engine.h"
 #include "cli_lane.h"
 #include "cli_options.h"
@@ -15,7 +16,7 @@
 
 struct tune_options {
     struct cli_common common;
-    const char *cache, *device, *arch, *dtype, *dump, *shard;
+    const char *cache, *device, *arch, *dtype, *dump, *shard, *check;
     bool compile_only, resume, force, dry_run;
     int strategy, progress;
     uint64_t jobs, max_configs, seed, top;
@@ -31,7 +32,8 @@ static const struct cli_option OPTIONS[] = {
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache to write (default: the user's)"},
     {"--device", "N|all|cpu", CLI_TEXT, AT(device),
         "GPU to tune on (default: 0); all: one run on each, equal GPUs share the problems"},
-    {"--arch", "ARCH", CLI_TEXT, AT(arch), "architecture to compile for, with --compile-only"},
+    {"--arch", "ARCH", CLI_TEXT, AT(arch),
+        "architecture to compile for, with --compile-only; to run as, with --check"},
     {"--compile-only", NULL, CLI_FLAG, AT(compile_only),
         "fill the cache with binaries; needs NVRTC and no GPU"},
     {"--dtype", "f16|bf16|…", CLI_TEXT, AT(dtype), "the first dtype; a list makes more problems"},
@@ -45,6 +47,9 @@ static const struct cli_option OPTIONS[] = {
     {"--jobs", "N", CLI_UINT, AT(jobs), "compile workers (default: one per core)"},
     {"--config", "K=V…", CLI_PAIRS, AT(config),
         "run only this config; tunables not named keep the default's values"},
+    {"--check", "emu", CLI_TEXT, AT(check),
+        "execute one variant on the CPU and compare it with the reference; needs no GPU but a C++ "
+        "compiler"},
     {"--dump", "DIR", CLI_TEXT, AT(dump), "write source, PTX, cubin and log of each candidate"},
     {"--shard", "I/N", CLI_TEXT, AT(shard), "do the I-th of N equal parts of the problems"},
     {"--resume", NULL, CLI_FLAG, AT(resume), "use the samples an interrupted run left"},
@@ -106,13 +111,26 @@ static int check_arch(const struct cli *cli, const struct tune_options *options)
 {
     if (!options->arch)
         return CLI_OK;
-    if (!without_gpu(options))
+    if (!without_gpu(options) && !options->check)
         return cli_usage(cli, "--arch", "--compile-only with it", options->arch,
             "--arch names an architecture to compile for: it needs --compile-only");
     if (options->device && strcmp(options->device, "cpu") != 0)
         return cli_usage(cli, "--device", "--arch or --device", options->device,
             "--arch and --device exclude each other");
     return cli_arch_check(cli, options->arch);
+}
+
+static int check_check(const struct cli *cli, const struct tune_options *options)
+{
+    if (!options->check)
+        return CLI_OK;
+    if (strcmp(options->check, "emu") != 0)
+        return cli_usage(
+            cli, "--check", "emu", options->check, "--check: '%.40s' is not emu", options->check);
+    if (without_gpu(options) || options->device)
+        return cli_usage(cli, "--check", "--check alone", "emu",
+            "--check emu runs on the CPU: it excludes --compile-only, --dry-run and --device");
+    return CLI_OK;
 }
 
 /* Says so and names the way out; bad problems are told first. */
@@ -257,6 +275,8 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
         code = parse_shard(run->cli, options->shard, run);
     if (code == CLI_OK)
         code = check_arch(run->cli, options);
+    if (code == CLI_OK)
+        code = check_check(run->cli, options);
     if (code == CLI_OK && options->common.words.count == 0)
         code = cli_usage(run->cli, "OP", "OP DIM=VALUE…", "",
             "no operator given: OP DIM=VALUE… (tfops-info lists them)");
@@ -264,6 +284,13 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
         return code;
     if (options->config.count > 0 && !(run->config = join(&options->config)))
         return cli_fail_memory(run->cli);
+    if (options->check)
+        return cli_emulate(run->cli, &(struct cli_emulation){.common = &options->common,
+                                         .arch = options->arch,
+                                         .dtype = options->dtype,
+                                         .config = run->config,
+                                         .dump = options->dump,
+                                         .seed = options->seed});
     code = add_lanes(run, options);
     if (code == CLI_OK)
         code = check_config(run);

@@ -166,7 +166,8 @@ static enum tfops_status measure(struct bench *bench, const struct tfops_bench_o
         .compare = &bench->support[SUPPORT_COMPARE],
         .copy = &bench->support[SUPPORT_COPY],
         .seed = options ? options->seed : 0,
-        .l2_warm = options && options->l2_warm};
+        .l2_warm = options && options->l2_warm,
+        .peer = options ? options->peer : NULL};
     const struct measure_options how = {
         .interval = options && options->interval > 0 ? options->interval : DEFAULT_INTERVAL,
         .min_samples = MIN_SAMPLES,
@@ -216,11 +217,25 @@ static enum tfops_status fill_times(struct bench *bench, struct tfops_bench_resu
     return status;
 }
 
+static enum tfops_status fill_peer(struct bench *bench, struct tfops_bench_result *result)
+{
+    struct estimate estimate;
+    const struct sample_set *samples = session_peer_samples(bench->session, &result->peer_kernels);
+    if (!result->peer_kernels)
+        return TFOPS_OK;
+    enum tfops_status status = stats_estimate(bench->access.env, samples, &estimate);
+    if (!status)
+        result->peer_ns = estimate.median;
+    return status;
+}
+
 static enum tfops_status fill_result(struct bench *bench, struct tfops_bench_result *result)
 {
     const struct tfops_spec *spec = bench->problem->spec;
     struct tfops_cost cost = {0};
     enum tfops_status status = fill_times(bench, result);
+    if (!status)
+        status = fill_peer(bench, result);
     spec->cost(spec->user, bench->problem, &cost);
     result->roof_ns = smaller(result->copy_kernel_ns, result->copy_memcpy_ns);
     result->ratio = result->roof_ns / result->tuned_ns;

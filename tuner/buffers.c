@@ -128,10 +128,22 @@ void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
     }
 }
 
+/* Vectors and numbers that rows are multiplied by. */
 static bool is_weight(const struct tfops_spec *spec, size_t i)
 {
     const struct tfops_operand_spec *operand = &spec->operands[i];
     return operand->rank == 1 && !(spec->dims[operand->dims[0]].flags & TFOPS_DIM_DYNAMIC);
+}
+
+int64_t buffers_index_bound(const struct tfops_problem *problem, size_t operand)
+{
+    const uint32_t flags = problem->spec->operands[operand].flags;
+    int64_t bound = 0;
+    for (size_t d = 0; d < problem->spec->n_dims; d++)
+        if (flags & TFOPS_OPERAND_INDEX(d) &&
+            __builtin_mul_overflow(bound ? bound : 1, problem->dims[d], &bound))
+            return INT64_MAX;
+    return bound;
 }
 
 static enum tfops_status fill_operand(const struct gpu *gpu, const struct tfops_problem *problem,
@@ -139,11 +151,19 @@ static enum tfops_status fill_operand(const struct gpu *gpu, const struct tfops_
     size_t i)
 {
     const struct buffers_operand *operand = &layout->operands[i];
-    bool weight = is_weight(problem->spec, i);
+    const struct tfops_spec *spec = problem->spec;
+    int64_t bound = buffers_index_bound(problem, i);
+    if (bound)
+        return gpu_fill_indices(gpu, base + operand->offset, operand->dtype, buffers_span(operand),
+            bound, spec->operands[i].flags & TFOPS_OPERAND_DISTINCT);
+    bool weight = is_weight(spec, i);
+    struct tfops_values wanted = {weight ? 0.25f : 1, weight ? 1 : 0, !weight};
+    if (spec->values)
+        spec->values(spec->user, problem, i, &wanted);
     struct gpu_values values = {.seed = hash_mix(seed, i + 1),
-        .special_every = weight ? 0 : special_every,
-        .scale = weight ? 0.25f : 1,
-        .offset = weight ? 1 : 0};
+        .special_every = wanted.special ? special_every : 0,
+        .scale = wanted.scale,
+        .offset = wanted.offset};
     return gpu_fill(gpu, base + operand->offset, operand->dtype, buffers_span(operand), &values);
 }
 

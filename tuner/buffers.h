@@ -55,7 +55,12 @@ void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
 /* Data elements from the first to the last, padding of rows included. */
 size_t buffers_span(const struct buffers_operand *operand);
 
-/* Zones painted, outputs poisoned, inputs random; weights (rank 1, static) around 1. */
+/* What an operand of indices counts in: the product of the dimensions that its flags name; 0: it has
+ * no such flag. */
+int64_t buffers_index_bound(const struct tfops_problem *problem, size_t operand);
+
+/* Zones painted, outputs poisoned, inputs random; weights (rank 1, static) around 1; indices counting
+ * down within their bound, other whole numbers 0. */
 enum tfops_status buffers_paint(const struct gpu *gpu, const struct tfops_problem *problem,
     const struct buffers_layout *layout, CUdeviceptr base, uint64_t seed, uint64_t special_every);
 /* The operands of one access again, as buffers_paint() left them. */

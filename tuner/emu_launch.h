@@ -48,10 +48,21 @@ struct emu_launch_args {
     size_t n_regions;
     enum emu_order order;
     uint64_t seed;
-    bool late_copies;      /* asynchronous copies land as late as they may; else at once */
+    bool late_copies; /* asynchronous copies land as late as they may; else at once */
     /* Bounds that no right kernel of a test comes near. */
     uint64_t max_switches; /* 0: 2^31 */
     uint32_t cpu_seconds;  /* 0: 60 */
+};
+
+/* What stands in a parameter pack in place of a CUtensorMap's 128 bytes. */
+enum { EMU_TENSOR_MAP_MAGIC = 0x70614d54 };
+struct emu_tensor_map {
+    uint64_t base;
+    uint64_t dims[5];    /* elements, innermost first */
+    uint64_t strides[4]; /* bytes, of dims 1 … */
+    uint32_t magic;
+    uint16_t box[5];
+    uint8_t rank, elem_bytes, swizzle, fill_nan; /* swizzle: CUtensorMapSwizzle */
 };
 
 enum { EMU_TEXT_BYTES = 4096 };

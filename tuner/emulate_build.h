@@ -40,4 +40,7 @@ enum tfops_status emulate_build_runtime(const struct emulate_builder *builder);
 enum tfops_status emulate_build(const struct emulate_builder *builder,
     const struct emulate_batch *batch, char ret_path[EMULATE_PATH_BYTES]);
 
+/* Runs a line of the shell; its exit status, −1 when there is none. */
+int emulate_shell(const char *command);
+
 #endif

@@ -38,6 +38,9 @@ struct emulate_verdict {
 /* A case with the problem's extents. Runs the reference. */
 enum tfops_status emulate_case_make(const struct env *env, const struct tfops_problem *problem,
     enum emulate_kind kind, uint64_t seed, struct emulate_case *ret_case);
+/* A case around operands that stand in `live`, by buffers_layout(): nothing is reset or judged. */
+enum tfops_status emulate_case_around(const struct env *env, const struct tfops_problem *problem,
+    const double *scalars, void *live, struct emulate_case *ret_case);
 void emulate_case_release(struct emulate_case *ecase);
 
 /* Whether any output may be an input. */

@@ -76,6 +76,43 @@ static enum tfops_status add_workspace(struct launch *launch, const struct emula
     return TFOPS_OK;
 }
 
+/* Bytes of CUtensorMapDataType's elements, in its order. */
+static const uint8_t MAP_ELEM_BYTES[] = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2, 4, 4, 4};
+
+/* In place of what cuTensorMapEncodeTiled() would write. */
+static enum tfops_status encode_map(
+    struct launch *launch, const struct tfops_launch_args *args, const struct tfops_tensor_map *map)
+{
+    const uint8_t *view = args->operands[map->operand].data;
+    if (map->interleave || map->swizzle > 3 || map->data_type >= sizeof MAP_ELEM_BYTES)
+        return error_set(TFOPS_E_UNSUPPORTED, "emulator", "tensor map",
+            "no interleave, a swizzle of up to 128 bytes, a known element", NULL);
+    struct emu_tensor_map tile = {.base = (uint64_t)(uintptr_t)view,
+        .magic = EMU_TENSOR_MAP_MAGIC,
+        .rank = (uint8_t)map->rank,
+        .elem_bytes = MAP_ELEM_BYTES[map->data_type],
+        .swizzle = (uint8_t)map->swizzle,
+        .fill_nan = map->oob_fill != 0};
+    memcpy(tile.dims, map->dims, sizeof tile.dims);
+    memcpy(tile.strides, map->strides_bytes, sizeof tile.strides);
+    for (uint32_t d = 0; d < map->rank; d++)
+        tile.box[d] = (uint16_t)map->box[d];
+    memcpy(launch->params + map->param_offset, &tile, sizeof tile);
+    return TFOPS_OK;
+}
+
+static enum tfops_status encode_maps(struct launch *launch, const struct tfops_launch_args *args)
+{
+    const struct tfops_spec *spec = args->problem->spec;
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    enum tfops_status status = TFOPS_OK;
+    memset(maps, 0, sizeof maps);
+    size_t n = spec->tensor_maps ? spec->tensor_maps(spec->user, args, maps) : 0;
+    for (size_t i = 0; i < n && !status; i++)
+        status = encode_map(launch, args, &maps[i]);
+    return status;
+}
+
 static void set_geometry(struct launch *launch, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config)
 {
@@ -120,10 +157,12 @@ enum tfops_status emulate_run(const struct emulate_library *library, size_t inde
         .workspace = launch.workspace,
         .workspace_bytes = workspace_bytes};
     spec->pack(spec->user, &args, launch.params);
+    status = encode_maps(&launch, &args);
     set_geometry(&launch, &ecase->problem, device, config);
     launch.args.params = launch.params;
     launch.args.regions = launch.regions;
-    library->launch(&launch.args, ret_report);
+    if (!status)
+        library->launch(&launch.args, ret_report);
     mem_free(ecase->env, launch.workspace);
-    return TFOPS_OK;
+    return status;
 }

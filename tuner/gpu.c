@@ -110,12 +110,19 @@ static uint64_t capped(const struct gpu *gpu, uint64_t grid)
     return grid < most ? grid : most;
 }
 
+static enum tfops_status launch_fill(const struct gpu *gpu, struct fill_params *params)
+{
+    uint64_t bytes = params->n * tfops_dtype_bytes((enum tfops_dtype)params->dtype);
+    uint64_t per_block = (uint64_t)gpu->fill.threads * VECTOR_BYTES;
+    uint64_t grid = per_block ? (bytes + per_block - 1) / per_block : 1;
+    return launch(gpu, &gpu->fill, capped(gpu, grid), params);
+}
+
 enum tfops_status gpu_fill(const struct gpu *gpu, CUdeviceptr to, enum tfops_dtype dtype, size_t n,
     const struct gpu_values *values)
 {
-    size_t bytes = n * tfops_dtype_bytes(dtype);
     if (!gpu_knows(dtype))
-        return gpu_set(gpu, to, 0, bytes);
+        return gpu_set(gpu, to, 0, n * tfops_dtype_bytes(dtype));
     struct fill_params params = {.data = (void *)(uintptr_t)to,
         .n = n,
         .seed = values->seed,
@@ -124,9 +131,19 @@ enum tfops_status gpu_fill(const struct gpu *gpu, CUdeviceptr to, enum tfops_dty
         .mode = FILL_NORMAL,
         .scale = values->scale,
         .offset = values->offset};
-    uint64_t per_block = (uint64_t)gpu->fill.threads * VECTOR_BYTES;
-    uint64_t grid = per_block ? (bytes + per_block - 1) / per_block : 1;
-    return launch(gpu, &gpu->fill, capped(gpu, grid), &params);
+    return launch_fill(gpu, &params);
+}
+
+enum tfops_status gpu_fill_indices(const struct gpu *gpu, CUdeviceptr to, enum tfops_dtype dtype,
+    size_t n, int64_t bound, bool distinct)
+{
+    struct fill_params params = {.data = (void *)(uintptr_t)to,
+        .n = n,
+        .dtype = (int)dtype,
+        .mode = FILL_INDEX,
+        .distinct = distinct,
+        .bound = bound};
+    return launch_fill(gpu, &params);
 }
 
 enum tfops_status gpu_compare(const struct gpu *gpu, const struct compare_params *params)

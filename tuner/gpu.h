@@ -52,6 +52,9 @@ bool gpu_knows(enum tfops_dtype dtype);
 /* `n` elements; a dtype whose values the kernel does not know is zeroed. */
 enum tfops_status gpu_fill(const struct gpu *gpu, CUdeviceptr to, enum tfops_dtype dtype, size_t n,
     const struct gpu_values *values);
+/* Whole numbers from bound - 1 down to 0 and again; distinct: then -1. dtype i32 or i64. */
+enum tfops_status gpu_fill_indices(const struct gpu *gpu, CUdeviceptr to, enum tfops_dtype dtype,
+    size_t n, int64_t bound, bool distinct);
 enum tfops_status gpu_compare(const struct gpu *gpu, const struct compare_params *params);
 /* Grid 0: one turn for each thread. */
 enum tfops_status gpu_copy(

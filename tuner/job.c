@@ -8,13 +8,10 @@
 #include "gpu_lock.h"
 #include "tune.h"
 #include <math.h>
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { MAX_JOBS = 64, PROGRESS_MS = 150 };
+enum { PROGRESS_MS = 150 };
 
 int64_t tune_now_ms(void)
 {
@@ -53,239 +50,6 @@ void tune_report(struct tune *tune, struct candidate *candidate)
         return;
     candidate_public(tune->env, candidate, &public);
     tune->options.candidate(tune->options.user, &public);
-}
-
-/* ---- the request ------------------------------------------------------------------------- */
-
-static uint32_t cores(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN)
-                                                   : CPU_COUNT(&set);
-    return n < 1 ? 1 : (uint32_t)n;
-}
-
-/* Options of an older caller are shorter; of a newer one, what is unknown here must be zero. */
-static enum tfops_status copy_options(
-    const struct tfops_tune_options *from, struct tfops_tune_options *to)
-{
-    *to = (struct tfops_tune_options){.size = sizeof *to};
-    if (!from)
-        return TFOPS_OK;
-    if (from->size < sizeof from->size)
-        return error_set(TFOPS_E_ARGUMENT, "tune", "options.size", "the struct's size", NULL);
-    for (size_t i = sizeof *to; i < from->size; i++)
-        if (((const unsigned char *)from)[i])
-            return error_set(TFOPS_E_ARGUMENT, "tune", "options",
-                "no field unknown to this "
-                "library",
-                NULL);
-    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
-    return TFOPS_OK;
-}
-
-static bool is_negative(double value)
-{
-    return !(value >= 0);
-}
-
-static enum tfops_status check_options(struct tfops_tune_options *options)
-{
-    if (is_negative(options->budget_s) || is_negative(options->interval) ||
-        is_negative(options->margin) || is_negative(options->watchdog_s) ||
-        options->watchdog_s > 3600 || options->interval > 1 || options->margin > 1)
-        return error_set(TFOPS_E_RANGE, "tune", "budget_s, interval, margin, watchdog_s",
-            "0 or more; interval and margin at most 1, watchdog_s at most 3600", NULL);
-    if (options->jobs > MAX_JOBS)
-        return error_set(TFOPS_E_RANGE, "tune", "jobs", "at most 64", NULL);
-    options->jobs = options->jobs ? options->jobs : cores();
-    options->jobs = options->jobs > MAX_JOBS ? MAX_JOBS : options->jobs;
-    options->interval = options->interval > 0 ? options->interval : 0.01;
-    options->margin = options->margin > 0 ? options->margin : 0.01;
-    options->watchdog_s = options->watchdog_s > 0 ? options->watchdog_s : 5;
-    return TFOPS_OK;
-}
-
-static enum tfops_status check_device(const struct tune *tune)
-{
-    char reason[TFOPS_REASON_BYTES] = "";
-    const struct tfops_device *device = tune->access.device;
-    const struct tfops_spec *spec = tune->spec;
-    if (!strcmp(device->arch, "cpu"))
-        return error_setf(TFOPS_E_UNSUPPORTED, 0, "tune", "device cpu",
-            "the cpu device has no variants to tune; without a GPU, fill a cache for an "
-            "architecture with compile-only");
-    if (spec->supports && !spec->supports(spec->user, device->arch, reason))
-        return error_setf(TFOPS_E_UNSUPPORTED, 0, "tune", spec->name, "%s on %s: %s", spec->name,
-            device->arch, reason);
-    if (!tune->access.driver && !tune->options.compile_only && !tune->options.dry_run)
-        return error_setf(TFOPS_E_UNSUPPORTED, 0, "tune", device->arch,
-            "there is no GPU behind the device %s: only compile-only and dry runs work on it",
-            device->arch);
-    return TFOPS_OK;
-}
-
-static enum tfops_status check_plugins(const struct tune *tune)
-{
-    if (tune->access.n_plugins > MESSAGE_MAX_PLUGINS)
-        return error_set(TFOPS_E_RANGE, "tune", "plug-ins", "at most 64", NULL);
-    return TFOPS_OK;
-}
-
-static enum tfops_status accept(struct tune *tune, struct tfops_engine *engine,
-    const struct tfops_problem *problem, const struct tfops_tune_options *options)
-{
-    if (!engine || !problem || !problem->spec)
-        return error_set(TFOPS_E_ARGUMENT, "tune", engine ? "problem" : "engine", "not NULL", NULL);
-    enum tfops_status status = copy_options(options, &tune->options);
-    if (!status)
-        status = check_options(&tune->options);
-    if (!status)
-        status = engine_access(engine, &tune->access);
-    if (status)
-        return status;
-    tune->engine = engine;
-    tune->env = tune->access.env;
-    tune->problem = *problem;
-    tune->spec = problem->spec;
-    tune->winner = tune->runner_up = STATS_NONE;
-    tune->confirm_seed = tune->options.seed ^ 0x636f6e6669726dull; /* "confirm": other inputs */
-    status = tfops_problem_check(&tune->problem);
-    if (!status)
-        status = check_device(tune);
-    if (!status)
-        status = check_plugins(tune);
-    if (status)
-        return status;
-    tune->extent = tune->problem.dims[key_dynamic_dim(tune->spec)];
-    device_sku(tune->access.device, tune->sku);
-    key_text(&tune->problem, tune->problem_text);
-    if (tune->extent <= 0 && !tune->options.compile_only && !tune->options.dry_run)
-        return error_set(TFOPS_E_RANGE, "tune", tune->spec->dims[key_dynamic_dim(tune->spec)].name,
-            "an extent above 0 to measure", NULL);
-    return strategy_find(tune->options.strategy, &tune->strategy);
-}
-
-/* ---- the candidates ---------------------------------------------------------------------- */
-
-static void fill_candidate(struct tune *tune, uint32_t i, uint32_t config_index)
-{
-    struct candidate *candidate = &tune->candidates.list[i];
-    candidate->config = tune->space.configs[config_index];
-    candidate->geometry = tune->space.geometries[config_index];
-    candidate->is_default = config_index == 0;
-    tfops_config_format(tune->spec, &candidate->config, candidate->text, sizeof candidate->text);
-}
-
-/* Candidates of the chosen configs stand in canonical order, where ties are decided; tune->order
- * says when each is tried. `place` is scratch: the candidate of a config, plus 1. */
-static enum tfops_status fill_chosen(
-    struct tune *tune, const uint32_t *configs, uint32_t n, uint32_t *place)
-{
-    uint32_t at = 0;
-    enum tfops_status status = candidates_new(tune->env, n, &tune->candidates);
-    tune->order = status ? NULL : mem_new(tune->env, n, sizeof *tune->order);
-    if (!tune->order)
-        return TFOPS_E_MEMORY;
-    for (uint32_t i = 0; i < n; i++)
-        place[configs[i]] = 1;
-    for (uint32_t i = 0; i < tune->space.n; i++) {
-        if (!place[i])
-            continue;
-        fill_candidate(tune, at, i);
-        place[i] = ++at;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        tune->order[i] = place[configs[i]] - 1;
-    return TFOPS_OK;
-}
-
-/* Strategies choose among ranks, from the default outwards. */
-static enum tfops_status fill_from_strategy(struct tune *tune)
-{
-    const struct strategy_options options = {
-        .n = tune->space.n, .max_configs = tune->options.max_configs, .seed = tune->options.seed};
-    uint32_t *ranked = mem_new(tune->env, tune->space.n, sizeof *ranked);
-    uint32_t *chosen = mem_new(tune->env, tune->space.n, sizeof *chosen);
-    uint32_t *place = mem_new(tune->env, tune->space.n, sizeof *place);
-    enum tfops_status status = TFOPS_E_MEMORY;
-    if (ranked && chosen && place)
-        status = space_rank(tune->env, tune->spec, &tune->space, ranked);
-    if (!status) {
-        uint32_t n = tune->strategy->order(&options, chosen);
-        for (uint32_t i = 0; i < n; i++)
-            chosen[i] = ranked[chosen[i]];
-        status = fill_chosen(tune, chosen, n, place);
-    }
-    mem_free(tune->env, ranked);
-    mem_free(tune->env, chosen);
-    mem_free(tune->env, place);
-    return status;
-}
-
-/* The default and the one config that was asked for. */
-static enum tfops_status fill_only(struct tune *tune)
-{
-    const struct tfops_config *only = tune->options.only;
-    char reason[TFOPS_REASON_BYTES], text[512];
-    if (!space_allows(&tune->problem, tune->access.device, only, reason)) {
-        tfops_config_format(tune->spec, only, text, sizeof text);
-        return error_setf(TFOPS_E_RANGE, 0, "tune", text, "%s is not in the space of %s: %s", text,
-            tune->spec->name, reason);
-    }
-    bool is_default = space_config_equal(tune->spec, only, &tune->space.configs[0]);
-    enum tfops_status status = candidates_new(tune->env, is_default ? 1 : 2, &tune->candidates);
-    if (status)
-        return status;
-    tune->order = mem_new(tune->env, 2, sizeof *tune->order);
-    if (!tune->order)
-        return TFOPS_E_MEMORY;
-    tune->order[1] = 1;
-    fill_candidate(tune, 0, 0);
-    if (is_default)
-        return TFOPS_OK;
-    struct candidate *candidate = &tune->candidates.list[1];
-    candidate->config = *only;
-    tune->spec->geometry(
-        tune->spec->user, &tune->problem, tune->access.device, only, &candidate->geometry);
-    tfops_config_format(tune->spec, only, candidate->text, sizeof candidate->text);
-    return TFOPS_OK;
-}
-
-static void report_pruned(struct tune *tune)
-{
-    for (uint32_t i = 0; tune->options.candidate && i < tune->space.n_pruned_kept; i++) {
-        const struct space_pruned *pruned = &tune->space.pruned[i];
-        char text[512];
-        tfops_config_format(tune->spec, &pruned->config, text, sizeof text);
-        const struct tfops_candidate public = {.size = sizeof public,
-            .config = pruned->config,
-            .config_text = text,
-            .verdict = TFOPS_VERDICT_PRUNED,
-            .error = NAN,
-            .text = pruned->text};
-        tune->options.candidate(tune->options.user, &public);
-    }
-}
-
-static enum tfops_status choose_candidates(struct tune *tune)
-{
-    enum tfops_status status =
-        space_build(tune->env, &tune->problem, tune->access.device, &tune->space);
-    if (status)
-        return status;
-    if (tune->options.only)
-        return fill_only(tune);
-    report_pruned(tune);
-    return fill_from_strategy(tune);
-}
-
-static void list_space(struct tune *tune)
-{
-    for (uint32_t i = 0; i < tune->candidates.n; i++) {
-        candidate_judge(&tune->candidates.list[i], TFOPS_VERDICT_LISTED, "%s", "");
-        tune_report(tune, &tune->candidates.list[i]);
-    }
 }
 
 /* ---- the run ----------------------------------------------------------------------------- */
@@ -457,11 +221,11 @@ static enum tfops_status run(struct tune *tune, struct tfops_tune_result *result
         status = job_record_find(tune, &found, result);
     if (status || found)
         return status;
-    status = choose_candidates(tune);
+    status = job_choose_candidates(tune);
     if (status)
         return status;
     if (options->dry_run)
-        list_space(tune);
+        job_list_candidates(tune);
     else
         status = options->compile_only ? compile_only(tune) : tune_on_gpu(tune, result);
     return status;
@@ -484,7 +248,7 @@ enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_pro
     struct tfops_tune_result result = {.size = sizeof result, .error = NAN};
     if (!ret_result || ret_result->size < sizeof ret_result->size)
         return error_set(TFOPS_E_ARGUMENT, "tune", "ret_result", "a struct with its size", NULL);
-    enum tfops_status status = accept(&tune, engine, problem, options);
+    enum tfops_status status = job_accept(&tune, engine, problem, options);
     if (!status)
         status = run(&tune, &result);
     struct tfops_error failure = {.size = sizeof failure};

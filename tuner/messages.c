@@ -244,6 +244,52 @@ bool get_open(struct wire_reader *reader, struct open_message *ret_open)
     return wire_reader_done(reader);
 }
 
+void put_emulate(
+    struct wire_writer *writer, const struct emulate_message *message, size_t n_tunables)
+{
+    wire_put_string(writer, message->op);
+    wire_put_string(writer, message->arch);
+    wire_put_string(writer, message->library);
+    wire_put_string(writer, message->arena);
+    wire_put_u32(writer, message->spec_version);
+    put_problem(writer, &message->problem);
+    put_config(writer, &message->config, n_tunables);
+    for (int i = 0; i < TFOPS_MAX_SCALARS; i++)
+        wire_put_f64(writer, message->scalars[i]);
+    wire_put_u64(writer, message->seed);
+}
+
+bool get_emulate(struct wire_reader *reader, struct emulate_message *ret_message)
+{
+    memset(ret_message, 0, sizeof *ret_message);
+    ret_message->op = wire_get_string(reader);
+    ret_message->arch = wire_get_string(reader);
+    ret_message->library = wire_get_string(reader);
+    ret_message->arena = wire_get_string(reader);
+    ret_message->spec_version = wire_get_u32(reader);
+    get_problem(reader, &ret_message->problem);
+    bool fits = get_config(reader, &ret_message->config);
+    for (int i = 0; i < TFOPS_MAX_SCALARS; i++)
+        ret_message->scalars[i] = wire_get_f64(reader);
+    ret_message->seed = wire_get_u64(reader);
+    return fits && wire_reader_done(reader);
+}
+
+void put_emulated(struct wire_writer *writer, const struct emulated_message *emulated)
+{
+    wire_put_u32(writer, emulated->runs);
+    wire_put_f64(writer, emulated->error);
+    wire_put_string(writer, emulated->text);
+}
+
+bool get_emulated(struct wire_reader *reader, struct emulated_message *ret_emulated)
+{
+    ret_emulated->runs = wire_get_u32(reader);
+    ret_emulated->error = wire_get_f64(reader);
+    ret_emulated->text = wire_get_string(reader);
+    return wire_reader_done(reader);
+}
+
 void put_measure_options(struct wire_writer *writer, const struct measure_options *options)
 {
     wire_put_f64(writer, options->interval);

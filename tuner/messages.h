@@ -73,6 +73,28 @@ void put_added(struct wire_writer *writer, const struct added_message *added);
 enum tfops_status get_added(
     const struct env *env, struct wire_reader *reader, struct added_message *ret_added);
 
+/* EMULATE: executes a shared object of emulate_build.h. arena "": on made-up operands, compared with
+ * the reference; else once on those in this file, which takes the results. */
+struct emulate_message {
+    const char *op, *arch, *library, *arena;
+    uint32_t spec_version;
+    struct tfops_problem problem; /* spec is NULL after get */
+    struct tfops_config config;
+    double scalars[TFOPS_MAX_SCALARS]; /* of a run on an arena */
+    uint64_t seed;
+};
+void put_emulate(
+    struct wire_writer *writer, const struct emulate_message *message, size_t n_tunables);
+bool get_emulate(struct wire_reader *reader, struct emulate_message *ret_message);
+
+struct emulated_message {
+    uint32_t runs;
+    double error;
+    const char *text; /* what is wrong; "" when nothing is */
+};
+void put_emulated(struct wire_writer *writer, const struct emulated_message *emulated);
+bool get_emulated(struct wire_reader *reader, struct emulated_message *ret_emulated);
+
 void put_samples(struct wire_writer *writer, const struct sample_set *set);
 /* Appends. */
 enum tfops_status get_samples(

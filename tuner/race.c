@@ -1,12 +1,12 @@
 /*
  * The race: the fastest candidates of the sweep and the default, interleaved until their intervals
- * are narrow or they cannot win any more; then the winner against the default on fresh inputs and
- * samples. Stage between sweep and record. All of it runs in the GPU worker.
+ * are narrow or they cannot win any more; then the winner is confirmed (race_confirm.c). Stage between
+ * sweep and record. All of it runs in the GPU worker.
  */
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "tune.h"
+#include "race_state.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,10 +14,7 @@
 enum {
     RACE_MAX = 16, /* candidates beside the default */
     ROUND_MIN_SAMPLES = 12,
-    ROUND_MAX_SAMPLES = 48,
-    RACE_MAX_SAMPLES = 288, /* per candidate */
-    MAX_LOSSES = 3,         /* of the worker, in the race */
-    MAX_CONFIRMATIONS = 3,  /* winners that do not hold up */
+    MAX_LOSSES = 3, /* of the worker, in the race */
 };
 #define RACE_CUT 1.10 /* within this of the best at the first look */
 
@@ -33,7 +30,7 @@ static struct candidate *runner_at(const struct race *race, uint32_t i)
     return &race->tune->candidates.list[race->runners[i]];
 }
 
-static struct estimate estimate_of(const struct tune *tune, const struct candidate *candidate)
+struct estimate race_estimate(const struct tune *tune, const struct candidate *candidate)
 {
     struct estimate estimate = {.median = NAN, .low = NAN, .high = NAN};
     if (candidate_is_measured(candidate))
@@ -45,7 +42,7 @@ static struct estimate estimate_of(const struct tune *tune, const struct candida
 
 static double median_at(const struct race *race, uint32_t i)
 {
-    return estimate_of(race->tune, runner_at(race, i)).median;
+    return race_estimate(race->tune, runner_at(race, i)).median;
 }
 
 /* Keeps the fastest RACE_MAX beside the default. */
@@ -59,7 +56,7 @@ static void enter(struct race *race, uint32_t index)
     for (uint32_t i = 2; i < race->n; i++)
         if (median_at(race, i) > median_at(race, slowest))
             slowest = i;
-    double median = estimate_of(race->tune, &race->tune->candidates.list[index]).median;
+    double median = race_estimate(race->tune, &race->tune->candidates.list[index]).median;
     if (median >= median_at(race, slowest))
         return;
     memmove(&race->runners[slowest], &race->runners[slowest + 1],
@@ -75,7 +72,7 @@ static void line_up(struct race *race)
         struct candidate *candidate = &tune->candidates.list[i];
         if (i == tune->default_index || !candidate_is_measured(candidate) || !candidate->has_binary)
             continue;
-        if (estimate_of(tune, candidate).median <= tune->best_ns * RACE_CUT || tune->options.only)
+        if (race_estimate(tune, candidate).median <= tune->best_ns * RACE_CUT || tune->options.only)
             enter(race, i);
     }
     for (uint32_t i = 0; i < race->n; i++)
@@ -133,14 +130,14 @@ static enum tfops_status load_runners(struct race *race)
     return TFOPS_OK;
 }
 
-static enum tfops_status measure_round(struct race *race, const uint32_t *indices, uint32_t n,
+enum tfops_status race_measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
     uint32_t max_samples, bool *ret_lost, char why[192])
 {
-    struct measure_options options = {.interval = race->tune->options.interval,
+    struct measure_options options = {.interval = tune->options.interval,
         .min_samples = ROUND_MIN_SAMPLES,
         .max_samples = max_samples,
         .race = n > 2};
-    return gpu_client_measure(race->tune, indices, n, &options, ret_lost, why, 192);
+    return gpu_client_measure(tune, indices, n, &options, ret_lost, why, 192);
 }
 
 /*
@@ -155,7 +152,8 @@ static enum tfops_status find_culprit(struct race *race)
         char why[192];
         enum tfops_status status = load_runners(race);
         if (!status && still_runs(race, i))
-            status = measure_round(race, &race->runners[i], 1, ROUND_MIN_SAMPLES, &lost, why);
+            status =
+                race_measure_round(race->tune, &race->runners[i], 1, ROUND_MIN_SAMPLES, &lost, why);
         if (status)
             return status;
         if (lost)
@@ -182,13 +180,13 @@ static void drop_losers(struct race *race)
 {
     struct estimate best = {.median = INFINITY};
     for (uint32_t i = 0; i < race->n; i++) {
-        struct estimate estimate = estimate_of(race->tune, runner_at(race, i));
+        struct estimate estimate = race_estimate(race->tune, runner_at(race, i));
         if (estimate.median < best.median)
             best = estimate;
     }
     for (uint32_t i = 0; i < race->n; i++)
         if (race->runners[i] != race->tune->default_index &&
-            estimate_of(race->tune, runner_at(race, i)).low > best.high)
+            race_estimate(race->tune, runner_at(race, i)).low > best.high)
             race->out[i] = true;
 }
 
@@ -201,7 +199,7 @@ static uint32_t settled_runners(const struct race *race, uint32_t *ret_active)
         if (!still_runs(race, i))
             continue;
         const struct candidate *candidate = runner_at(race, i);
-        struct estimate estimate = estimate_of(race->tune, candidate);
+        struct estimate estimate = race_estimate(race->tune, candidate);
         settled += stats_relative_width(&estimate) <= race->tune->options.interval ||
                    candidate->samples.n >= RACE_MAX_SAMPLES;
         ++*ret_active;
@@ -224,7 +222,7 @@ static enum tfops_status run_rounds(struct race *race)
             status = error_set(TFOPS_E_DRIVER, "race", runner_at(race, 0)->text,
                 "a default config that runs", runner_at(race, 0)->why);
         if (!status)
-            status = measure_round(race, indices, n, ROUND_MAX_SAMPLES, &lost, why);
+            status = race_measure_round(race->tune, indices, n, ROUND_MAX_SAMPLES, &lost, why);
         if (!status && lost) {
             log_line(tune->env, TFOPS_LOG_WARN, "tune: the race starts again: %s", why);
             status = race->losses++ < MAX_LOSSES
@@ -244,8 +242,7 @@ static enum tfops_status run_rounds(struct race *race)
 
 /* ---- decision ---------------------------------------------------------------------------- */
 
-/* The pick among everyone measured; race and sweep samples are never mixed. */
-static enum tfops_status pick(struct tune *tune, bool race_only)
+enum tfops_status race_pick(struct tune *tune, bool race_only)
 {
     uint32_t n = tune->candidates.n;
     struct estimate *estimates = mem_new(tune->env, n, sizeof *estimates);
@@ -255,7 +252,7 @@ static enum tfops_status pick(struct tune *tune, bool race_only)
     for (uint32_t i = 0; i < n; i++) {
         const struct candidate *candidate = &tune->candidates.list[i];
         bool counts = !race_only || candidate->in_race;
-        estimates[i] = counts ? estimate_of(tune, candidate)
+        estimates[i] = counts ? race_estimate(tune, candidate)
                               : (struct estimate){.median = NAN, .low = NAN, .high = NAN};
     }
     tune->winner = stats_pick(estimates, n, tune->default_index, tune->options.margin);
@@ -266,102 +263,6 @@ static enum tfops_status pick(struct tune *tune, bool race_only)
             tune->runner_up = i;
     mem_free(tune->env, estimates);
     return TFOPS_OK;
-}
-
-static enum tfops_status copy_samples(
-    const struct env *env, const struct sample_set *from, struct sample_set *to)
-{
-    enum tfops_status status = TFOPS_OK;
-    sample_set_release(env, to);
-    *to = (struct sample_set){0};
-    for (uint32_t i = 0; !status && i < from->n; i++)
-        status = sample_set_add(env, to, from->ns[i]);
-    return status;
-}
-
-/* The result's samples are those that winner and default have now. */
-static enum tfops_status keep_result(struct tune *tune)
-{
-    struct candidate *winner = &tune->candidates.list[tune->winner];
-    struct candidate *standard = &tune->candidates.list[tune->default_index];
-    enum tfops_status status = copy_samples(tune->env, &winner->samples, &tune->winner_samples);
-    if (!status)
-        status = copy_samples(tune->env, &standard->samples, &tune->default_samples);
-    if (!status)
-        status =
-            stats_ratio(tune->env, &tune->default_samples, &tune->winner_samples, &tune->speedup);
-    return status;
-}
-
-static enum tfops_status add_fresh(struct race *race, uint32_t index)
-{
-    struct tune *tune = race->tune;
-    struct candidate *candidate = &tune->candidates.list[index];
-    sample_set_release(tune->env, &candidate->samples);
-    candidate->samples = (struct sample_set){0};
-    return gpu_client_add(tune, index, true);
-}
-
-/* Fresh inputs, both verified again, samples interleaved. *ret_held false: the winner failed. */
-static enum tfops_status measure_fresh(struct race *race, bool *ret_held)
-{
-    struct tune *tune = race->tune;
-    struct candidate *winner = &tune->candidates.list[tune->winner];
-    const uint32_t pair[2] = {tune->winner, tune->default_index};
-    char why[192];
-    *ret_held = false;
-    gpu_client_reseed(tune, ++tune->confirm_seed);
-    enum tfops_status status = add_fresh(race, tune->winner);
-    if (status || winner->verdict != TFOPS_VERDICT_OK)
-        return status;
-    status = add_fresh(race, tune->default_index);
-    if (!status && tune->candidates.list[tune->default_index].verdict != TFOPS_VERDICT_OK)
-        return error_set(TFOPS_E_WRONG, "tune", tune->spec->name, "a default config that is right",
-            tune->candidates.list[tune->default_index].why);
-    while (!status) {
-        bool lost = false;
-        status = measure_round(race, pair, 2, ROUND_MAX_SAMPLES, &lost, why);
-        if (status)
-            return status;
-        if (lost) {
-            candidate_judge(winner, TFOPS_VERDICT_FAULT, "when confirmed: %s", why);
-            return TFOPS_OK;
-        }
-        struct estimate estimate = estimate_of(tune, winner);
-        if (stats_relative_width(&estimate) <= tune->options.interval ||
-            winner->samples.n >= RACE_MAX_SAMPLES || tune_should_stop(tune))
-            break;
-    }
-    *ret_held = !status;
-    return status;
-}
-
-/* The winner stands when fresh samples say so too; else the default does. */
-static enum tfops_status confirm(struct race *race)
-{
-    struct tune *tune = race->tune;
-    for (int i = 0; i < MAX_CONFIRMATIONS && tune->winner != tune->default_index; i++) {
-        bool held;
-        enum tfops_status status = measure_fresh(race, &held);
-        if (!status && held)
-            status = keep_result(tune);
-        if (status)
-            return status;
-        if (held) {
-            tune->confirmed = true;
-            if (stats_beats(&tune->speedup, tune->options.margin))
-                return TFOPS_OK;
-            tune->runner_up = tune->winner;
-            tune->winner = tune->default_index;
-            return keep_result(tune);
-        }
-        status = pick(tune, true); /* the winner has lost its verdict: the next one */
-        if (status)
-            return status;
-    }
-    if (tune->winner != tune->default_index)
-        tune->winner = tune->default_index;
-    return keep_result(tune);
 }
 
 static enum tfops_status measure_roof(struct race *race)
@@ -383,13 +284,13 @@ static enum tfops_status measure_roof(struct race *race)
 enum tfops_status race_decide_early(struct tune *tune)
 {
     report_the_rest(tune, true);
-    enum tfops_status status = pick(tune, false);
+    enum tfops_status status = race_pick(tune, false);
     if (status || tune->winner == STATS_NONE || tune->runner_up == STATS_NONE ||
         !candidate_is_measured(&tune->candidates.list[tune->default_index])) {
         tune->winner = STATS_NONE;
         return status;
     }
-    return keep_result(tune);
+    return race_keep_result(tune);
 }
 
 enum tfops_status race_run(struct tune *tune)
@@ -399,13 +300,13 @@ enum tfops_status race_run(struct tune *tune)
     report_the_rest(tune, false);
     enum tfops_status status = run_rounds(&race);
     if (!status)
-        status = pick(tune, true);
+        status = race_pick(tune, true);
     if (!status) {
-        status = keep_result(tune);
+        status = race_keep_result(tune);
         report_the_rest(tune, true); /* with the race's samples, before fresh ones replace them */
     }
     if (!status)
-        status = confirm(&race);
+        status = race_confirm(tune);
     if (!status)
         status = measure_roof(&race);
     tune_progress(tune, TFOPS_TUNE_CONFIRM, 1, 1);

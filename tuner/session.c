@@ -206,6 +206,7 @@ enum tfops_status session_open(
     session->problem = *options->problem;
     session->seed = choose_seed(options->seed);
     session->l2_warm = options->l2_warm;
+    session->peer.name = options->peer;
     session->gpu = (struct gpu){.env = env, .driver = options->driver};
     status = device_query(session->driver, options->ordinal, &session->gpu.device);
     if (!status)
@@ -232,6 +233,7 @@ enum tfops_status session_open(
 
 static void close_inside(struct session *session)
 {
+    session_peer_release(session);
     struct gpu *gpu = &session->gpu;
     for (uint32_t i = 0; i < session->n_candidates; i++)
         if (session->candidates[i].used)

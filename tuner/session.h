@@ -28,6 +28,7 @@ struct session_options {
     const struct binary *fill, *compare, *copy; /* support kernels; copy NULL: no roof */
     uint64_t seed;                              /* of the inputs; 0: from the clock and process */
     bool l2_warm;                               /* do not rotate the inputs */
+    const char *peer;                           /* timed beside the copies (peer.h); NULL: none */
 };
 
 /*
@@ -88,6 +89,10 @@ enum tfops_status session_measure_beside_copy(struct session *session, const uin
     uint32_t n, const struct measure_options *options, struct sample_set *ret_results,
     struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy,
     struct nvml_sample *ret_clocks);
+
+/* What session_measure_beside_copy() saw of the session's peer, if it has one: of its fastest kernel,
+ * of how many. The session keeps the samples. */
+const struct sample_set *session_peer_samples(const struct session *session, uint32_t *ret_kernels);
 
 /* The copy roof interleaved with `id`. */
 enum tfops_status session_roof(struct session *session, uint32_t id,

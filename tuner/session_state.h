@@ -5,6 +5,7 @@
 #include "buffers.h"
 #include "launcher.h"
 #include "measure.h"
+#include "peer.h"
 #include "session.h"
 #include "verify.h"
 
@@ -27,6 +28,16 @@ struct copies {
     double launch_ns;
 };
 
+/* Another library's kernel in the race beside the copies. */
+struct session_peer {
+    const char *name;  /* NULL: none is wanted */
+    struct peer *peer; /* its kernel is chosen */
+    uint32_t kernel;
+    double ns; /* of one launch, roughly */
+    struct buffers_rotation rotation;
+    struct sample_set samples;
+};
+
 struct session {
     const struct env *env;
     const struct driver *driver;
@@ -43,6 +54,7 @@ struct session {
     struct buffers_sets sets;
     struct meter meter;
     struct copies copies;
+    struct session_peer peer;
     double launch_ns, best_ns; /* that repeats are chosen for; of the fastest candidate so far */
     struct session_candidate *candidates;
     uint32_t n_candidates, capacity;
@@ -52,5 +64,12 @@ struct session {
 struct session_candidate *session_find(struct session *session, uint32_t id);
 /* What to launch. The launcher is looked up at use: the table of candidates may move. */
 struct verify_subject session_subject(const struct session_candidate *candidate);
+
+/* The peer's part of a run beside the copies (session_peer.c). The context is current. */
+enum tfops_status session_peer_choose(struct session *session); /* needs the sets */
+/* Its lane with the repeats of ours; the caller destroys lane->exec. */
+enum tfops_status session_peer_lane(struct session *session,
+    const struct buffers_rotation *rotation, bool steady, struct lane *lane);
+void session_peer_release(struct session *session);
 
 #endif

@@ -121,7 +121,8 @@ struct timing {
     uint32_t n, n_lanes;
     struct lane *lanes; /* candidates in the race, then the copies */
     uint32_t *lane_of;  /* by place in ids; n_lanes' bound: not raced */
-    CUgraphExec copy_exec, memcpy_exec;
+    CUgraphExec peer_exec, copy_exec, memcpy_exec;
+    struct buffers_rotation rotation; /* of the candidates */
 };
 
 static enum tfops_status probe_all(struct timing *timing, double *ret_fastest_ns)
@@ -147,6 +148,7 @@ static enum tfops_status add_lanes(
     if (status)
         return status;
     struct buffers_rotation rotation = rotation_for(session, fastest, options->steady);
+    timing->rotation = rotation;
     for (uint32_t i = 0; i < timing->n && !status; i++) {
         struct session_candidate *candidate = session_find(session, timing->ids[i]);
         timing->lane_of[i] = UINT32_MAX;
@@ -190,7 +192,7 @@ static enum tfops_status timing_init(
     struct timing *timing, struct session *session, const uint32_t *ids, uint32_t n)
 {
     *timing = (struct timing){.session = session, .ids = ids, .n = n};
-    timing->lanes = mem_new(session->env, (size_t)n + 2, sizeof *timing->lanes);
+    timing->lanes = mem_new(session->env, (size_t)n + 3, sizeof *timing->lanes);
     timing->lane_of = mem_new(session->env, n, sizeof *timing->lane_of);
     return timing->lanes && timing->lane_of ? TFOPS_OK : TFOPS_E_MEMORY;
 }
@@ -200,6 +202,8 @@ static void timing_release(struct timing *timing)
     struct session *session = timing->session;
     for (uint32_t i = 0; i < timing->n_lanes; i++)
         sample_set_release(session->env, &timing->lanes[i].samples);
+    if (timing->peer_exec)
+        session->driver->graph_exec_destroy(timing->peer_exec);
     if (timing->copy_exec)
         session->driver->graph_exec_destroy(timing->copy_exec);
     if (timing->memcpy_exec)
@@ -343,6 +347,20 @@ static enum tfops_status time_memcpy(struct timing *timing, const struct measure
         &timing->session->meter, &timing->lanes[timing->n_lanes - 1], 1, options, NULL);
 }
 
+static enum tfops_status add_peer_lane(struct timing *timing, bool steady)
+{
+    struct session *session = timing->session;
+    struct lane *lane = &timing->lanes[timing->n_lanes];
+    if (!session->peer.name)
+        return TFOPS_OK;
+    enum tfops_status status = session->peer.peer ? TFOPS_OK : session_peer_choose(session);
+    if (!status)
+        status = session_peer_lane(session, &timing->rotation, steady, lane);
+    timing->n_lanes += !status;
+    timing->peer_exec = status ? NULL : lane->exec;
+    return status;
+}
+
 enum tfops_status session_measure_beside_copy(struct session *session, const uint32_t *ids,
     uint32_t n, const struct measure_options *options, struct sample_set *ret_results,
     struct sample_set *ret_copy_kernel, struct sample_set *ret_memcpy,
@@ -362,6 +380,8 @@ enum tfops_status session_measure_beside_copy(struct session *session, const uin
     if (!status)
         status = add_lanes(&timing, options, 0);
     if (!status)
+        status = add_peer_lane(&timing, options->steady);
+    if (!status)
         status = add_copy_lane(&timing, enqueue_copy_kernel, options->steady, &timing.copy_exec);
     if (!status)
         status = meter_race(&session->meter, timing.lanes, timing.n_lanes, &unraced, ret_clocks);
@@ -370,6 +390,8 @@ enum tfops_status session_measure_beside_copy(struct session *session, const uin
     if (!status)
         status = take_results(&timing, ret_results);
     if (!status) {
+        if (timing.peer_exec)
+            take_lane(&timing, timing.n_lanes - 3, &session->peer.samples);
         take_lane(&timing, timing.n_lanes - 2, ret_copy_kernel);
         take_lane(&timing, timing.n_lanes - 1, ret_memcpy);
     }

@@ -1,48 +1,21 @@
 /*
- * The sweep: every candidate is rendered, found in the cache or compiled by the pool, and at once
- * handed to the GPU worker for verification and a first look, while others compile. Stage between
- * strategy and race. In compile-only runs the compile is all.
+ * The sweep: every candidate gets its binary (sweep_compile.c) and is at once handed to the GPU worker
+ * for verification and a first look, while others compile. Stage between strategy and race. In
+ * compile-only runs the compile is all.
  */
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "build.h"
-#include "tune.h"
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include "sweep_state.h"
 
-enum {
-    COMPILE_QUEUE = 2, /* per worker: the next source is there when one is done */
-    COMPILE_TIMEOUT_MS = 120000,
-    ELSEWHERE_RETRY_MS = 25,
-    ELSEWHERE_PATIENCE_MS = 15000, /* then compile without the claim */
-    FIRST_LOOK_SAMPLES = 8,        /* enough for a 95% interval */
-};
-#define FIRST_LOOK_GIVE_UP                                                                         \
-    1.5               /* a candidate slower than this times the best is not looked at longer */
-#define RACE_CUT 1.10 /* within this of the best at the first look: into the race */
-
-struct sweep {
-    struct tune *tune;
-    uint32_t next;   /* first candidate not begun */
-    uint32_t *ready; /* ring of candidates with a binary, for the GPU */
-    uint32_t ready_first, ready_n;
-    uint32_t compiling, done, elsewhere;
-    uint32_t gpu_in_flight;
-    int64_t retry_ms;
-};
-
-static struct candidate *candidate_at(struct sweep *sweep, uint32_t index)
-{
-    return &sweep->tune->candidates.list[index];
-}
+enum { FIRST_LOOK_SAMPLES = 8 }; /* enough for a 95% interval */
+/* A candidate slower than this times the best is not looked at longer. */
+#define FIRST_LOOK_GIVE_UP 1.5
+/* Within this of the best at the first look: into the race. */
+#define RACE_CUT 1.10
 
 /* ---- verdicts ---------------------------------------------------------------------------- */
 
-/* The candidate is through with the sweep. The default's failure ends the run: nothing could win.
- */
-static enum tfops_status settle(struct sweep *sweep, struct candidate *candidate)
+enum tfops_status sweep_settle(struct sweep *sweep, struct candidate *candidate)
 {
     static const enum tfops_status DEFAULT_FAILED[TFOPS_VERDICT_COUNT] = {
         [TFOPS_VERDICT_COMPILE_FAILED] = TFOPS_E_COMPILE,
@@ -68,8 +41,7 @@ static enum tfops_status settle(struct sweep *sweep, struct candidate *candidate
         tfops_verdict_name(candidate->verdict), candidate->why, candidate->text);
 }
 
-/* Far behind at the first look: it cannot win, its module need not stay. */
-static void look(struct sweep *sweep, struct candidate *candidate)
+void sweep_look(struct sweep *sweep, struct candidate *candidate)
 {
     struct tune *tune = sweep->tune;
     struct estimate estimate;
@@ -83,275 +55,6 @@ static void look(struct sweep *sweep, struct candidate *candidate)
     gpu_client_send_drop(tune, candidate);
     candidate_drop_binary(tune->env, candidate);
     tune_report(tune, candidate);
-}
-
-/* ---- compiling --------------------------------------------------------------------------- */
-
-static void release_claim(struct sweep *sweep, struct candidate *candidate)
-{
-    if (candidate->claim.fd >= 0)
-        overlay_claim_release(sweep->tune->access.overlay, &candidate->claim);
-    candidate->claim.fd = -1;
-}
-
-/* A candidate without a binary worth storing. */
-static enum tfops_status abandon(struct sweep *sweep, struct candidate *candidate)
-{
-    release_claim(sweep, candidate);
-    candidate_drop_job(sweep->tune->env, candidate);
-    return settle(sweep, candidate);
-}
-
-static enum tfops_status send_compile(struct sweep *sweep, uint32_t index)
-{
-    struct tune *tune = sweep->tune;
-    struct candidate *candidate = candidate_at(sweep, index);
-    struct wire_writer writer;
-    uint32_t worker = 0;
-    for (uint32_t i = 1; i < tune->gpu.worker; i++)
-        if (worker_pool_pending(tune->pool, i) < worker_pool_pending(tune->pool, worker))
-            worker = i;
-    wire_writer_init(&writer, tune->env);
-    wire_begin(&writer, WIRE_COMPILE, tune_tag(TAG_COMPILE, index));
-    put_build_job(&writer, &candidate->job, tune->options.dump_dir != NULL);
-    enum tfops_status status = wire_end(&writer);
-    if (!status)
-        status = worker_pool_send(tune->pool, worker, &writer, COMPILE_TIMEOUT_MS);
-    wire_writer_release(&writer);
-    if (status)
-        return status;
-    candidate->state = CANDIDATE_COMPILING;
-    sweep->compiling++;
-    return TFOPS_OK;
-}
-
-/* The candidate has its binary: on to the GPU, or done in a compile-only run. */
-static enum tfops_status has_binary(struct sweep *sweep, uint32_t index)
-{
-    struct tune *tune = sweep->tune;
-    struct candidate *candidate = candidate_at(sweep, index);
-    candidate->has_binary = true;
-    candidate->blocks_per_sm = candidate_static_occupancy(&candidate->binary, tune->access.device);
-    candidate_drop_job(tune->env, candidate);
-    if (candidate->binary.spill_bytes) {
-        candidate_judge(
-            candidate, TFOPS_VERDICT_SPILLS, "%u bytes of spills", candidate->binary.spill_bytes);
-        return settle(sweep, candidate);
-    }
-    if (tune->options.compile_only) {
-        candidate_judge(candidate, TFOPS_VERDICT_COMPILED, "%s", "");
-        return settle(sweep, candidate);
-    }
-    if (candidate->samples.n) { /* measured by the run that this one resumes */
-        candidate->verified = true;
-        candidate_judge(candidate, TFOPS_VERDICT_OK, "%s", "");
-        enum tfops_status status = settle(sweep, candidate);
-        if (!status)
-            look(sweep, candidate);
-        return status;
-    }
-    candidate->state = CANDIDATE_READY;
-    sweep->ready[(sweep->ready_first + sweep->ready_n++) % tune->candidates.n] = index;
-    return TFOPS_OK;
-}
-
-static bool find_in_cache(struct sweep *sweep, struct candidate *candidate)
-{
-    struct tune *tune = sweep->tune;
-    bool found = false;
-    struct binary binary;
-    if (tune->options.dump_dir) /* a dump wants source, PTX and log: compile again */
-        return false;
-    if (overlay_find_build(tune->access.overlay, candidate->job.build_key, &found, &binary))
-        log_line(tune->env, TFOPS_LOG_WARN, "tune: cache: %s", error_message());
-    if (!found)
-        return false;
-    if (memcmp(binary.abi, candidate->job.abi, sizeof binary.abi) ||
-        binary.param_bytes != candidate->job.param_bytes) {
-        binary_release(tune->env, &binary);
-        return false;
-    }
-    candidate->binary = binary;
-    candidate->cached = true;
-    return true;
-}
-
-/* Looks the candidate up, claims it, or leaves it to the process that has claimed it. */
-static enum tfops_status find_or_compile(struct sweep *sweep, uint32_t index)
-{
-    struct tune *tune = sweep->tune;
-    struct candidate *candidate = candidate_at(sweep, index);
-    if (find_in_cache(sweep, candidate))
-        return has_binary(sweep, index);
-    if (!tune->access.nvrtc_version) {
-        if (candidate->is_default)
-            return error_set(
-                TFOPS_E_NVRTC, "tune", candidate->text, "NVRTC, or the binary in a cache", NULL);
-        candidate_judge(candidate, TFOPS_VERDICT_COMPILE_FAILED, "no NVRTC, and not in the cache");
-        return abandon(sweep, candidate);
-    }
-    bool claimed = true;
-    struct overlay_claim claim = {.fd = -1};
-    if (overlay_claim(tune->access.overlay, candidate->job.build_key, 0, &claimed, &claim)) {
-        log_line(tune->env, TFOPS_LOG_WARN, "tune: claim: %s; compiling without", error_message());
-        claimed = true;
-        claim.fd = -1;
-    }
-    if (!claimed) {
-        if (candidate->state != CANDIDATE_CLAIMED_ELSEWHERE)
-            candidate->first_seen_ms = tune_now_ms();
-        if (tune_now_ms() - candidate->first_seen_ms < ELSEWHERE_PATIENCE_MS) {
-            candidate->state = CANDIDATE_CLAIMED_ELSEWHERE;
-            return TFOPS_OK;
-        }
-    }
-    candidate->claim = claim;
-    if (claimed && find_in_cache(sweep, candidate)) { /* stored between look-up and claim */
-        release_claim(sweep, candidate);
-        return has_binary(sweep, index);
-    }
-    return send_compile(sweep, index);
-}
-
-static enum tfops_status begin(struct sweep *sweep, uint32_t index)
-{
-    struct tune *tune = sweep->tune;
-    struct candidate *candidate = candidate_at(sweep, index);
-    enum tfops_status status = render_job(tune->env, &tune->problem, tune->access.device,
-        &candidate->config, RENDER_TUNED, tune->access.nvrtc_version, &candidate->job);
-    if (status == TFOPS_E_MEMORY)
-        return status;
-    if (status) {
-        memset(&candidate->job, 0, sizeof candidate->job);
-        candidate_judge(candidate, TFOPS_VERDICT_ERROR, "%s", error_message());
-        return settle(sweep, candidate);
-    }
-    memcpy(candidate->build_key, candidate->job.build_key, sizeof candidate->build_key);
-    if (candidate->has_resume &&
-        memcmp(candidate->resume_key, candidate->job.build_key, sizeof candidate->resume_key)) {
-        candidate->has_resume = false; /* the template changed since */
-        sample_set_release(tune->env, &candidate->samples);
-    }
-    if (candidate->has_resume && candidate->resume_verdict != TFOPS_VERDICT_OK) {
-        candidate_judge(
-            candidate, candidate->resume_verdict, "found by the run that this one resumes");
-        return abandon(sweep, candidate);
-    }
-    return find_or_compile(sweep, index);
-}
-
-static uint32_t compile_room(const struct sweep *sweep)
-{
-    uint32_t room = sweep->tune->gpu.worker * COMPILE_QUEUE;
-    return sweep->compiling < room ? room - sweep->compiling : 0;
-}
-
-/* Candidates claimed by others are looked at again now and then. */
-static enum tfops_status retry_elsewhere(struct sweep *sweep)
-{
-    if (!sweep->elsewhere || tune_now_ms() < sweep->retry_ms)
-        return TFOPS_OK;
-    sweep->retry_ms = tune_now_ms() + ELSEWHERE_RETRY_MS;
-    sweep->elsewhere = 0;
-    for (uint32_t at = 0; at < sweep->next; at++) {
-        uint32_t i = sweep->tune->order[at];
-        struct candidate *candidate = candidate_at(sweep, i);
-        if (candidate->state != CANDIDATE_CLAIMED_ELSEWHERE)
-            continue;
-        enum tfops_status status = compile_room(sweep) ? find_or_compile(sweep, i) : TFOPS_OK;
-        if (status)
-            return status;
-        sweep->elsewhere += candidate->state == CANDIDATE_CLAIMED_ELSEWHERE;
-    }
-    return TFOPS_OK;
-}
-
-static enum tfops_status feed_compilers(struct sweep *sweep)
-{
-    enum tfops_status status = retry_elsewhere(sweep);
-    while (!status && sweep->next < sweep->tune->candidates.n && compile_room(sweep)) {
-        uint32_t index = sweep->tune->order[sweep->next++];
-        status = begin(sweep, index);
-        if (candidate_at(sweep, index)->state == CANDIDATE_CLAIMED_ELSEWHERE)
-            sweep->elsewhere++;
-    }
-    return status;
-}
-
-/* The default is stored under the key for any NVRTC too: what an engine looks for when there is no
- * record. A cache that cannot be written costs nothing else. */
-static void store(struct sweep *sweep, struct candidate *candidate)
-{
-    struct tune *tune = sweep->tune;
-    enum tfops_status status =
-        candidate->is_default
-            ? build_store(tune->engine, &tune->problem, &candidate->config, &candidate->binary)
-            : overlay_put_binary(tune->access.overlay, &candidate->binary);
-    if (status && !tune->store_failed) {
-        tune->store_failed = true;
-        log_line(tune->env, TFOPS_LOG_WARN, "tune: binaries are not stored: %s", error_message());
-    }
-}
-
-static enum tfops_status take_image(
-    struct sweep *sweep, struct candidate *candidate, const struct compiled *borrowed)
-{
-    struct tune *tune = sweep->tune;
-    struct compiled compiled = *borrowed;
-    compiled.image = mem_copy(tune->env, borrowed->image, borrowed->image_bytes);
-    if (!compiled.image)
-        return TFOPS_E_MEMORY;
-    enum tfops_status status = compiled_to_binary(
-        tune->env, &candidate->job, &compiled, tune->access.nvrtc_version, &candidate->binary);
-    if (status)
-        mem_free(tune->env, compiled.image);
-    return status;
-}
-
-static enum tfops_status take_compiled(
-    struct sweep *sweep, uint32_t index, struct worker_event *event)
-{
-    struct tune *tune = sweep->tune;
-    struct candidate *candidate = candidate_at(sweep, index);
-    struct compiled compiled = {0};
-    bool has_body = event->kind == WORKER_ANSWER &&
-                    (!event->answer.status || event->answer.status == TFOPS_E_COMPILE) &&
-                    get_compiled(&event->payload, &compiled);
-    if (has_body) {
-        candidate->compile_ms = compiled.ms;
-        if (tune->options.dump_dir)
-            compile_dump(tune->env, tune->options.dump_dir, &candidate->job, &compiled);
-    }
-    if (event->kind != WORKER_ANSWER)
-        candidate_judge(
-            candidate, TFOPS_VERDICT_COMPILE_FAILED, "the compiler process ended: %s", event->text);
-    else if (event->answer.status)
-        candidate_judge(candidate, TFOPS_VERDICT_COMPILE_FAILED, "%s", event->answer.message);
-    else if (!has_body || !compiled.image_bytes)
-        candidate_judge(
-            candidate, TFOPS_VERDICT_COMPILE_FAILED, "the compiler process answered garbage");
-    if (candidate->state == CANDIDATE_DONE)
-        return abandon(sweep, candidate);
-    candidate->compiled = true;
-    enum tfops_status status = take_image(sweep, candidate, &compiled);
-    if (status)
-        return status;
-    /* Spills are a column of the row; any other reason the cache would not know: not stored. */
-    if (compiled.disqualified[0] && !compiled.spill_bytes) {
-        candidate_judge(candidate, TFOPS_VERDICT_SPILLS, "%s", compiled.disqualified);
-        return abandon(sweep, candidate);
-    }
-    store(sweep, candidate);
-    release_claim(sweep, candidate);
-    return has_binary(sweep, index);
-}
-
-static enum tfops_status compile_event(struct sweep *sweep, struct worker_event *event)
-{
-    uint32_t index = tune_tag_index(event->tag);
-    sweep->compiling--;
-    return event->kind == WORKER_LOST ? send_compile(sweep, index)
-                                      : take_compiled(sweep, index, event);
 }
 
 /* ---- the GPU ----------------------------------------------------------------------------- */
@@ -381,7 +84,7 @@ static void requeue_first(struct sweep *sweep, uint32_t index)
     sweep->ready_first = (sweep->ready_first ? sweep->ready_first : n) - 1;
     sweep->ready[sweep->ready_first] = index;
     sweep->ready_n++;
-    candidate_at(sweep, index)->state = CANDIDATE_READY;
+    sweep_candidate(sweep, index)->state = CANDIDATE_READY;
 }
 
 static enum tfops_status gpu_event(struct sweep *sweep, struct worker_event *event)
@@ -400,13 +103,13 @@ static enum tfops_status gpu_event(struct sweep *sweep, struct worker_event *eve
         requeue_first(sweep, index);
         return TFOPS_OK;
     }
-    struct candidate *candidate = candidate_at(sweep, index);
+    struct candidate *candidate = sweep_candidate(sweep, index);
     enum tfops_status status = gpu_client_take_added(tune, candidate, event);
     if (status)
         return status;
-    status = settle(sweep, candidate);
+    status = sweep_settle(sweep, candidate);
     if (!status)
-        look(sweep, candidate);
+        sweep_look(sweep, candidate);
     return status;
 }
 
@@ -417,7 +120,7 @@ static enum tfops_status take_event(struct sweep *sweep, struct worker_event *ev
     if (event->kind == WORKER_NONE)
         return TFOPS_OK;
     if (tune_tag_kind(event->tag) == TAG_COMPILE)
-        return compile_event(sweep, event);
+        return sweep_take_compiled(sweep, event);
     return gpu_event(sweep, event);
 }
 
@@ -455,7 +158,7 @@ static enum tfops_status loop(struct sweep *sweep)
     struct tune *tune = sweep->tune;
     enum tfops_status status = TFOPS_OK;
     while (!status && sweep->done < tune->candidates.n && !tune_should_stop(tune)) {
-        status = feed_compilers(sweep);
+        status = sweep_feed_compilers(sweep);
         if (!status && !tune->options.compile_only)
             status = open_gpu(sweep);
         if (!status)
@@ -477,7 +180,7 @@ enum tfops_status sweep_run(struct tune *tune)
         return TFOPS_E_MEMORY;
     enum tfops_status status = loop(&sweep);
     for (uint32_t i = 0; i < tune->candidates.n; i++)
-        release_claim(&sweep, candidate_at(&sweep, i));
+        sweep_release_claim(&sweep, sweep_candidate(&sweep, i));
     for (uint32_t i = 0; i < tune->gpu.worker; i++)
         worker_pool_retire(tune->pool, i); /* compilers would only keep memory and cores busy */
     mem_free(tune->env, sweep.ready);

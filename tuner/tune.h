@@ -1,6 +1,7 @@
 /*
- * The state of one tuning run, shared by its stages: job.c (flow) → sweep.c (compile, verify, first
- * look) → race.c (interleaved race, confirmation) → job_record.c (what is stored). One thread.
+ * The state of one tuning run, shared by its stages: job.c (flow) calls job_request.c (what is asked)
+ * → job_candidates.c (which configs) → sweep.c (compile, verify, first look) → race.c (interleaved
+ * race, confirmation) → job_record.c (what is stored). One thread.
  */
 #ifndef TFOPS_TUNER_TUNE_H
 #define TFOPS_TUNER_TUNE_H
@@ -88,6 +89,15 @@ void tune_progress(struct tune *tune, enum tfops_tune_stage stage, uint32_t done
 /* Tells the caller of a candidate, once. */
 void tune_report(struct tune *tune, struct candidate *candidate);
 struct record_key tune_record_key(const struct tune *tune);
+
+/* job_request.c: the caller's arguments into *tune. */
+enum tfops_status job_accept(struct tune *tune, struct tfops_engine *engine,
+    const struct tfops_problem *problem, const struct tfops_tune_options *options);
+
+/* job_candidates.c: fills space, candidates and order, and reports what the space has pruned. */
+enum tfops_status job_choose_candidates(struct tune *tune);
+/* A dry run: each is reported as it stands. */
+void job_list_candidates(struct tune *tune);
 
 /* sweep.c: every candidate gets a verdict, unless the run stops before. */
 enum tfops_status sweep_run(struct tune *tune);

@@ -66,7 +66,7 @@ static enum tfops_status check_values(
     return enqueue(verifier, check);
 }
 
-/* Inputs whose values the compare kernel does not know were zeroed. */
+/* Inputs whose values the compare kernel does not know are compared as bytes. */
 static enum tfops_status check_input(struct verifier *verifier, uint32_t index, size_t i)
 {
     const struct verify_case *vcase = &verifier->cases[index];
@@ -79,7 +79,9 @@ static enum tfops_status check_input(struct verifier *verifier, uint32_t index, 
         .params = tensors(
             operand, vcase->live + operand->offset, vcase->init + operand->offset, 1, span)};
     if (!gpu_knows(operand->dtype)) {
-        check.params = pattern(vcase->live + operand->offset, operand->bytes, 0);
+        check.params.a_dtype = check.params.b_dtype = TFOPS_U8;
+        check.params.cols *= (int64_t)operand->elem_bytes;
+        check.params.a_stride = check.params.b_stride = check.params.cols;
         check.stride *= (int64_t)operand->elem_bytes;
     }
     return enqueue(verifier, check);

@@ -5,6 +5,7 @@
  */
 #include "base/error.h"
 #include "base/mem.h"
+#include "emulate_serve.h"
 #include "messages.h"
 #include "session.h"
 #include <signal.h>
@@ -149,24 +150,24 @@ static void close_session(struct worker *worker)
     worker->open_payload = NULL;
 }
 
-static enum tfops_status resolve_problem(struct worker *worker, const struct open_message *open)
+/* A problem that came over the wire, of an operator that this process has in the same version. */
+static enum tfops_status resolve_problem(
+    struct worker *worker, const char *op, uint32_t version, struct tfops_problem *problem)
 {
     enum tfops_status status = need_operators(worker);
     if (status)
         return status;
-    const struct tfops_spec *spec = tfops_engine_operator(worker->operators, open->op);
-    if (!spec)
-        return error_setf(TFOPS_E_UNKNOWN, 0, "worker", open->op,
+    problem->spec = tfops_engine_operator(worker->operators, op);
+    if (!problem->spec)
+        return error_setf(TFOPS_E_UNKNOWN, 0, "worker", op,
             "the worker has no operator \"%s\": one that a program registers itself cannot be "
             "tuned, make it a plug-in",
-            open->op);
-    if (spec->version != open->spec_version)
-        return error_setf(TFOPS_E_ABI, 0, "worker", open->op,
-            "the worker has version %u of \"%s\", the engine %u", spec->version, open->op,
-            open->spec_version);
-    worker->problem = open->problem;
-    worker->problem.spec = spec;
-    return tfops_problem_check(&worker->problem);
+            op);
+    if (problem->spec->version != version)
+        return error_setf(TFOPS_E_ABI, 0, "worker", op,
+            "the worker has version %u of \"%s\", the engine %u", problem->spec->version, op,
+            version);
+    return tfops_problem_check(problem);
 }
 
 /* CUDA may number devices otherwise in this process; a wrong GPU must not be measured. */
@@ -193,8 +194,9 @@ static enum tfops_status open_session(struct worker *worker, const struct open_m
     enum tfops_status status = need_driver(worker);
     if (!status)
         status = check_uuid(worker, open);
+    worker->problem = open->problem;
     if (!status)
-        status = resolve_problem(worker, open);
+        status = resolve_problem(worker, open->op, open->spec_version, &worker->problem);
     if (status)
         return status;
     struct session_options options = {.driver = &worker->driver,
@@ -353,6 +355,21 @@ static void handle_drop(struct worker *worker, struct wire_reader *reader)
     begin_answer(worker, status);
 }
 
+static void handle_emulate(struct worker *worker, struct wire_reader *reader)
+{
+    struct emulate_message message;
+    struct emulate_outcome outcome;
+    bool fits = get_emulate(reader, &message);
+    enum tfops_status status =
+        fits ? resolve_problem(worker, message.op, message.spec_version, &message.problem)
+             : misfit("emulate");
+    if (!status)
+        status = emulate_serve(&worker->env, &message, &outcome);
+    begin_answer(worker, status);
+    if (!status)
+        put_emulated(&worker->reply, &outcome.message);
+}
+
 static void handle_close(struct worker *worker, struct wire_reader *reader)
 {
     (void)reader;
@@ -370,6 +387,7 @@ static void (*const HANDLERS[WIRE_TYPE_COUNT])(struct worker *, struct wire_read
     [WIRE_ROOF] = handle_roof,
     [WIRE_DROP] = handle_drop,
     [WIRE_CLOSE] = handle_close,
+    [WIRE_EMULATE] = handle_emulate,
 };
 
 /* ---- the loop ---------------------------------------------------------------------------- */

@@ -241,11 +241,18 @@ static void kill_process(const struct worker_process *process)
 /* The driver tears a hung context down inside the dying process: that can take seconds. */
 enum { KILL_WAIT_MS = 20000 };
 
+/* A worker needs no time to end: nothing of it is worth keeping, but for a coverage build's counters. */
+#ifndef WORKER_LEAST_PATIENCE_MS
+#    define WORKER_LEAST_PATIENCE_MS 0
+#endif
+
 void worker_process_end(
     struct worker_process *process, int patience_ms, char *ret_how, size_t how_bytes)
 {
     if (ret_how && how_bytes)
         ret_how[0] = '\0';
+    if (patience_ms < WORKER_LEAST_PATIENCE_MS)
+        patience_ms = WORKER_LEAST_PATIENCE_MS;
     if (process->fd >= 0)
         close(process->fd);
     if (process->pid > 0) {

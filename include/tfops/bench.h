@@ -20,7 +20,8 @@ struct tfops_bench_options {
     double interval; /* relative half width of the 95% interval aimed at; 0: 0.01 */
     double budget_s; /* 0: 5 */
     uint64_t seed;
-    bool l2_warm; /* one set of operands, so that small ones stay in L2 */
+    bool l2_warm;     /* one set of operands, so that small ones stay in L2 */
+    const char *peer; /* another library to time in the same run: "cublaslt"; NULL: none */
 };
 
 /* Medians over a CUDA graph of repeats, inputs rotated past 3× L2, random data; nanoseconds. */
@@ -36,6 +37,8 @@ struct tfops_bench_result {
     int32_t sm_clock_mhz, memory_clock_mhz; /* 0 unknown */
     char source[16];                        /* of the tuned plan: "record", "nearest", "default" */
     char config[512];
+    double peer_ns;        /* of the peer's fastest kernel; 0: no peer */
+    uint32_t peer_kernels; /* it was chosen from */
 };
 enum tfops_status tfops_bench(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_bench_options *options, struct tfops_bench_result *ret_result);

@@ -92,6 +92,7 @@ struct tfops_geometry {
     uint32_t cluster;    /* blocks per cluster along x; 1: none */
     uint32_t smem_bytes; /* dynamic shared memory */
     bool pdl;            /* programmatic dependent launch */
+    bool cooperative;    /* blocks wait for each other: all are resident, or the launch fails */
     uint32_t grid[3];    /* for the problem's dynamic extent */
     /* How the grid follows from the extent, so that launches need not ask: extent divided by
      * extent_per_group, rounded up, at most most_groups, groups of blocks_per_group blocks along x
@@ -137,6 +138,12 @@ struct tfops_tolerance {
     double relative, atol, rtol;
 };
 
+/* Values for trials: normal random numbers · scale + offset. */
+struct tfops_values {
+    float scale, offset;
+    bool special; /* now and then a zero, a subnormal or a large number, where a trial has them */
+};
+
 /* ---- the tables ----------------------------------------------------------------------------- */
 
 /*
@@ -180,6 +187,10 @@ enum tfops_access { TFOPS_IN = 0, TFOPS_OUT, TFOPS_INOUT };
 #define TFOPS_OPERAND_OPTIONAL 1u /* emitted as bool constant HAS_<NAME> */
 #define TFOPS_OPERAND_ROWS 2u     /* leading extents collapse into the first dimension */
 #define TFOPS_OPERAND_ELEMENTS 4u /* accessed by element: does not enter the alignment class */
+#define TFOPS_OPERAND_DISTINCT 8u /* of whole numbers: no two alike, but below 0 for "none" */
+/* Whole numbers from 0 to below the product of the dimensions so named, e.g. rows of a table. What a
+ * tuner fills the operand with; a launch does not look. */
+#define TFOPS_OPERAND_INDEX(dim) (0x100u << (dim))
 
 struct tfops_operand_spec {
     const char *name;
@@ -276,6 +287,10 @@ struct tfops_spec {
     /* A trusted kernel on the device, used to verify candidates: same template and parameters, this
      * body. NULL: the generic variant is the device reference. */
     const char *device_reference_body;
+    /* What an input holds in verification and measurement. NULL: scale 1, with special values; a
+     * vector without the dynamic dimension or a single element: scale 0.25, offset 1, without. */
+    void (*values)(void *user, const struct tfops_problem *problem, size_t operand,
+        struct tfops_values *ret_values);
 };
 
 /* The symbol a plug-in exports: returns its specs and their number. Static storage. */

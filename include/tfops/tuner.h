@@ -99,6 +99,44 @@ struct tfops_tune_options {
 enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_tune_options *options, struct tfops_tune_result *ret_result);
 
+/* ---- without a GPU -------------------------------------------------------------------------- */
+
+struct tfops_emulate_options {
+    size_t size;
+    const struct tfops_config *config; /* NULL: the default */
+    const char *arch;                  /* whose limits and code paths; NULL: "sm_90a" */
+    const char *compiler;              /* a C++17 compiler; NULL: $CXX, else g++ */
+    const char
+        *dump_dir; /* an existing folder: sources and objects stay there; NULL: they do not */
+    /* Operands in host memory to run on, once; the problem is theirs. NULL: made-up ones, several
+     * times with threads in other orders, compared with the operator's reference. */
+    const struct tfops_args *args;
+    uint64_t seed;
+};
+
+struct tfops_emulate_result {
+    size_t size;
+    uint32_t runs;
+    double error; /* the largest relative error; 0 with args */
+    double build_s, run_s;
+    char config[512];
+    char text[4096]; /* what is wrong: kernel, block, thread, line; or the first wrong element */
+};
+
+/*
+ * Executes an operator's template on the CPU: the source that a launch would have compiled is built
+ * for the host and run, a thread of a block after the other, every access to memory watched. Finds
+ * wrong results, races on shared memory, deadlocks, accesses out of bounds, misaligned or of what
+ * nobody wrote. For kernel authors: it is some 10^5 times slower than a GPU.
+ *
+ * Blocks; works on any engine, the cpu device's too. The code runs in a tfops-worker process.
+ * TFOPS_E_WRONG: ret_result->text says what and where. TFOPS_E_UNSUPPORTED: there is no compiler, or
+ * no template for the architecture; TFOPS_E_COMPILE; TFOPS_E_RANGE: the config is not in the space.
+ * ret_result: its size is set by the caller; written on failure too.
+ */
+enum tfops_status tfops_emulate(struct tfops_engine *engine, const struct tfops_problem *problem,
+    const struct tfops_emulate_options *options, struct tfops_emulate_result *ret_result);
+
 /*
  * The body of the tfops-worker program: serves requests on `in_fd`, answers on `out_fd`, returns the
  * exit status. Not for other programs: the protocol is private and versioned with the library.

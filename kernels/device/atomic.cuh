@@ -20,6 +20,15 @@ TF_DEV void atomic_add(u64 *p, u64 v)
 #endif
 }
 
+TF_DEV void atomic_add(u32 *p, u32 v)
+{
+#ifdef TF_HOST
+    emu::atomic_add(p, v);
+#else
+    atomicAdd(p, v);
+#endif
+}
+
 TF_DEV void atomic_min(u64 *p, u64 v)
 {
 #ifdef TF_HOST

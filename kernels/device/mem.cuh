@@ -119,6 +119,20 @@ template <int HINT> TF_DEV float ld_elem(const float *p)
     return f32_from_bits(w);
 }
 
+template <int HINT> TF_DEV int ld_elem(const int *p)
+{
+    u32 w;
+    ld_words<HINT, 1>(p, &w);
+    return (int)w;
+}
+
+template <int HINT> TF_DEV long long ld_elem(const long long *p)
+{
+    u32 w[2];
+    ld_words<HINT, 2>(p, w);
+    return (long long)((u64)w[1] << 32 | w[0]);
+}
+
 template <int HINT, class T> TF_DEV T ld_elem(const T *p)
 {
     if constexpr (sizeof(T) == 1)

@@ -19,3 +19,13 @@ TF_DEV void pdl_launch()
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+
+// First in a kernel. Every block waits, also one without work: a launch must not end before the one
+// it follows.
+template <class C> TF_DEV void pdl_begin()
+{
+    if constexpr (C::PDL) {
+        pdl_launch();
+        pdl_wait();
+    }
+}

@@ -88,6 +88,29 @@ TF_DEV u64 shfl_xor(u64 v, int mask)
 #endif
 }
 
+// The value of the warp's first lane: what is the same in all of them, known to be so.
+TF_DEV int warp_uniform(int v)
+{
+#ifdef TF_HOST
+    return v;
+#else
+    return __shfl_sync(0xffffffffu, v, 0);
+#endif
+}
+
+// True in one lane of the warp. PTX ISA 9.7.13.14 elect.sync (sm_90 and later)
+TF_DEV bool warp_elect()
+{
+#ifdef TF_HOST
+    return thread_index() % 32 == 0;
+#else
+    u32 elected;
+    asm volatile("{ .reg .pred p; elect.sync _|p, 0xffffffff; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(elected));
+    return elected != 0;
+#endif
+}
+
 // The one dynamic shared-memory block of a kernel; its size comes from the host (SMEM_BYTES).
 #ifndef TF_HOST
 extern __shared__ __align__(1024) unsigned char tf_shared_base[];

@@ -90,7 +90,8 @@ void norm_pack(void *user, const struct tfops_launch_args *launch, void *ret_par
         .weight_dtype = problem->dtypes[NORM_WEIGHT_DTYPE],
         .out_dtype = problem->dtypes[out_dtype(family)],
         .weight_variant = problem->options[NORM_WEIGHT_VARIANT],
-        .residual_round = option_at(problem, family->residual_round)};
+        .residual_round = option_at(problem, family->residual_round),
+        .columns = columns_of(family, problem)};
 }
 
 void norm_cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)

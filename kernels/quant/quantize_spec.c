@@ -7,6 +7,8 @@
  */
 #include "quant_spec.h"
 #include "quant_specs.h"
+#include "quantize_params.h"
+#include "quantize_space.h"
 
 enum { MAX_HIDDEN = 1 << 17, MAX_ROWS = INT32_MAX };
 
@@ -130,6 +132,52 @@ static void quantize_cost(
         .flops = 3 * elems};
 }
 
+/* ---- the templates of quantize ------------------------------------------------------------------ */
+
+static void quantize_shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
+{
+    const struct quant_layout layout = quantize_layout(problem);
+    const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, QUANT_DTYPE);
+    *ret_shape = (struct row_shape){.rows = problem->dims[QUANT_ROWS],
+        .width = problem->dims[QUANT_HIDDEN],
+        .elem_bytes = elem_bytes,
+        .held_bytes = elem_bytes,
+        .column_bytes = elem_bytes,
+        .inputs = 1,
+        .steps = layout.granularity == QUANT_PER_TOKEN,
+        .words = 1,
+        .unit = 1,
+        .group = layout.granularity == QUANT_PER_GROUP ? QUANT_GROUP : 0,
+        .generic_words = 1};
+}
+
+static const struct row_family QUANTIZE_FAMILY = {quantize_shape};
+
+static void quantize_pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *operands = launch->operands;
+    const struct quant_layout layout = quantize_layout(problem);
+    const bool rescale = problem->options[QUANTIZE_OVERFLOW] != 0;
+    *(struct quantize_params *)ret_params = (struct quantize_params){.x = operands[QUANTIZE_X].data,
+        .out = operands[QUANTIZE_OUT].data,
+        .static_scale = operands[QUANTIZE_STATIC_SCALE].data,
+        .saturated = operands[QUANTIZE_SATURATED].data,
+        .retries = operands[QUANTIZE_RETRIES].data,
+        .turnstile = launch->workspace,
+        .x_stride = operands[QUANTIZE_X].strides[0],
+        .out_stride = operands[QUANTIZE_OUT].strides[0],
+        .rows = problem->dims[QUANT_ROWS],
+        .quant = quant_params_of(&layout, &operands[QUANTIZE_SCALES]),
+        .hidden = (int)problem->dims[QUANT_HIDDEN],
+        .max_retries = rescale ? (int)launch->scalars[QUANTIZE_MAX_RETRIES] : 0,
+        .count_dtype = problem->dtypes[QUANTIZE_COUNT_DTYPE],
+        .granularity = layout.granularity,
+        .dtype = problem->dtypes[QUANT_DTYPE],
+        .out_dtype = problem->dtypes[QUANT_OUT_DTYPE]};
+}
+
 /* Counts are of elements near the edge of saturation too: of those, fp32 may see one otherwise. */
 static void quantize_tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
@@ -199,6 +247,48 @@ static void dequantize_cost(
         .flops = elems};
 }
 
+static bool by_tile(const struct quant_layout *layout)
+{
+    return layout->granularity >= QUANT_PER_GROUP;
+}
+
+/* A vector has one scale. Eight elements are 16 bytes of halves. */
+static void dequantize_shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
+{
+    const struct quant_layout layout = dequantize_layout(problem);
+    *ret_shape = (struct row_shape){.rows = problem->dims[QUANT_ROWS],
+        .width = problem->dims[QUANT_HIDDEN],
+        .elem_bytes = 1,
+        .held_bytes = 1,
+        .column_bytes = 1,
+        .inputs = 1,
+        .words = 1,
+        .unit = 1,
+        .unshifted = by_tile(&layout),
+        .vec_most = 8};
+}
+
+static const struct row_family DEQUANTIZE_FAMILY = {dequantize_shape};
+
+static void dequantize_pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *operands = launch->operands;
+    const struct quant_layout layout = dequantize_layout(problem);
+    *(struct dequantize_params *)ret_params =
+        (struct dequantize_params){.x = operands[DEQUANTIZE_X].data,
+            .out = operands[DEQUANTIZE_OUT].data,
+            .x_stride = operands[DEQUANTIZE_X].strides[0],
+            .out_stride = operands[DEQUANTIZE_OUT].strides[0],
+            .rows = problem->dims[QUANT_ROWS],
+            .quant = quant_params_of(&layout, &operands[DEQUANTIZE_SCALES]),
+            .hidden = (int)problem->dims[QUANT_HIDDEN],
+            .granularity = layout.granularity,
+            .dtype = problem->dtypes[QUANT_DTYPE],
+            .out_dtype = problem->dtypes[QUANT_OUT_DTYPE]};
+}
+
 /* The product is exact in fp32 but for its rounding, and rounded to out_dtype. */
 static void dequantize_tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
@@ -226,6 +316,19 @@ const struct tfops_spec quantize_spec = {
     SPEC_TABLE(options, QUANTIZE_OPTIONS),
     SPEC_TABLE(scalars, QUANTIZE_SCALARS),
     SPEC_TABLE(operands, QUANTIZE_OPERANDS),
+    .user = (void *)(uintptr_t)&QUANTIZE_FAMILY,
+    .tunables = row_tunables,
+    .n_tunables = ROW_TUNABLES,
+    .template_path = "quant/quantize.cu",
+    .body = "quantize",
+    .generic_body = "quantize_generic",
+    .params_type = "quantize_params",
+    .param_bytes = sizeof(struct quantize_params),
+    .constraint = quantize_constraint,
+    .default_config = quantize_default_config,
+    .geometry = quantize_geometry,
+    .pack = quantize_pack,
+    .workspace = quantize_workspace,
     .derive = quantize_derive,
     .accepts = quantize_accepts,
     .cost = quantize_cost,
@@ -245,6 +348,13 @@ const struct tfops_spec dequantize_spec = {
     SPEC_TABLE(dtypes, DEQUANTIZE_DTYPES),
     SPEC_TABLE(options, DEQUANTIZE_OPTIONS),
     SPEC_TABLE(operands, DEQUANTIZE_OPERANDS),
+    ROW_SPACE(DEQUANTIZE_FAMILY),
+    .template_path = "quant/dequantize.cu",
+    .body = "dequantize",
+    .generic_body = "dequantize_generic",
+    .params_type = "dequantize_params",
+    .param_bytes = sizeof(struct dequantize_params),
+    .pack = dequantize_pack,
     .derive = dequantize_derive,
     .accepts = dequantize_accepts,
     .cost = dequantize_cost,

@@ -1,11 +1,14 @@
 /*
- * The spec of rmsnorm_rope: its tables, what it accepts, cost and tolerance.
+ * The spec of rmsnorm_rope: its tables, what it accepts, the row template's view, cost and tolerance.
  *
  * x is [rows, heads, head_dim]: a caller's [batch, seq, hidden] seen by head, so that head_dim need not
  * follow from the tables, which rotate its first part only where they are shorter. Without positions a
  * row's place in its sequence is its number modulo the length of the tables.
  */
+#include "rmsnorm_rope_params.h"
 #include "rope_spec_tables.h"
+#include "row/row_space.h"
+#include <string.h>
 
 enum { MAX_ROWS = INT32_MAX, MAX_HEADS = 4096, MAX_HIDDEN = 65536 };
 
@@ -63,19 +66,23 @@ static const struct tfops_operand_spec OPERANDS[] = {
         "cosines by position"},
     [RMSNORM_ROPE_SIN] = {"sin", TFOPS_IN, TFOPS_OPERAND_ROWS, TABLE_SHAPE, 0, "sines by position"},
     [RMSNORM_ROPE_POSITIONS] = {"positions", TFOPS_IN,
-        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS,
+        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS |
+            TFOPS_OPERAND_INDEX(RMSNORM_ROPE_MAX_POS),
         RMSNORM_ROPE_POSITION_DTYPE, 1, {RMSNORM_ROPE_ROWS}, 0,
         "row of cos and sin for each row of x, below max_pos"},
     [RMSNORM_ROPE_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, X_SHAPE, 1u << RMSNORM_ROPE_X,
         "normalised and rotated; may be x"},
 };
 
+static bool is_per_head(const struct tfops_problem *problem)
+{
+    return problem->options[RMSNORM_ROPE_NORM] == RMSNORM_ROPE_NORM_PER_HEAD;
+}
+
 static int64_t derive(void *user, const struct tfops_problem *problem, size_t dim)
 {
     (void)user, (void)dim;
-    return problem->options[RMSNORM_ROPE_NORM] == RMSNORM_ROPE_NORM_PER_HEAD
-               ? 1
-               : problem->dims[RMSNORM_ROPE_HEADS];
+    return is_per_head(problem) ? 1 : problem->dims[RMSNORM_ROPE_HEADS];
 }
 
 static bool accepts(
@@ -88,12 +95,87 @@ static bool accepts(
     if (hidden > MAX_HIDDEN)
         return spec_refuse(reason, "x: expected at most %d elements in a row, got %lld", MAX_HIDDEN,
             (long long)hidden);
+    if (is_per_head(problem) && rows > MAX_ROWS / dims[RMSNORM_ROPE_HEADS])
+        return spec_refuse(reason, "x: expected at most %d heads, got rows=%lld of num_heads=%lld",
+            MAX_ROWS, (long long)rows, (long long)dims[RMSNORM_ROPE_HEADS]);
     if (!spec_has(problem, RMSNORM_ROPE_POSITIONS) && rows > max_pos && rows % max_pos)
         return spec_refuse(reason,
             "cos: expected a number of rows that divides rows=%lld without positions, got %lld",
             (long long)rows, (long long)max_pos);
     return rope_accepts_table(
         problem, "x", dims[RMSNORM_ROPE_HEAD_DIM], dims[RMSNORM_ROPE_TABLE_DIM], reason);
+}
+
+/* ---- the template's view -------------------------------------------------------------------- */
+
+static void shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
+{
+    const int64_t *dims = problem->dims;
+    const int64_t heads = dims[RMSNORM_ROPE_HEADS], head_dim = dims[RMSNORM_ROPE_HEAD_DIM];
+    const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_DTYPE);
+    const int64_t each = is_per_head(problem) ? heads : 1;
+    *ret_shape = (struct row_shape){.rows = dims[RMSNORM_ROPE_ROWS] * each,
+        .width = is_per_head(problem) ? head_dim : heads * head_dim,
+        .elem_bytes = elem_bytes,
+        .held_bytes = elem_bytes,
+        .column_bytes = (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_WEIGHT_DTYPE),
+        .inputs = 1,
+        .columns = 1,
+        .steps = 1,
+        .words = 1,
+        .unit = 2,
+        .rows_each = each,
+        .own_words = 4 * (16 / elem_bytes), /* angles of a unit, in fp32 */
+        .vec_most = rope_vec_most(problem, head_dim, dims[RMSNORM_ROPE_TABLE_DIM])};
+}
+
+static const struct row_family FAMILY = {shape};
+
+static void pack_norm(const struct tfops_launch_args *launch, struct norm_params *params)
+{
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *views = launch->operands;
+    const int64_t head_dim = problem->dims[RMSNORM_ROPE_HEAD_DIM];
+    memset(params, 0, sizeof *params);
+    params->x = views[RMSNORM_ROPE_X].data;
+    params->weight = views[RMSNORM_ROPE_WEIGHT].data;
+    params->out = views[RMSNORM_ROPE_OUT].data;
+    params->x_stride = views[RMSNORM_ROPE_X].strides[0];
+    params->out_stride = views[RMSNORM_ROPE_OUT].strides[0];
+    params->hidden =
+        (int)(is_per_head(problem) ? head_dim : problem->dims[RMSNORM_ROPE_HEADS] * head_dim);
+    params->eps = (float)launch->scalars[RMSNORM_ROPE_EPS];
+    params->dtype = problem->dtypes[RMSNORM_ROPE_DTYPE];
+    params->weight_dtype = problem->dtypes[RMSNORM_ROPE_WEIGHT_DTYPE];
+    params->weight_variant = problem->options[RMSNORM_ROPE_WEIGHT_VARIANT];
+}
+
+static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *views = launch->operands;
+    const int64_t *dims = problem->dims;
+    struct rmsnorm_rope_params *params = ret_params;
+    pack_norm(launch, &params->norm);
+    params->heads = is_per_head(problem) ? (int)dims[RMSNORM_ROPE_HEADS] : 1;
+    params->rows = params->norm.rows = dims[RMSNORM_ROPE_ROWS] * params->heads;
+    params->cos = views[RMSNORM_ROPE_COS].data;
+    params->sin = views[RMSNORM_ROPE_SIN].data;
+    params->positions = views[RMSNORM_ROPE_POSITIONS].data;
+    params->x_pitch = views[RMSNORM_ROPE_X].strides[1];
+    params->out_pitch = views[RMSNORM_ROPE_OUT].strides[1];
+    params->weight_pitch = views[RMSNORM_ROPE_WEIGHT].strides[0];
+    params->cos_stride = views[RMSNORM_ROPE_COS].strides[0];
+    params->sin_stride = views[RMSNORM_ROPE_SIN].strides[0];
+    params->positions_stride = views[RMSNORM_ROPE_POSITIONS].strides[0];
+    params->max_pos = (unsigned)dims[RMSNORM_ROPE_MAX_POS];
+    params->head_dim = (int)dims[RMSNORM_ROPE_HEAD_DIM];
+    params->rotary_dim = (int)rope_rotary_dim(problem, dims[RMSNORM_ROPE_TABLE_DIM]);
+    params->interleaved = problem->options[ROPE_STYLE] == ROPE_INTERLEAVED;
+    params->half = problem->options[ROPE_TABLE] == ROPE_TABLE_HALF;
+    params->table_dtype = problem->dtypes[RMSNORM_ROPE_TABLE_DTYPE];
+    params->position_dtype = problem->dtypes[RMSNORM_ROPE_POSITION_DTYPE];
 }
 
 /* Of the tables, what the rows touch. */
@@ -136,6 +218,16 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
     }
 }
 
+/* The weight is around 1, tables are tame: no zeros, subnormals or large numbers among them. */
+static void values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values)
+{
+    (void)user, (void)problem;
+    *ret_values = operand == RMSNORM_ROPE_WEIGHT
+                      ? (struct tfops_values){0.25f, 1, false}
+                      : (struct tfops_values){1, 0, operand == RMSNORM_ROPE_X};
+}
+
 const struct tfops_spec rmsnorm_rope_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
@@ -149,9 +241,17 @@ const struct tfops_spec rmsnorm_rope_spec = {
     SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
+    ROW_SPACE(FAMILY),
+    .template_path = "rope/rmsnorm_rope.cu",
+    .body = "rmsnorm_rope",
+    .generic_body = "rmsnorm_rope_generic",
+    .params_type = "rmsnorm_rope_params",
+    .param_bytes = sizeof(struct rmsnorm_rope_params),
+    .pack = pack,
     .derive = derive,
     .accepts = accepts,
     .cost = cost,
     .tolerance = tolerance,
+    .values = values,
     .reference = rmsnorm_rope_reference,
 };

@@ -1,5 +1,5 @@
 /*
- * The spec of rope: its tables, what it accepts, cost and tolerance.
+ * The spec of rope: its tables, what it accepts, parameters, cost and tolerance.
  *
  * Tensors are [batch, seq, heads, head_dim] with any strides: [batch, heads, seq, head_dim] in memory
  * is a transposed view, [tokens, heads, head_dim] is a batch of one, and q, k, v may be slices of one
@@ -7,6 +7,8 @@
  * [batch, max_seq, heads, head_dim] is one block a sequence. Slot s is offset s mod block_size of
  * block s / block_size; a slot outside of the cache is not written.
  */
+#include "rope_params.h"
+#include "rope_space.h"
 #include "rope_spec_tables.h"
 
 enum { MAX_TOKENS = INT32_MAX, MAX_HEADS = 4096 };
@@ -68,10 +70,13 @@ static const struct tfops_operand_spec OPERANDS[] = {
     [ROPE_V] = {"v", TFOPS_IN, OPTIONAL_ROWS, KV_SHAPE, 0, "values, copied to v_cache"},
     [ROPE_COS] = {"cos", TFOPS_IN, TFOPS_OPERAND_ROWS, TABLE_SHAPE, 0, "cosines by position"},
     [ROPE_SIN] = {"sin", TFOPS_IN, TFOPS_OPERAND_ROWS, TABLE_SHAPE, 0, "sines by position"},
-    [ROPE_POSITIONS] = {"positions", TFOPS_IN, TOKENS_OF(ROPE_POSITION_DTYPE), 0,
+    [ROPE_POSITIONS] = {"positions", TFOPS_IN,
+        TFOPS_OPERAND_INDEX(ROPE_MAX_POS) | TOKENS_OF(ROPE_POSITION_DTYPE), 0,
         "row of cos and sin for each token, below max_pos; absent: its place in seq"},
-    [ROPE_SLOTS] = {"slots", TFOPS_IN, TOKENS_OF(ROPE_SLOT_DTYPE), 0,
-        "place in the caches for each token, no two alike; below 0: none"},
+    [ROPE_SLOTS] = {"slots", TFOPS_IN,
+        TFOPS_OPERAND_DISTINCT | TFOPS_OPERAND_INDEX(ROPE_NUM_BLOCKS) |
+            TFOPS_OPERAND_INDEX(ROPE_BLOCK_SIZE) | TOKENS_OF(ROPE_SLOT_DTYPE),
+        0, "place in the caches for each token, no two alike; below 0: none"},
     [ROPE_Q_OUT] = {"q_out", TFOPS_OUT, TFOPS_OPERAND_ROWS, Q_SHAPE, 1u << ROPE_Q,
         "rotated queries; may be q"},
     [ROPE_K_OUT] = {"k_out", TFOPS_OUT, OPTIONAL_ROWS, KV_SHAPE, 1u << ROPE_K,
@@ -116,8 +121,83 @@ static bool accepts(
         return spec_refuse(reason,
             "cos: expected seq=%lld rows or more without positions, got %lld",
             (long long)dims[ROPE_SEQ], (long long)dims[ROPE_MAX_POS]);
+    if (dims[ROPE_BATCH] > MAX_TOKENS / (dims[ROPE_SEQ] ? dims[ROPE_SEQ] : 1))
+        return spec_refuse(reason, "q: expected at most %d tokens, got batch=%lld of seq=%lld",
+            MAX_TOKENS, (long long)dims[ROPE_BATCH], (long long)dims[ROPE_SEQ]);
+    if (dims[ROPE_NUM_BLOCKS] > MAX_TOKENS / (dims[ROPE_BLOCK_SIZE] ? dims[ROPE_BLOCK_SIZE] : 1))
+        return spec_refuse(reason,
+            "%s: expected room for at most %d tokens, got num_blocks=%lld of block_size=%lld",
+            spec_has(problem, ROPE_K_CACHE) ? "k_cache" : "v_cache", MAX_TOKENS,
+            (long long)dims[ROPE_NUM_BLOCKS], (long long)dims[ROPE_BLOCK_SIZE]);
     return accepts_operands(problem, reason) &&
            rope_accepts_table(problem, "q", dims[ROPE_HEAD_DIM], dims[ROPE_TABLE_DIM], reason);
+}
+
+/* ---- launching ------------------------------------------------------------------------------ */
+
+static void pack_heads(const struct tfops_launch_args *launch, int from, int out, int cache,
+    struct rope_heads *ret_heads)
+{
+    static const struct tfops_view NONE = {NULL, {0}};
+    const struct tfops_view *views = launch->operands;
+    const struct tfops_view *to = out < 0 ? &NONE : &views[out];
+    const struct tfops_view *kept = cache < 0 ? &NONE : &views[cache];
+    ret_heads->from = views[from].data;
+    ret_heads->out = to->data;
+    ret_heads->cache = kept->data;
+    for (int i = 0; i < 3; i++) {
+        ret_heads->from_strides[i] = views[from].strides[i];
+        ret_heads->out_strides[i] = to->strides[i];
+        ret_heads->cache_strides[i] = kept->strides[i];
+    }
+}
+
+static void pack_indices(
+    const struct tfops_view *view, const void **ret_data, long long *ret_strides)
+{
+    *ret_data = view->data;
+    ret_strides[0] = view->strides[0];
+    ret_strides[1] = view->strides[1];
+}
+
+static void pack_constants(const struct tfops_problem *problem, struct rope_params *params)
+{
+    const int64_t *dims = problem->dims;
+    params->n_heads[ROPE_PARAMS_Q] = (int)dims[ROPE_Q_HEADS];
+    params->n_heads[ROPE_PARAMS_K] = spec_has(problem, ROPE_K) ? (int)dims[ROPE_KV_HEADS] : 0;
+    params->n_heads[ROPE_PARAMS_V] = spec_has(problem, ROPE_V) ? (int)dims[ROPE_KV_HEADS] : 0;
+    params->head_dim = (int)dims[ROPE_HEAD_DIM];
+    params->rotary_dim = (int)rope_rotary_dim(problem, dims[ROPE_TABLE_DIM]);
+    params->interleaved = problem->options[ROPE_STYLE] == ROPE_INTERLEAVED;
+    params->half = problem->options[ROPE_TABLE] == ROPE_TABLE_HALF;
+    params->dtype = problem->dtypes[ROPE_DTYPE];
+    params->table_dtype = problem->dtypes[ROPE_TABLE_DTYPE];
+    params->position_dtype = problem->dtypes[ROPE_POSITION_DTYPE];
+    params->slot_dtype = problem->dtypes[ROPE_SLOT_DTYPE];
+}
+
+static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *views = launch->operands;
+    const int64_t *dims = problem->dims;
+    struct rope_params *params = ret_params;
+    pack_heads(launch, ROPE_Q, ROPE_Q_OUT, -1, &params->heads[ROPE_PARAMS_Q]);
+    pack_heads(launch, ROPE_K, ROPE_K_OUT, ROPE_K_CACHE, &params->heads[ROPE_PARAMS_K]);
+    pack_heads(launch, ROPE_V, -1, ROPE_V_CACHE, &params->heads[ROPE_PARAMS_V]);
+    pack_indices(&views[ROPE_POSITIONS], &params->positions, params->positions_strides);
+    pack_indices(&views[ROPE_SLOTS], &params->slots, params->slots_strides);
+    params->cos = views[ROPE_COS].data;
+    params->sin = views[ROPE_SIN].data;
+    params->cos_stride = views[ROPE_COS].strides[0];
+    params->sin_stride = views[ROPE_SIN].strides[0];
+    params->tokens = (unsigned)(dims[ROPE_BATCH] * dims[ROPE_SEQ]);
+    params->batch = (unsigned)dims[ROPE_BATCH];
+    params->seq = (unsigned)dims[ROPE_SEQ];
+    params->block_size = (unsigned)dims[ROPE_BLOCK_SIZE];
+    params->cache_slots = (unsigned)(dims[ROPE_NUM_BLOCKS] * dims[ROPE_BLOCK_SIZE]);
+    pack_constants(problem, params);
 }
 
 /* ---- cost and tolerance --------------------------------------------------------------------- */
@@ -149,17 +229,25 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
         .flops = 3 * (q + k) / spec_elem_bytes(problem, ROPE_DTYPE)};
 }
 
-/* Two products and a sum, which may cancel, and one rounding to dtype. */
+/* One rounding to dtype. Products of 1e4-sized values that cancel leave their fp32 rounding. */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
 {
     (void)user, (void)operand;
     static const struct tfops_tolerance BOUND[TFOPS_DTYPE_COUNT] = {
-        [TFOPS_F32] = {4e-7, 1e-6, 1e-6},
-        [TFOPS_F16] = {6e-4, 1e-4, 2e-3},
-        [TFOPS_BF16] = {5e-3, 1e-4, 1.6e-2},
+        [TFOPS_F32] = {4e-7, 2e-3, 1e-6},
+        [TFOPS_F16] = {6e-4, 2e-3, 2e-3},
+        [TFOPS_BF16] = {5e-3, 2e-3, 1.6e-2},
     };
     *ret_tolerance = BOUND[problem->dtypes[ROPE_DTYPE]];
+}
+
+/* Cosines and sines: no zeros, subnormals or large numbers among them. */
+static void values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values)
+{
+    (void)user, (void)problem;
+    *ret_values = (struct tfops_values){1, 0, operand != ROPE_COS && operand != ROPE_SIN};
 }
 
 const struct tfops_spec rope_spec = {
@@ -174,8 +262,20 @@ const struct tfops_spec rope_spec = {
     SPEC_TABLE(dtypes, DTYPES),
     SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(operands, OPERANDS),
+    .tunables = rope_tunables,
+    .n_tunables = ROPE_TUNABLES,
+    .template_path = "rope/rope.cu",
+    .body = "rope",
+    .generic_body = "rope_generic",
+    .params_type = "rope_params",
+    .param_bytes = sizeof(struct rope_params),
     .accepts = accepts,
+    .constraint = rope_constraint,
+    .default_config = rope_default_config,
+    .geometry = rope_geometry,
+    .pack = pack,
     .cost = cost,
     .tolerance = tolerance,
+    .values = values,
     .reference = rope_reference,
 };

@@ -47,4 +47,13 @@ static inline bool rope_accepts_table(const struct tfops_problem *problem, const
     return true;
 }
 
+/* Elements of the widest vectors that the halves of what rotates and of what passes are made of. */
+static inline int64_t rope_vec_most(
+    const struct tfops_problem *problem, int64_t head_dim, int64_t table_dim)
+{
+    const int64_t rotary = rope_rotary_dim(problem, table_dim);
+    const int64_t both = rotary / 2 | (head_dim - rotary) / 2;
+    return both & -both;
+}
+
 #endif

@@ -50,10 +50,11 @@ template <class C, class O> TF_DEV bool row_same_shift(const RowSpan &s, const v
     return row_shift<C, O>(row) == s.shift;
 }
 
+// A row is a pointer, or what gives one for a column that is added to it: rows of separate pieces.
+
 // Unit `at` into part.v[i], zeros where the thread owns none.
-template <class C, class O, int HINT, int WIDTH, class U, int COUNT>
-TF_DEV void row_load_unit(
-    RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s, int at, const U *row)
+template <class C, class O, int HINT, int WIDTH, class U, int COUNT, class ROW>
+TF_DEV void row_load_unit(RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s, int at, ROW row)
 {
     using L = RowLayout<C, O>;
     const bool owns = row_owns<C, O>(s, at);
@@ -65,9 +66,8 @@ TF_DEV void row_load_unit(
             part.v[i][k] = vec_zero<U, L::VEC>();
 }
 
-template <class C, class O, int HINT, int WIDTH, class U, int COUNT>
-TF_DEV void row_load_units(
-    RowPart<C, O, U, COUNT> &part, const RowSpan &s, int at, const U *row)
+template <class C, class O, int HINT, int WIDTH, class U, int COUNT, class ROW>
+TF_DEV void row_load_units(RowPart<C, O, U, COUNT> &part, const RowSpan &s, int at, ROW row)
 {
     TF_UNROLL
     for (int i = 0; i < COUNT; i++)
@@ -84,9 +84,9 @@ TF_DEV void row_load_edge(RowPart<C, O, U, COUNT> &part, const RowSpan &s, const
 }
 
 // Units [at, at + CHUNK) of an input row; the edge comes with the first chunk.
-template <class C, class O, int HINT>
-TF_DEV void row_load(RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s,
-    int at, const typename O::T *row)
+template <class C, class O, int HINT, class ROW>
+TF_DEV void row_load(
+    RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s, int at, ROW row)
 {
     using L = RowLayout<C, O>;
     using T = typename O::T;
@@ -105,12 +105,13 @@ TF_DEV void row_load(RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part,
 }
 
 // A row of a tensor that is written.
-template <class C, class O, class U> struct RowOut {
-    U *row;
+template <class U, class ROW> struct RowOut {
+    ROW row;
     bool whole; // the span's vectors are aligned in it
 };
 
-template <class C, class O, class U> TF_DEV RowOut<C, O, U> row_out(const RowSpan &s, U *row)
+template <class C, class O, class U, class ROW>
+TF_DEV RowOut<U, ROW> row_out(const RowSpan &s, ROW row)
 {
     if constexpr (!RowLayout<C, O>::SHIFTED)
         return {row, true};
@@ -121,9 +122,9 @@ template <class C, class O, class U> TF_DEV RowOut<C, O, U> row_out(const RowSpa
 }
 
 // Unit i, by the thread that owns it.
-template <class C, class O, class U>
-TF_DEV void row_store(const RowOut<C, O, U> &out, const RowSpan &s, int i,
-    const float (&y)[RowLayout<C, O>::N])
+template <class C, class O, class U, class ROW>
+TF_DEV void row_store(
+    const RowOut<U, ROW> &out, const RowSpan &s, int i, const float (&y)[RowLayout<C, O>::N])
 {
     using L = RowLayout<C, O>;
     constexpr int WIDTH = min_int(L::VEC * (int)sizeof(U), L::row_width((int)sizeof(U)));

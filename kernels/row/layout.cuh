@@ -81,7 +81,8 @@ template <class C, class O> struct RowLayout {
         C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : SCRATCH_BYTES;
 
     static_assert(O::WIDTH >= 1, "row length");
-    static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 || C::VEC_BYTES == 2,
+    static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 ||
+                      C::VEC_BYTES == 2 || C::VEC_BYTES == 1,
         "access width");
     static_assert(VEC >= 1 && UNITS >= (SHIFTED ? 2 : 1), "a row has whole units");
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");

@@ -15,7 +15,7 @@
 //   UNIT                      vectors that belong together (2: rotation by halves; else 1)
 //   GROUP                     neighbouring elements that leave() reduces among lanes; 0: none
 //   ROLLED                    optional: enter() is long (layout.cuh)
-//   MAY_SHIFT                 whether rows may be shifted (layout.cuh): UNIT 1 and GROUP 0
+//   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
 //   place(unit, k, vec)       UNIT 2: column of vector k of a unit
@@ -61,15 +61,6 @@ struct RowAt {
     bool mine;
 };
 
-// Every block waits, also one without a row: a launch must not end before the one it follows.
-template <class C> TF_DEV void pdl_begin()
-{
-    if constexpr (C::PDL) {
-        pdl_launch();
-        pdl_wait();
-    }
-}
-
 template <class C, class O> class RowKernel {
     using L = RowLayout<C, O>;
     using T = typename O::T;
@@ -106,8 +97,10 @@ template <class C, class O> class RowKernel {
 
     TF_METHOD RowSpan span(long long row) const
     {
-        const void *start = L::SHIFTED ? O::input(p, 0, row) : nullptr;
-        return row_span<C, O>(row, p.rows, start);
+        if constexpr (L::SHIFTED)
+            return row_span<C, O>(row, p.rows, O::input(p, 0, row));
+        else
+            return row_span<C, O>(row, p.rows, nullptr);
     }
 
     // ---- loads ----
@@ -125,7 +118,7 @@ template <class C, class O> class RowKernel {
         using W = typename O::COLUMN;
         TF_UNROLL
         for (int k = 0; k < O::COLUMNS; k++) {
-            const W *row = O::column(p, k);
+            const auto row = O::column(p, k);
             TF_UNROLL
             for (int i = 0; i < COUNT; i++)
                 if (at + i < L::PER_THREAD)
@@ -226,7 +219,7 @@ template <class C, class O> class RowKernel {
     TF_METHOD void tap_unit(int i, const float (&h)[N])
     {
         if constexpr (O::TAP)
-            row_store<C, O>(row_out<C, O>(s, O::tap(p, s.row)), s, i, h);
+            row_store<C, O>(row_out<C, O, T>(s, O::tap(p, s.row)), s, i, h);
     }
 
     TF_METHOD void first_pass(int at)
@@ -286,7 +279,7 @@ template <class C, class O> class RowKernel {
     TF_METHOD void last_pass(int at)
     {
         using OUT = typename O::OUT;
-        const RowOut<C, O, OUT> out = row_out<C, O>(s, O::out(p, s.row));
+        const auto out = row_out<C, O, OUT>(s, O::out(p, s.row));
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
             float h[N], g[COLUMNS][N], y[N];

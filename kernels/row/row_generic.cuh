@@ -46,13 +46,13 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
             return O::place(p, unit, k, VEC);
     }
 
-    template <int LEN, class U> TF_METHOD void load_unit(const U *from, int unit, float (&f)[LEN])
+    template <int LEN, class ROW> TF_METHOD void load_unit(ROW from, int unit, float (&f)[LEN])
     {
         constexpr int PART = LEN / O::UNIT;
         TF_UNROLL
         for (int k = 0; k < O::UNIT; k++) {
             float part[PART];
-            load<U, PART>(from + place<PART>(unit, k), part);
+            load<T, PART>(from + place<PART>(unit, k), part);
             TF_UNROLL
             for (int j = 0; j < PART; j++)
                 f[k * PART + j] = part[j];
@@ -159,7 +159,7 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
         if constexpr (K < O::STEPS) {
             using R = typename O::template Reduce<K>;
             walk([&](int unit, bool mine) { measure<K, N>(unit, mine); },
-                [&](int at) { measure<K, 1>(at, true); });
+                [&](auto at) { measure<K, 1>(at, true); });
             op.template settle<K>(group_reduce<R, O::WORDS, BLOCK, BLOCK, 1>(
                 op.template partial<K>(), smem_at<float>(0), turn * O::STEPS + K));
             steps<K + 1>(turn);
@@ -183,7 +183,7 @@ public:
             op.begin(row);
             steps<0>(turn);
             walk([&](int unit, bool mine) { leave<N>(unit, mine); },
-                [&](int at) { leave<1>(at, true); });
+                [&](auto at) { leave<1>(at, true); });
             op.end(thread_index() == 0);
         }
     }

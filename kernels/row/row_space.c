@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const int64_t VEC_BYTES_VALUES[] = {2, 4, 8, 16};
+static const int64_t VEC_BYTES_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREADS_VALUES[] = {
     8, 16, 32, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024};
 static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
@@ -60,7 +60,7 @@ static struct row_shape shape_of(void *user, const struct tfops_problem *problem
 
 static bool may_shift(const struct row_shape *shape)
 {
-    return shape->unit == 1 && !shape->group;
+    return shape->unit == 1 && !shape->group && !shape->unshifted;
 }
 
 /* That of the class, which a tensor of smaller elements may lower below what every row has. */
@@ -150,7 +150,7 @@ static int64_t registers(const struct row_shape *shape, const int64_t *v, const 
     bool waits = shape->steps && v[ROW_RELOAD] != 2;
     int64_t waiting = waits ? l->per_thread : chunk;
     int64_t columns = v[ROW_WEIGHT_LOAD] == 2 ? l->per_thread : waiting;
-    int64_t need = BASE + (v[ROW_BLOCKS_PER_SM] ? WALK : 0) + columns * column;
+    int64_t need = BASE + shape->own_words + (v[ROW_BLOCKS_PER_SM] ? WALK : 0) + columns * column;
     need += waiting * ((waits && !v[ROW_RELOAD] ? held : unit * shape->inputs) + unpacked);
     return need + (v[ROW_STAGES] == 2 ? l->per_thread * unit * shape->inputs : 0);
 }
@@ -280,6 +280,12 @@ static int64_t least_idle(int64_t units)
     return best;
 }
 
+/* More than a sum and a product for each element: fewer threads, which hide it under more loads. */
+static bool is_busy(const struct row_shape *shape)
+{
+    return shape->steps > 1 || (shape->group && shape->columns);
+}
+
 /*
  * Threads for a row of `units`, by what was fastest on an H200 (docs/notes/rmsnorm.md): few rows
  * want latency, one or two units a thread; many rows of halves want few, busy threads; f32 and a
@@ -301,11 +307,14 @@ static int64_t default_threads(
     else if (l->shifted)
         threads = units > 64 ? 128 : 64;
     else if (shape->inputs > 1)
-        threads = units <= 512 ? clamp(units, 64, 512) : least_idle(units);
+        threads = units <= 512 ? clamp(is_busy(shape) ? units * 5 / 8 : units, 64, 512)
+                               : least_idle(units);
     else if (shape->elem_bytes == 4)
         threads = clamp(units / 2, 32, 512);
     else
-        threads = units <= 1024 ? clamp(units / 3, 32, 224) : least_idle(units);
+        threads = units <= 1024
+                      ? clamp(units / (is_busy(shape) || shape->unit > 1 ? 4 : 3), 32, 224)
+                      : least_idle(units);
     return threads_for(threads);
 }
 
@@ -473,4 +482,6 @@ void row_geometry(void *user, const struct tfops_problem *problem,
     ret_geometry->grid[0] =
         (uint32_t)clamp(groups, 1, ret_geometry->most_groups) * ret_geometry->blocks_per_group;
     ret_geometry->grid[1] = ret_geometry->grid[2] = 1;
+    if (shape.rows_each > 1) /* the grid does not follow from the extent alone: launches ask */
+        ret_geometry->extent_per_group = ret_geometry->most_groups = 0;
 }

@@ -34,9 +34,12 @@ struct row_shape {
      * aligned, and a row is whole groups. */
     int64_t group;
     int64_t vec_most; /* most elements of a vector, a power of two; 0: any */
+    bool unshifted;   /* vectors start at multiples of their size */
     /* Registers beside the row with which the compiler must do, so that as many blocks are resident
      * as then fit; 0: it takes what it likes. */
     int64_t state_registers;
+    int64_t rows_each;     /* rows for each of the dynamic extent; 0: one */
+    int64_t own_words;     /* registers that the operator holds beside the row */
     int64_t generic_words; /* of the generic variant that reduces where a problem may not; else 0 */
 };
 

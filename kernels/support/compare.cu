@@ -42,6 +42,8 @@ TF_DEV float compare_value(const void *base, int dtype, long long i)
         return to_f32(e4m3{(u8)raw});
     if (dtype == DTYPE_E5M2)
         return to_f32(e5m2{(u8)raw});
+    if (dtype == DTYPE_U8) // bytes of what has no values here
+        return (float)raw;
     return f32_from_bits(raw);
 }
 

@@ -3,7 +3,7 @@
 // Uniform: [-1, 1) in steps of 2^-23. Normal: sum of four uniform 16-bit numbers, variance 1,
 // within +-3.47. Both times scale plus offset, rounded to dtype. Special values: +0, -0, the
 // smallest subnormal, +-1e4 (e4m3: +-448). Pattern: the bytes of a 32-bit word, repeated (poison,
-// red zones).
+// red zones). Index: whole numbers below a bound, downwards, so that one is not its place by chance.
 // A thread makes 16 bytes a turn; any grid is right. No shared memory, no synchronisation.
 #include "device/core.cuh"
 #include "device/mem.cuh"
@@ -107,9 +107,25 @@ template <int SIZE> TF_DEV void fill_chunk(const fill_params &p, u64 chunk)
     }
 }
 
+TF_DEV void fill_index(const fill_params &p, u64 i)
+{
+    const long long at = (long long)i, left = p.bound - 1 - at % p.bound;
+    const u64 value = (u64)(p.distinct && at >= p.bound ? -1 : left);
+    const u32 words[2] = {(u32)value, (u32)(value >> 32)};
+    if (p.dtype == DTYPE_I32)
+        st_words<ST_KEEP, 1>(static_cast<u32 *>(p.data) + i, words);
+    else
+        st_words<ST_KEEP, 2>(static_cast<u64 *>(p.data) + i, words);
+}
+
 template <class C> TF_DEV void fill(const fill_params &p)
 {
     const u64 threads = (u64)block_count() * C::THREADS;
+    if (p.mode == FILL_INDEX) {
+        for (u64 i = (u64)block_index() * C::THREADS + thread_index(); i < p.n; i += threads)
+            fill_index(p, i);
+        return;
+    }
     const int size = dtype_bytes(p.dtype);
     const u64 chunks = (p.n * size + 15) / 16;
     for (u64 c = (u64)block_index() * C::THREADS + thread_index(); c < chunks; c += threads) {

@@ -8,19 +8,20 @@
 #include <tfops/tfops.h>
 
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), "size of " #type)
-#define OFFSET(type, field, bytes) \
+#define OFFSET(type, field, bytes)                                                                 \
     _Static_assert(offsetof(struct type, field) == (bytes), "offset of " #type "." #field)
 
 #if UINTPTR_MAX == UINT64_MAX
 
-SIZE(tfops_bench_options, 40);
+SIZE(tfops_bench_options, 48);
 OFFSET(tfops_bench_options, size, 0);
 OFFSET(tfops_bench_options, interval, 8);
 OFFSET(tfops_bench_options, budget_s, 16);
 OFFSET(tfops_bench_options, seed, 24);
 OFFSET(tfops_bench_options, l2_warm, 32);
+OFFSET(tfops_bench_options, peer, 40);
 
-SIZE(tfops_bench_result, 632);
+SIZE(tfops_bench_result, 648);
 OFFSET(tfops_bench_result, size, 0);
 OFFSET(tfops_bench_result, tuned_ns, 8);
 OFFSET(tfops_bench_result, tuned_low_ns, 16);
@@ -37,6 +38,8 @@ OFFSET(tfops_bench_result, sm_clock_mhz, 92);
 OFFSET(tfops_bench_result, memory_clock_mhz, 96);
 OFFSET(tfops_bench_result, source, 100);
 OFFSET(tfops_bench_result, config, 116);
+OFFSET(tfops_bench_result, peer_ns, 632);
+OFFSET(tfops_bench_result, peer_kernels, 640);
 
 SIZE(tfops_bench_launch_result, 80);
 OFFSET(tfops_bench_launch_result, size, 0);
@@ -223,6 +226,7 @@ OFFSET(tfops_geometry, min_blocks, 4);
 OFFSET(tfops_geometry, cluster, 8);
 OFFSET(tfops_geometry, smem_bytes, 12);
 OFFSET(tfops_geometry, pdl, 16);
+OFFSET(tfops_geometry, cooperative, 17);
 OFFSET(tfops_geometry, grid, 20);
 OFFSET(tfops_geometry, extent_per_group, 32);
 OFFSET(tfops_geometry, most_groups, 36);
@@ -263,6 +267,11 @@ SIZE(tfops_tolerance, 24);
 OFFSET(tfops_tolerance, relative, 0);
 OFFSET(tfops_tolerance, atol, 8);
 OFFSET(tfops_tolerance, rtol, 16);
+
+SIZE(tfops_values, 12);
+OFFSET(tfops_values, scale, 0);
+OFFSET(tfops_values, offset, 4);
+OFFSET(tfops_values, special, 8);
 
 SIZE(tfops_dim_spec, 40);
 OFFSET(tfops_dim_spec, name, 0);
@@ -309,7 +318,7 @@ OFFSET(tfops_tunable_spec, values, 8);
 OFFSET(tfops_tunable_spec, n_values, 16);
 OFFSET(tfops_tunable_spec, help, 24);
 
-SIZE(tfops_spec, 312);
+SIZE(tfops_spec, 320);
 OFFSET(tfops_spec, size, 0);
 OFFSET(tfops_spec, abi, 8);
 OFFSET(tfops_spec, version, 12);
@@ -350,6 +359,7 @@ OFFSET(tfops_spec, cost, 280);
 OFFSET(tfops_spec, tolerance, 288);
 OFFSET(tfops_spec, reference, 296);
 OFFSET(tfops_spec, device_reference_body, 304);
+OFFSET(tfops_spec, values, 312);
 
 SIZE(tfops_error, 1360);
 OFFSET(tfops_error, size, 0);
@@ -430,5 +440,23 @@ OFFSET(tfops_tune_options, candidate, 96);
 OFFSET(tfops_tune_options, progress, 104);
 OFFSET(tfops_tune_options, user, 112);
 OFFSET(tfops_tune_options, cancel, 120);
+
+SIZE(tfops_emulate_options, 56);
+OFFSET(tfops_emulate_options, size, 0);
+OFFSET(tfops_emulate_options, config, 8);
+OFFSET(tfops_emulate_options, arch, 16);
+OFFSET(tfops_emulate_options, compiler, 24);
+OFFSET(tfops_emulate_options, dump_dir, 32);
+OFFSET(tfops_emulate_options, args, 40);
+OFFSET(tfops_emulate_options, seed, 48);
+
+SIZE(tfops_emulate_result, 4648);
+OFFSET(tfops_emulate_result, size, 0);
+OFFSET(tfops_emulate_result, runs, 8);
+OFFSET(tfops_emulate_result, error, 16);
+OFFSET(tfops_emulate_result, build_s, 24);
+OFFSET(tfops_emulate_result, run_s, 32);
+OFFSET(tfops_emulate_result, config, 40);
+OFFSET(tfops_emulate_result, text, 552);
 
 #endif

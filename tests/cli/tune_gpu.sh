@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# The whole way on a GPU: tune, list, explain, tune again, bench.
+# The whole way on a GPU: tune, list, explain, tune again, bench. tune_on_fake.sh runs it with the fake
+# driver and smaller shapes.
 # shellcheck source=tests/cli/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_gpu
 need_nvrtc
+shape="rows=${ROWS:-2048} hidden=${HIDDEN:-4096}"
+near="rows=${NEAR:-2000} hidden=${HIDDEN:-4096}"
+# shellcheck disable=SC2086
+tool() { run "$1" rmsnorm $shape "${@:2}"; }
 
-run tfops-tune rmsnorm rows=2048 hidden=4096 --strategy random --max-configs 6 --seed 1 \
+tool tfops-tune --strategy random --max-configs 6 --seed 1 \
     --cache "$scratch/c.db" --json
 check 'tune: exit' exits 0
 check 'tune: JSON' all_json
@@ -14,24 +19,35 @@ check 'tune: every measured config was verified' above "$(number verified)" 0
 check 'tune: the summary ends it' last_has '"event":"summary","problems":1'
 run tfops-cache list "$scratch/c.db" --json
 check 'list: one record' out_lines 1
+run tfops-cache list "$scratch/c.db"
+check 'list: a table' out_has 'rmsnorm'
+run tfops-cache list --binaries "$scratch/c.db"
+check 'list --binaries: the winner is pinned' out_has ' pinned '
+run tfops-cache stats "$scratch/c.db"
+check 'stats: one record' out_has '^  1 records'
 run tfops-cache verify "$scratch/c.db" --json
 check 'verify' exits 0
 run tfops-cache show "$scratch/c.db"
 check 'show: runner-up and default' out_has '^runner-up'
-run tfops-cache explain rmsnorm rows=2048 hidden=4096 "$scratch/c.db" --json
+# shellcheck disable=SC2086
+run tfops-cache explain rmsnorm $shape "$scratch/c.db" --json
 check 'explain: by the record' out_has '"source":"record"'
-run tfops-cache explain rmsnorm rows=2000 hidden=4096 "$scratch/c.db" --json
+# shellcheck disable=SC2086
+run tfops-cache explain rmsnorm $near "$scratch/c.db" --json
 check 'explain: by the nearest record' out_has '"source":"nearest"'
-run tfops-tune rmsnorm rows=2048 hidden=4096 --cache "$scratch/c.db" --json
+tool tfops-tune --cache "$scratch/c.db" --json
 check 'again: nothing is compiled' equals "$(number compiled)" 0
-run tfops-tune rmsnorm rows=2048 hidden=4096 --cache "$scratch/one.db" --config THREADS=256 --json
+tool tfops-tune --cache "$scratch/one.db" --config STORE_HINT=1 --json
 check 'one config: exit' exits 0
-run tfops-bench rmsnorm rows=2048 hidden=4096 --cache "$scratch/c.db" --budget 1 --json
+tool tfops-bench --cache "$scratch/c.db" --budget 1 --json
 check 'bench: exit' exits 0
 check 'bench: by the record' out_has '"event":"bench".*"source":"record"'
 check 'bench: provenance' out_has '"device":"[^"]*".*"driver":[0-9]*.*"date":"20'
-run tfops-bench --launch rmsnorm rows=16 hidden=4096 --cache "$scratch/c.db" --json
+tool tfops-bench --cache "$scratch/c.db" --budget 1
+check 'bench: a table' out_has '^problem .* of roof'
+tool tfops-bench --launch --cache "$scratch/c.db" --json
 check 'bench --launch: exit' exits 0
+check 'bench --launch: over the raw call' out_has '"event":"launch".*"lookup_over_raw_ns":'
 run tfops-bench --suite open --samples 3 --cache "$scratch/c.db" --json
 check 'bench open: exit' exits 0
 check 'bench open: no compile' out_has '"compiles":0'

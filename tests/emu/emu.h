@@ -4,6 +4,7 @@
 // the running CUDA thread (a fiber). A kernel's mistakes end the launch with a report that names
 // kernel, block, thread and line; see docs/emulator.md.
 #pragma once
+#include "emu_async.h"
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -99,6 +100,46 @@ void *cluster_map(void *shared, int rank);
 
 // A place in the shared memory of this block as a 32-bit shared address, as descriptors hold it.
 uint32_t shared_address(const void *shared);
+
+// ---- 8x8 blocks of 16-bit elements: lane 8 i + r names row r of block i -------------------------
+
+template <class Visit> EMU_INLINE void each_block(int blocks, const void *row, Visit visit)
+{
+    for (int i = 0; i < blocks; i++) {
+        unsigned char *rows[8];
+        for (int r = 0; r < 8; r++)
+            rows[r] = reinterpret_cast<unsigned char *>(
+                warp_exchange(reinterpret_cast<uintptr_t>(row), 8 * i + r));
+        for (unsigned char *place : rows)
+            if (reinterpret_cast<uintptr_t>(place) % 16)
+                fail_misaligned(place, 16);
+        visit(i, rows);
+    }
+}
+
+template <int BLOCKS> EMU_INLINE void matrix_load(uint32_t *w, const void *row)
+{
+    const int lane = me->thread % 32;
+    each_block(BLOCKS, row,
+        [&](int i, unsigned char **rows) { std::memcpy(&w[i], rows[lane / 4] + lane % 4 * 4, 4); });
+}
+
+template <int BLOCKS> EMU_INLINE void matrix_store(void *row, const uint32_t *w)
+{
+    const int lane = me->thread % 32;
+    each_block(BLOCKS, row,
+        [&](int i, unsigned char **rows) { std::memcpy(rows[lane / 4] + lane % 4 * 4, &w[i], 4); });
+}
+
+template <int BLOCKS> EMU_INLINE void matrix_store_transposed(void *row, const uint32_t *w)
+{
+    const int lane = me->thread % 32;
+    each_block(BLOCKS, row, [&](int i, unsigned char **rows) {
+        const uint16_t pair[] = {(uint16_t)w[i], (uint16_t)(w[i] >> 16)};
+        for (int half = 0; half < 2; half++)
+            std::memcpy(rows[lane % 4 * 2 + half] + lane / 4 * 2, &pair[half], 2);
+    });
+}
 
 // ---- waiting for memory ------------------------------------------------------------------------
 

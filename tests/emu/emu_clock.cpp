@@ -1,9 +1,15 @@
-// Vector clocks (see emu_clock.h).
+// Vector clocks (see emu_clock.h). Only builds that trace accesses keep them.
 #include "emu_clock.h"
 #include <algorithm>
 #include <functional>
 
 namespace emu {
+
+#ifdef EMU_TRACE
+static constexpr bool KEPT = true;
+#else
+static constexpr bool KEPT = false;
+#endif
 
 uint32_t Clock::at(uint32_t agent) const
 {
@@ -26,7 +32,7 @@ Clock::Table &Clock::own_table(uint32_t chunks)
 
 void Clock::raise(uint32_t agent, uint32_t time)
 {
-    if (at(agent) >= time)
+    if (!KEPT || at(agent) >= time)
         return;
     std::shared_ptr<Chunk> &chunk = own_table(agent / CHUNK + 1)[agent / CHUNK];
     if (!chunk)
@@ -53,7 +59,7 @@ bool Clock::covers(const Clock &other) const
 // Most joins are with a clock that knows everything: then it is shared, not copied.
 void Clock::join(const Clock &other)
 {
-    if (covers(other))
+    if (!KEPT || covers(other))
         return;
     if (other.covers(*this)) {
         table_ = other.table_;

@@ -59,6 +59,10 @@ void begin_block(Cluster &cluster, uint32_t rank, uint32_t linear)
         barrier = Barrier();
     block.start = Clock();
     block.start.raise(start_agent(rank), 1);
+    block.mbarriers.clear();
+    block.warpgroups.assign(threads / 128, Warpgroup());
+    for (Warpgroup &group : block.warpgroups)
+        wgmma_begin(group, cluster.next_agent++);
     block.warps.assign(warps, Warp());
     for (uint32_t w = 0; w < warps; w++)
         block.warps[w].barrier.expected = w + 1 < warps ? 32 : threads - 32 * w;
@@ -97,6 +101,8 @@ void cluster_begin()
     }
     cluster->runnable.assign((n + 63) / 64, 0);
     cluster->live = n;
+    cluster->next_agent = n + blocks;
+    cluster->flights.clear();
     cluster->barrier = Barrier();
     cluster->barrier.expected = n;
     for (uint32_t rank = 0; rank < blocks; rank++)

@@ -2,7 +2,7 @@
 //
 // What a thread did before it arrived, everybody who leaves knows (Clock). A shuffle moves
 // registers and orders no memory, as on the device.
-#include "emu_machine.h"
+#include "emu_matrix.h"
 #include "emu_report.h"
 
 namespace emu {
@@ -18,6 +18,7 @@ bool arrive(Barrier &barrier, Order order)
         barrier.gathering.join(self->seen);
         barrier.gathering.raise(self->agent, self->time);
         self->time++;
+        order_release(&barrier);
     }
     if (++barrier.arrived < barrier.expected)
         return false;
@@ -43,8 +44,10 @@ void sync(Barrier &barrier, Order order, const Wait &why)
     const uint64_t generation = barrier.generation;
     if (!arrive(barrier, order))
         wait(barrier, generation, why);
-    if (order == ORDERS_MEMORY)
-        self->seen = barrier.released;
+    if (order == ORDERS_NOTHING)
+        return;
+    self->seen = barrier.released;
+    order_acquire(&barrier);
 }
 
 const char *name(Sync kind)
@@ -131,6 +134,22 @@ uint64_t warp_exchange(uint64_t value, int source)
     return slots[source];
 }
 
+WarpWords warp_share(const uint32_t *words, int n)
+{
+    const void *site = __builtin_return_address(0);
+    Warp &warp = enter_warp(Sync::SHUFFLE, site);
+    uint32_t(*all)[8] = warp.words[warp.barrier.generation & 1];
+    std::memcpy(all[self->identity.thread % 32], words, (size_t)n * sizeof *words);
+    sync(warp.barrier, ORDERS_NOTHING, {name(Sync::SHUFFLE), site});
+    return all;
+}
+
+void barrier_sync(Barrier &barrier, uint64_t generation, const Wait &why)
+{
+    if (!arrive(barrier, ORDERS_NOTHING))
+        wait(barrier, generation, why);
+}
+
 void cluster_arrive()
 {
     const void *site = __builtin_return_address(0);
@@ -150,6 +169,7 @@ void cluster_wait()
     wait(barrier, self->cluster_generation, {name(Sync::CLUSTER), site});
     self->cluster_arrived = false;
     self->seen.join(barrier.released);
+    order_acquire(&barrier);
 }
 
 } // namespace emu

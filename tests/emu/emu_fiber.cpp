@@ -8,7 +8,7 @@
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMU_TSAN)
 #    include <sanitizer/tsan_interface.h>
 #endif
 
@@ -54,7 +54,7 @@ void context_make_stack(Context &context)
 
 void context_free_stack(Context &context)
 {
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMU_TSAN)
     if (context.tsan)
         __tsan_destroy_fiber(context.tsan);
 #endif
@@ -68,7 +68,7 @@ void context_start(Context &context, void (*entry)())
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(context.stack, context.stack_bytes);
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMU_TSAN)
     if (context.tsan)
         __tsan_destroy_fiber(context.tsan);
     context.tsan = __tsan_create_fiber(0);
@@ -110,7 +110,7 @@ void context_host(Context &host)
 #if defined(__SANITIZE_ADDRESS__)
     host_bottom = nullptr;
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMU_TSAN)
     host.tsan = __tsan_get_current_fiber();
 #endif
 }
@@ -124,7 +124,7 @@ void context_switch(Context &from, Context &to, bool final)
 #else
     (void) final;
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if defined(EMU_TSAN)
     __tsan_switch_to_fiber(to.tsan, __tsan_switch_to_fiber_no_sync);
 #endif
 #ifdef EMU_USE_UCONTEXT
@@ -134,6 +134,22 @@ void context_switch(Context &from, Context &to, bool final)
 #endif
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+}
+
+void order_release(void *at)
+{
+    (void)at;
+#if defined(EMU_TSAN)
+    __tsan_release(at);
+#endif
+}
+
+void order_acquire(void *at)
+{
+    (void)at;
+#if defined(EMU_TSAN)
+    __tsan_acquire(at);
 #endif
 }
 

@@ -1,6 +1,7 @@
 // emu_fiber.h: stacks that take turns on one host thread: the bare context switch.
 //
-// Sanitizers are told of every switch. Knows nothing of CUDA.
+// Sanitizers are told of every switch. Knows nothing of CUDA. EMU_TSAN: what is linked in has
+// ThreadSanitizer; a switch alone orders nothing for it, order_release() and order_acquire() do.
 #pragma once
 #include <cstddef>
 #if !defined(__x86_64__) || defined(EMU_UCONTEXT)
@@ -35,5 +36,9 @@ void context_host(Context &host);
 
 // Leaves `from` and goes on in `to`; `final`: `from` is never gone back to as it stands.
 void context_switch(Context &from, Context &to, bool final);
+
+// What was done before a release at a place happened before what is done after an acquire there.
+void order_release(void *at);
+void order_acquire(void *at);
 
 } // namespace emu

@@ -16,7 +16,7 @@ namespace {
 constexpr int CPU_SECONDS = 60;
 constexpr size_t SIGNAL_STACK_BYTES = 64 * 1024;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(EMU_TSAN)
 constexpr int CAUGHT[] = {SIGVTALRM}; // the others are the sanitizer's
 #else
 constexpr int CAUGHT[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGVTALRM};

@@ -8,6 +8,9 @@
 #include "emu_clock.h"
 #include "emu_fiber.h"
 #include "tuner/emu_launch.h"
+#include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -29,11 +32,29 @@ struct Barrier : Waitable {
     Clock gathering, released;
 };
 
+// One access: who, when by its own clock (0: never), from where.
+struct Stamp {
+    const void *site;
+    uint32_t time;
+    uint16_t agent;
+};
+
+// One in shared memory, that copies complete on (emu_mbarrier.cpp).
+struct MBarrier : Waitable {
+    uint32_t expected = 0, pending = 0, offset = 0;
+    int64_t bytes = 0; // announced and not there, or there and not announced
+    uint64_t phase = 0;
+    uint32_t agent = 0; // whose writes are the bytes
+    Clock gathering, released[2];
+    Stamp init = {};
+};
+
 // What a thread waits for, in words: "block barrier"; its number and place where it has them.
 struct Wait {
     const char *what = nullptr;
     const void *site = nullptr;
     const Barrier *barrier = nullptr;
+    const MBarrier *mbarrier = nullptr;
     int64_t number = -1, offset = -1;
 };
 
@@ -43,6 +64,35 @@ struct Warp {
     const void *site = nullptr; // of the first that arrived
     int first = 0;
     uint64_t slots[2][32] = {};
+    uint32_t words[2][32][8] = {};
+};
+
+// Copies of one thread that complete in the order of their groups.
+struct Stores {
+    std::vector<std::function<void()>> open; // of no group yet
+    std::deque<std::vector<std::function<void()>>> groups;
+};
+
+// Matrix products that a warpgroup has issued (emu_wgmma.cpp).
+struct Product {
+    uint64_t a, b;
+    int n;
+    bool accumulate;
+    int type_a, type_b;
+    const void *site;
+    std::vector<float *> d;                // of each thread
+    std::vector<std::vector<float>> aside; // what they held before
+};
+
+struct Warpgroup {
+    Barrier barrier;
+    std::deque<std::vector<Product>> groups;
+    std::vector<Product> open;
+    std::vector<size_t> issued;    // products of each thread in the open group
+    std::vector<size_t> committed; // groups of each thread
+    std::vector<uint8_t> fenced;
+    size_t first = 0;   // number of groups.front()
+    uint32_t agent = 0; // who reads the operands
 };
 
 struct Fiber {
@@ -56,14 +106,12 @@ struct Fiber {
     Wait wait;
     uint64_t cluster_generation = 0;
     bool cluster_arrived = false;
+    // What copies and wgmma see of ordinary writes: its own up to a time, and what it knew then.
+    uint32_t fenced_time = 0;
+    Clock fenced;
+    Stores stores;    // of the bulk kind
+    Stores cp_asyncs; // into shared memory
     bool done = false;
-};
-
-// One access: who, when by its own clock (0: never), from where.
-struct Stamp {
-    const void *site;
-    uint32_t time;
-    uint16_t agent;
 };
 
 // Of a byte: the last write, and two reads since; of more readers, those that others know of go.
@@ -79,12 +127,22 @@ struct Block {
     unsigned char *shared = nullptr;
     Barrier named[MAX_NAMED]; // 0: of the whole block
     std::vector<Warp> warps;
+    std::vector<Warpgroup> warpgroups;
+    std::map<uint32_t, MBarrier> mbarriers; // by offset
     Clock start, end; // what its threads know when they start, and all of them when they ended
     bool peer_touched = false;
     std::vector<ByteShadow> shadow; // emu_shared.cpp
 };
 
+// A copy that has not landed.
+struct Flight {
+    Block *to;
+    Fiber *issuer;
+    std::function<void()> land;
+};
+
 struct Cluster {
+    std::deque<Flight> flights;
     std::vector<Block> blocks;
     std::vector<Fiber> fibers;      // their addresses stay
     std::vector<uint64_t> runnable; // a bit a fiber
@@ -92,6 +150,7 @@ struct Cluster {
     unsigned char *shared = nullptr; // of all blocks, shared_stride apart
     size_t shared_bytes = 0;
     Barrier barrier;
+    uint32_t next_agent = 0;
 };
 
 struct Grid {
@@ -129,6 +188,10 @@ void schedule_wake(Waitable &on);
 void schedule_start(Fiber &fiber);
 // Runs every thread of the grid to its end or to a report.
 void schedule_grid();
+
+// ---- emu_wgmma.cpp ---------------------------------------------------------------------------
+
+void wgmma_begin(Warpgroup &group, uint32_t agent);
 
 // ---- emu_cluster.cpp -------------------------------------------------------------------------
 

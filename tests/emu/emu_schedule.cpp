@@ -1,5 +1,5 @@
 // Who runs next, and what it means when nobody can.
-#include "emu_machine.h"
+#include "emu_copy.h"
 #include "emu_report.h"
 #include "emu_shared.h"
 #include <algorithm>
@@ -114,7 +114,7 @@ bool same_wait(const Fiber &a, const Fiber &b)
 
 std::string wait_text(const Fiber &first, uint32_t last)
 {
-    char head[128], place[64] = "", arrived[64] = "";
+    char head[128], place[64] = "", arrived[96] = "";
     if (first.identity.thread == (int)last)
         snprintf(head, sizeof head, "%s waits", thread_name(first).c_str());
     else
@@ -127,6 +127,9 @@ std::string wait_text(const Fiber &first, uint32_t last)
     if (first.wait.barrier)
         snprintf(arrived, sizeof arrived, " (%u of %u are there)", first.wait.barrier->arrived,
             first.wait.barrier->expected);
+    if (const MBarrier *bar = first.wait.mbarrier)
+        snprintf(arrived, sizeof arrived, ", phase %llu (%u arrivals and %lld bytes are missing)",
+            (unsigned long long)bar->phase, bar->pending, (long long)bar->bytes);
     return std::string(head) + " for the " + first.wait.what + place + arrived + " at " +
            source_line(first.wait.site);
 }
@@ -171,9 +174,13 @@ Fiber *next_fiber()
     if (++grid.report->switches > most)
         fail(self->wait.site, "still not done after %llu switches between threads",
             (unsigned long long)most);
+    if (grid.launch->order == EMU_RANDOM && random_number() % 8 == 0)
+        copy_land_one();
     for (;;) {
         if (Fiber *found = choose_any())
             return found;
+        if (copy_land_one())
+            continue;
         bool alive = false;
         for (auto &cluster : grid.active)
             alive |= cluster->live > 0;
@@ -196,14 +203,17 @@ void run(Fiber *next, bool final)
 void thread_main()
 {
     context_entered();
+    order_acquire(&grid);
     grid.launch->entry(grid.launch->params);
+    order_release(&grid);
     Fiber &fiber = *self;
+    copy_drain(fiber);
     fiber.done = true;
     grid.idle_rounds = 0;
     fiber.block->cluster->live--;
     fiber.block->end.join(fiber.seen);
     if (--fiber.block->live == 0)
-        shared_end(*fiber.block);
+        shared_end(*fiber.block), copy_end(*fiber.block);
     set_runnable(fiber, false);
     run(next_fiber(), true);
     __builtin_unreachable();
@@ -239,7 +249,9 @@ void schedule_grid()
     context_host(grid.host);
     while (grid.next_cluster < grid.clusters && !grid.stopped) {
         cluster_begin();
+        order_release(&grid);
         run(next_fiber(), false);
+        order_acquire(&grid);
         while (!grid.active.empty()) {
             cluster_end(std::move(grid.active.back()));
             grid.active.pop_back();

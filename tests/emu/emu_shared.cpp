@@ -6,10 +6,19 @@ namespace emu {
 
 namespace {
 
-bool ordered(const Stamp &earlier)
+bool ordered(const Actor &actor, const Stamp &earlier)
 {
-    return !earlier.time || earlier.agent == self->agent ||
-           self->seen.at(earlier.agent) >= earlier.time;
+    const bool own = earlier.agent == actor.agent && !actor.asynchronous;
+    return !earlier.time || own || actor.seen->at(earlier.agent) >= earlier.time;
+}
+
+// An ordinary write that a copy or wgmma may not see: no fence on the way.
+bool hidden(const Actor &actor, const Stamp &write)
+{
+    if (!actor.asynchronous || !write.time || write.agent >= threads_of_cluster())
+        return false;
+    const Fiber &writer = self->block->cluster->fibers[write.agent];
+    return writer.fenced_time < write.time && actor.fenced->at(write.agent) < write.time;
 }
 
 bool same(const Stamp &a, const Stamp &b)
@@ -21,7 +30,7 @@ std::string agent_name(const Stamp &stamp)
 {
     if (stamp.agent < threads_of_cluster())
         return thread_name(self->block->cluster->fibers[stamp.agent]);
-    return "an asynchronous copy";
+    return "an asynchronous copy or wgmma";
 }
 
 void race(const Stamp &earlier, Access before, Access now, uint32_t offset, const void *site)
@@ -33,11 +42,11 @@ void race(const Stamp &earlier, Access before, Access now, uint32_t offset, cons
         source_line(earlier.site).c_str());
 }
 
-void note_read(ByteShadow &shadow, const Stamp &now)
+void note_read(ByteShadow &shadow, const Actor &actor, const Stamp &now)
 {
     Stamp *reads = shadow.reads;
     const bool second = reads[1].agent == now.agent && reads[1].time;
-    const bool first = reads[0].agent == now.agent || ordered(reads[0]);
+    const bool first = reads[0].agent == now.agent || ordered(actor, reads[0]);
     reads[!first || second ? 1 : 0] = now;
 }
 
@@ -53,20 +62,26 @@ struct Run {
     }
 };
 
-void judge(const ByteShadow &shadow, Access access, uint32_t offset, const void *site)
+void judge(
+    const ByteShadow &shadow, const Actor &actor, Access access, uint32_t offset, const void *site)
 {
     if (access == Access::READ && !shadow.write.time)
         report("uninitialised", site, "reads shared memory +0x%x, which nobody wrote", offset);
-    if (!ordered(shadow.write))
+    if (access == Access::READ && hidden(actor, shadow.write))
+        report("fence", site,
+            "a copy or wgmma reads shared memory +0x%x, written by %s at %s: no fence for the "
+            "asynchronous proxy between them",
+            offset, agent_name(shadow.write).c_str(), source_line(shadow.write.site).c_str());
+    if (!ordered(actor, shadow.write))
         race(shadow.write, Access::WRITE, access, offset, site);
     for (const Stamp &read : shadow.reads)
-        if (access == Access::WRITE && !ordered(read))
+        if (access == Access::WRITE && !ordered(actor, read))
             race(read, Access::READ, access, offset, site);
 }
 
 void check_peer(const Block &owner, const void *site)
 {
-    if (self->seen.at(start_agent(owner.rank)) < 1)
+    if (TRACED && self->seen.at(start_agent(owner.rank)) < 1)
         report("peer", site,
             "touches shared memory of block %u of its cluster, which may not "
             "have started: no cluster barrier since the start",
@@ -91,8 +106,8 @@ void shared_end(Block &block)
     for (size_t i = 0; block.peer_touched && i < block.shadow.size(); i++)
         for (const Stamp &stamp :
             {block.shadow[i].write, block.shadow[i].reads[0], block.shadow[i].reads[1]})
-            if (stamp.time && stamp.agent / threads != block.rank &&
-                block.end.at(stamp.agent) < stamp.time) {
+            if (stamp.time && stamp.agent < threads_of_cluster() &&
+                stamp.agent / threads != block.rank && block.end.at(stamp.agent) < stamp.time) {
                 report("end", stamp.site,
                     "the block ends while %s may still touch its shared memory (+0x%zx) at %s: no "
                     "cluster barrier between them",
@@ -101,33 +116,41 @@ void shared_end(Block &block)
             }
 }
 
+void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t bytes,
+    Access access, const void *site)
+{
+    if (offset + bytes > grid.launch->smem_bytes)
+        fail(site, "%ss %zu bytes at +0x%x of shared memory; the block has 0x%x (SMEM_BYTES)",
+            verb(access), bytes, offset, grid.launch->smem_bytes);
+    if (!TRACED)
+        return;
+    const Stamp now = {site, actor.time, (uint16_t)actor.agent};
+    Run run;
+    for (size_t i = offset; i < offset + bytes; i++) {
+        ByteShadow &shadow = block.shadow[i];
+        if (!run.judged(shadow)) {
+            judge(shadow, actor, access, (uint32_t)i, site);
+            run = {shadow, true};
+        }
+        if (access == Access::READ)
+            note_read(shadow, actor, now);
+        else
+            shadow = {now, {}};
+    }
+}
+
 void shared_access(const void *at, size_t bytes, Access access, const void *site)
 {
     Cluster &cluster = *self->block->cluster;
     const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
     const size_t stride = cluster.shared_bytes / cluster.blocks.size();
     Block &owner = cluster.blocks[place / stride];
-    const uint32_t offset = (uint32_t)(place % stride);
-    if (offset + bytes > grid.launch->smem_bytes)
-        fail(site, "%ss %zu bytes at +0x%x of shared memory; the block has 0x%x (SMEM_BYTES)",
-            verb(access), bytes, offset, grid.launch->smem_bytes);
     if (&owner != self->block) {
         check_peer(owner, site);
         owner.peer_touched = true;
     }
-    const Stamp now = {site, self->time, (uint16_t)self->agent};
-    Run run;
-    for (size_t i = offset; i < offset + bytes; i++) {
-        ByteShadow &shadow = owner.shadow[i];
-        if (!run.judged(shadow)) {
-            judge(shadow, access, (uint32_t)i, site);
-            run = {shadow, true};
-        }
-        if (access == Access::READ)
-            note_read(shadow, now);
-        else
-            shadow = {now, {}};
-    }
+    shared_access_as({self->agent, self->time, &self->seen, false, nullptr}, owner,
+        (uint32_t)(place % stride), bytes, access, site);
 }
 
 } // namespace emu

@@ -26,6 +26,16 @@ void shared_begin(Block &block);
 // The block's last thread ends: whatever a peer did there must have happened before.
 void shared_end(Block &block);
 
+// Who acts: a thread, or a copy that one issued.
+struct Actor {
+    uint32_t agent, time;
+    const Clock *seen;
+    bool asynchronous;   // sees of ordinary writes only what was fenced
+    const Clock *fenced; // by the issuer, after it knew of them
+};
+void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t bytes,
+    Access access, const void *site);
+
 // An access by the running thread to shared memory of its cluster.
 void shared_access(const void *at, size_t bytes, Access access, const void *site);
 

@@ -26,15 +26,16 @@
 /* Blocks that walk over rows do so with few of them on a device of few SMs. */
 enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 15, MANY_ROWS = 37 };
 
-/* How much is run. asan_every: AddressSanitizer's compiler is slow, each so-many-th is for it. */
+/* How much is run: each so-many-th variant by AddressSanitizer (its compiler is slow), each so-many-th
+ * of a variant's trials. */
 static const struct level {
     const char *name;
     struct emu_share share;
-    size_t asan_every;
+    size_t asan_every, trial_every;
 } LEVELS[] = {
-    {"quick", {.problems = 8, .most = 8, .seed = 1}, 4},
-    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1},
-    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1},
+    {"quick", {.problems = 5, .most = 5, .seed = 1}, 4, 2},
+    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1, 1},
+    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1, 1},
 };
 enum { QUICK, SHARE, FULL, N_LEVELS };
 
@@ -56,16 +57,17 @@ struct run {
 
 /* ---- one batch, in a child --------------------------------------------------------------------- */
 
-/* A kind of operands under an order of threads. */
+/* A kind of operands under an order of threads and of copies. */
 static const struct trial {
     enum emulate_kind kind;
     enum emu_order order;
+    bool late_copies;
     int64_t rows;
 } TRIALS[] = {
-    {EMULATE_PLAIN, EMU_REVERSE, MANY_ROWS},
-    {EMULATE_SPECIAL, EMU_WARP_DEPTH, 5},
-    {EMULATE_ALIAS, EMU_RANDOM, 3},
-    {EMULATE_PLAIN, EMU_WARP_REVERSE, 1},
+    {EMULATE_PLAIN, EMU_REVERSE, true, MANY_ROWS},
+    {EMULATE_SPECIAL, EMU_WARP_DEPTH, false, 5},
+    {EMULATE_ALIAS, EMU_RANDOM, true, 3},
+    {EMULATE_PLAIN, EMU_WARP_REVERSE, true, 1},
 };
 enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
 
@@ -115,7 +117,8 @@ static void try_once(const struct run *run, const struct emulate_library *librar
     struct emulate_case ecase;
     struct emu_report report = {0};
     struct emulate_verdict verdict = {0};
-    const struct emulate_schedule schedule = {.order = trial->order, .seed = 1};
+    const struct emulate_schedule schedule = {
+        .order = trial->order, .seed = 1, .late_copies = trial->late_copies};
     const char *about = (const char *)(unsigned long)progress->current;
     enum tfops_status status = emulate_case_make(NULL, problem, trial->kind, 1, &ecase);
     if (!status) {
@@ -186,7 +189,7 @@ static void run_batch(
     if ((first == 0 && emulate_build(&builder, &host, path)) ||
         (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, name, mode_name(batch->mode)),
             emulate_open(path, &library))) {
-        fprintf(stderr, "%s: %s\n", jobs[0].op, error_message());
+        fprintf(stderr, "%s: %s\n", batch->variants[0].problem.spec->name, error_message());
         progress->failed++;
         return;
     }

@@ -2,6 +2,7 @@
 #include "emu_plan.h"
 #include "base/hash.h"
 #include "problem.h"
+#include "tools/build/shapes.h"
 #include "tuner/space.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ static void set_dims(struct tfops_problem *problem, size_t width, bool many)
     bool first = true;
     for (size_t i = 0; i < spec->n_dims; i++) {
         const struct tfops_dim_spec *dim = &spec->dims[i];
-        int64_t wish = WIDTHS[(width + i) % N_WIDTHS];
+        int64_t wish = shape_extent(dim->name, width, WIDTHS[(width + i) % N_WIDTHS]);
         if (dim->flags & TFOPS_DIM_DERIVED || !(told >> i & 1))
             continue;
         if (dim->flags & TFOPS_DIM_DYNAMIC) {
@@ -137,6 +138,19 @@ static bool problem_of(
     if (align < ret_problem->align && align >= elem && elem)
         ret_problem->align = align;
     return !tfops_problem_check(ret_problem);
+}
+
+/* Draws until the operator takes one: where operands need each other, most combinations are none. */
+static bool draw_problem(const struct tfops_spec *spec, size_t number, uint64_t *random,
+    struct digits *ret_digits, struct tfops_problem *ret_problem)
+{
+    enum { DRAWS = 200 };
+    for (int i = 0; i < DRAWS; i++) {
+        *ret_digits = draw(spec, number, random);
+        if (problem_of(spec, ret_digits, ret_problem))
+            return true;
+    }
+    return false;
 }
 
 /* ---- the covering array ------------------------------------------------------------------------ */
@@ -290,9 +304,9 @@ void emu_plan_make(const struct tfops_spec *spec, const struct tfops_device *dev
     uint64_t random = hash_mix(share->seed, 0xe30);
     bool extremes = share->extremes;
     for (size_t i = 0; i < share->problems; i++) {
-        struct digits digits = draw(spec, i, &random);
+        struct digits digits;
         struct tfops_problem problem;
-        if (!problem_of(spec, &digits, &problem))
+        if (!draw_problem(spec, i, &random, &digits, &problem))
             continue;
         add_generic(&plan, &problem);
         if (i < N_WIDTHS || share->most == SIZE_MAX)

@@ -1,6 +1,7 @@
 /* What tests share (see test_support.h). */
 #include "test_support.h"
 #include "host_data.h"
+#include "kernels/norm/norm_specs.h"
 #include <dlfcn.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -247,6 +248,27 @@ void support_tensor_free(struct support_tensor *tensor)
         tfops_device_free(tensor->engine, tensor->memory);
     free(tensor->host);
     *tensor = (struct support_tensor){0};
+}
+
+void support_rmsnorm_make(struct support_rmsnorm *call, struct tfops_engine *engine,
+    enum tfops_dtype dtype, int64_t rows, int64_t hidden)
+{
+    const struct support_shape matrix = {.dtype = dtype, .rows = rows, .cols = hidden};
+    const struct support_shape vector = {.dtype = dtype, .cols = hidden};
+    support_tensor_make(&call->x, engine, &matrix, 1);
+    support_tensor_make(&call->out, engine, &matrix, 2);
+    support_tensor_make(&call->weight, engine, &vector, 3);
+    call->args = (struct tfops_args){.size = sizeof call->args,
+        .operands = {[RMSNORM_X] = &call->x.tensor,
+            [RMSNORM_WEIGHT] = &call->weight.tensor,
+            [RMSNORM_OUT] = &call->out.tensor}};
+}
+
+void support_rmsnorm_free(struct support_rmsnorm *call)
+{
+    support_tensor_free(&call->x);
+    support_tensor_free(&call->weight);
+    support_tensor_free(&call->out);
 }
 
 /* ---- preloading --------------------------------------------------------------------------- */

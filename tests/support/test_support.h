@@ -106,6 +106,15 @@ void *support_tensor_read(struct support_tensor *tensor);
 struct tfops_tensor support_tensor_on_host(const struct support_tensor *tensor);
 void support_tensor_free(struct support_tensor *tensor);
 
+/* The operands of rmsnorm and the arguments that hold them. Must work. */
+struct support_rmsnorm {
+    struct support_tensor x, weight, out;
+    struct tfops_args args;
+};
+void support_rmsnorm_make(struct support_rmsnorm *call, struct tfops_engine *engine,
+    enum tfops_dtype dtype, int64_t rows, int64_t hidden);
+void support_rmsnorm_free(struct support_rmsnorm *call);
+
 /* ---- preloading --------------------------------------------------------------------------- */
 
 /* Starts this program again under LD_PRELOAD=lib<name>.so, unless it is already there. For a plain

@@ -16,33 +16,22 @@ static struct support_engine support;
 static struct tfops_engine *engine;
 static struct tfops_problem problem;
 static struct tfops_plan *plan;
-static struct support_tensor x, weight, out;
-static struct tfops_args args;
+static struct support_rmsnorm call;
 static int wrong;
 
 static void begin(void)
 {
-    const struct support_shape rows = {.dtype = TFOPS_F32, .rows = ROWS, .cols = HIDDEN};
-    const struct support_shape vector = {.dtype = TFOPS_F32, .cols = HIDDEN};
     support_engine_open(&support, "cpu", NULL);
     engine = support.engine;
-    support_tensor_make(&x, engine, &rows, 1);
-    support_tensor_make(&out, engine, &rows, 2);
-    support_tensor_make(&weight, engine, &vector, 3);
-    args = (struct tfops_args){.size = sizeof args,
-        .operands = {[RMSNORM_X] = &x.tensor,
-            [RMSNORM_WEIGHT] = &weight.tensor,
-            [RMSNORM_OUT] = &out.tensor}};
-    EXPECT_OK(tfops_problem_from_args(&rmsnorm_spec, &args, &problem));
+    support_rmsnorm_make(&call, engine, TFOPS_F32, ROWS, HIDDEN);
+    EXPECT_OK(tfops_problem_from_args(&rmsnorm_spec, &call.args, &problem));
     EXPECT_OK(tfops_prepare(engine, &problem, &plan));
 }
 
 static void end(void)
 {
     tfops_plan_release(plan);
-    support_tensor_free(&x);
-    support_tensor_free(&weight);
-    support_tensor_free(&out);
+    support_rmsnorm_free(&call);
     support_engine_close(&support);
 }
 
@@ -177,9 +166,9 @@ Test(api, problem_and_config_calls)
     BAD(tfops_problem_check(&broken), TFOPS_E_ARGUMENT, "flags");
     broken = problem, broken.align = 7;
     BAD(tfops_problem_check(&broken), TFOPS_E_RANGE, "align");
-    BAD(tfops_problem_from_args(NULL, &args, &made), TFOPS_E_ARGUMENT, "spec");
+    BAD(tfops_problem_from_args(NULL, &call.args, &made), TFOPS_E_ARGUMENT, "spec");
     BAD(tfops_problem_from_args(&rmsnorm_spec, NULL, &made), TFOPS_E_ARGUMENT, "args");
-    BAD(tfops_problem_from_args(&rmsnorm_spec, &args, NULL), TFOPS_E_ARGUMENT, "ret_problem");
+    BAD(tfops_problem_from_args(&rmsnorm_spec, &call.args, NULL), TFOPS_E_ARGUMENT, "ret_problem");
     BAD(tfops_config_parse(NULL, "", &config), TFOPS_E_ARGUMENT, "spec");
     BAD(tfops_config_parse(&rmsnorm_spec, NULL, &config), TFOPS_E_ARGUMENT, "text");
     BAD(tfops_config_parse(&rmsnorm_spec, "", NULL), TFOPS_E_ARGUMENT, "config");
@@ -197,7 +186,7 @@ Test(api, plan_and_launch_calls)
 {
     struct tfops_plan *another = plan;
     struct tfops_plan_info info = {.size = sizeof info}, small = {.size = 8};
-    struct tfops_args short_args = args;
+    struct tfops_args short_args = call.args;
     short_args.size = 8;
     BAD(tfops_prepare(NULL, &problem, &another), TFOPS_E_ARGUMENT, "engine");
     BAD(tfops_prepare(engine, NULL, &another), TFOPS_E_ARGUMENT, "problem");
@@ -206,11 +195,11 @@ Test(api, plan_and_launch_calls)
     BAD(tfops_plan_describe(plan, 0, &info), TFOPS_E_ARGUMENT, "extent");
     BAD(tfops_plan_describe(plan, 1, NULL), TFOPS_E_ARGUMENT, "ret_info");
     BAD(tfops_plan_describe(plan, 1, &small), TFOPS_E_ARGUMENT, "ret_info");
-    BAD(tfops_plan_launch(NULL, &args, NULL), TFOPS_E_ARGUMENT, "plan");
+    BAD(tfops_plan_launch(NULL, &call.args, NULL), TFOPS_E_ARGUMENT, "plan");
     BAD(tfops_plan_launch(plan, NULL, NULL), TFOPS_E_ARGUMENT, "args");
     BAD(tfops_plan_launch(plan, &short_args, NULL), TFOPS_E_ARGUMENT, "args");
-    BAD(tfops_launch(NULL, &rmsnorm_spec, &args, NULL), TFOPS_E_ARGUMENT, "engine");
-    BAD(tfops_launch(engine, NULL, &args, NULL), TFOPS_E_ARGUMENT, "spec");
+    BAD(tfops_launch(NULL, &rmsnorm_spec, &call.args, NULL), TFOPS_E_ARGUMENT, "engine");
+    BAD(tfops_launch(engine, NULL, &call.args, NULL), TFOPS_E_ARGUMENT, "spec");
     BAD(tfops_launch(engine, &rmsnorm_spec, NULL, NULL), TFOPS_E_ARGUMENT, "args");
     BAD(tfops_launch(engine, &rmsnorm_spec, &short_args, NULL), TFOPS_E_ARGUMENT, "args");
     NONE_WRONG();
@@ -225,12 +214,13 @@ Test(api, plan_and_launch_calls)
 Test(api, arguments_of_a_launch)
 {
     enum { X = RMSNORM_X, W = RMSNORM_WEIGHT, O = RMSNORM_OUT };
-    const struct tfops_tensor right[3] = {[X] = x.tensor, [W] = weight.tensor, [O] = out.tensor};
+    const struct tfops_tensor right[3] = {
+        [X] = call.x.tensor, [W] = call.weight.tensor, [O] = call.out.tensor};
     struct tfops_tensor t[3];
     unsigned char *const of_x = right[X].data;
 #define CASE(change, wanted, subject)                                                              \
     do {                                                                                           \
-        struct tfops_args a = args;                                                                \
+        struct tfops_args a = call.args;                                                           \
         memcpy(t, right, sizeof t);                                                                \
         for (int i = 0; i < 3; i++)                                                                \
             a.operands[i] = &t[i];                                                                 \

@@ -4,6 +4,7 @@
  */
 #include "engine_state.h"
 #include "kernels/norm/norm_specs.h"
+#include "kernels/registry.h"
 #include "plan_state.h"
 #include "tests/fakes/fake_cuda.h"
 #include "tests/support/expect.h"
@@ -22,8 +23,7 @@ static struct tfops_engine_options options;
 static struct tfops_engine *engine;
 static uint64_t (*counter)(const char *);
 static void (*fail)(const char *, uint64_t, int);
-static struct support_tensor x, weight, out;
-static struct tfops_args args;
+static struct support_rmsnorm call;
 static struct expect_heap heap;
 
 static void begin(void)
@@ -36,9 +36,7 @@ static void begin(void)
 
 static void end(void)
 {
-    support_tensor_free(&x);
-    support_tensor_free(&weight);
-    support_tensor_free(&out);
+    support_rmsnorm_free(&call);
     support_engine_close(&support);
 }
 
@@ -63,15 +61,7 @@ static void open_on(const char *device)
 
 static void make_tensors(void)
 {
-    const struct support_shape rows = {.dtype = TFOPS_F16, .rows = ROWS, .cols = HIDDEN};
-    support_tensor_make(&x, engine, &rows, 1);
-    support_tensor_make(&out, engine, &rows, 2);
-    support_tensor_make(
-        &weight, engine, &(struct support_shape){.dtype = TFOPS_F16, .cols = HIDDEN}, 3);
-    args = (struct tfops_args){.size = sizeof args};
-    args.operands[RMSNORM_X] = &x.tensor;
-    args.operands[RMSNORM_WEIGHT] = &weight.tensor;
-    args.operands[RMSNORM_OUT] = &out.tensor;
+    support_rmsnorm_make(&call, engine, TFOPS_F16, ROWS, HIDDEN);
 }
 
 static struct tfops_problem problem_of(const char *hidden)
@@ -92,7 +82,7 @@ static struct tfops_engine_stats stats(void)
 
 static enum tfops_status launch(struct CUstream_st *stream)
 {
-    return tfops_launch(engine, &rmsnorm_spec, &args, stream);
+    return tfops_launch(engine, &rmsnorm_spec, &call.args, stream);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -104,10 +94,10 @@ Test(engine, opens_the_device_it_is_asked_for)
     for (int i = 0; i < 4; i++) {
         open_on(NAMES[i][0]);
         EXPECT_TEXT(tfops_engine_device(engine)->arch, NAMES[i][1]);
-        EXPECT_INT(tfops_engine_operator_count(engine), 2);
+        EXPECT_INT(tfops_engine_operator_count(engine), registry_count);
         EXPECT_TEXT(tfops_engine_operator_at(engine, 1)->name, "add_rmsnorm");
-        cr_assert_null(tfops_engine_operator_at(engine, 2));
-        cr_assert_null(tfops_engine_operator(engine, "gemm"));
+        cr_assert_null(tfops_engine_operator_at(engine, registry_count));
+        cr_assert_null(tfops_engine_operator(engine, "no_such_operator"));
         support_engine_shut(&support);
     }
 }
@@ -256,12 +246,12 @@ Test(engine, cpu_computes_what_the_reference_computes)
     struct tfops_plan_info info = {.size = sizeof info};
     EXPECT_OK(tfops_plan_describe(plan, 8, &info));
     EXPECT_TEXT(info.source, "reference");
-    const uint16_t first = *(uint16_t *)out.tensor.data;
-    *(uint16_t *)out.tensor.data = 0;
-    EXPECT_OK(tfops_plan_launch(plan, &args, NULL));
-    EXPECT_INT(*(uint16_t *)out.tensor.data, first);
-    EXPECT_STATUS(
-        tfops_plan_launch(plan, &args, (struct CUstream_st *)(void *)&args), TFOPS_E_CONTEXT);
+    const uint16_t first = *(uint16_t *)call.out.tensor.data;
+    *(uint16_t *)call.out.tensor.data = 0;
+    EXPECT_OK(tfops_plan_launch(plan, &call.args, NULL));
+    EXPECT_INT(*(uint16_t *)call.out.tensor.data, first);
+    EXPECT_STATUS(tfops_plan_launch(plan, &call.args, (struct CUstream_st *)(void *)&call.args),
+        TFOPS_E_CONTEXT);
     tfops_plan_release(plan);
 }
 
@@ -319,9 +309,7 @@ Test(engine, warm_makes_launches_hit_and_a_second_start_compiles_nothing)
         EXPECT_INT(stats().hits, 1);
         cr_assert_eq(stats().compiles == 0, start == 1, "start %d: %d compiles", start,
             (int)stats().compiles);
-        support_tensor_free(&x);
-        support_tensor_free(&weight);
-        support_tensor_free(&out);
+        support_rmsnorm_free(&call);
         support_engine_shut(&support);
     }
 }
@@ -381,24 +369,24 @@ Test(engine, a_plan_takes_any_extent_and_refuses_another_problem)
     make_tensors();
     const struct tfops_problem problem = problem_of("256");
     EXPECT_OK(tfops_prepare(engine, &problem, &plan));
-    x.tensor.shape[0] = out.tensor.shape[0] = 3;
-    EXPECT_OK(tfops_plan_launch(plan, &args, NULL));
-    x.tensor.shape[0] = out.tensor.shape[0] = 0;
-    EXPECT_OK(tfops_plan_launch(plan, &args, NULL));
-    x.tensor.shape[0] = out.tensor.shape[0] = ROWS;
-    args.options[NORM_WEIGHT_VARIANT] = 1;
-    EXPECT_REFUSED(tfops_plan_launch(plan, &args, NULL), TFOPS_E_ARGUMENT, "weight_variant");
-    args.options[NORM_WEIGHT_VARIANT] = 0;
-    args.flags = TFOPS_BATCH_INVARIANT;
-    EXPECT_REFUSED(tfops_plan_launch(plan, &args, NULL), TFOPS_E_ARGUMENT, "batch_invariant");
-    args.flags = 0;
-    x.tensor.shape[1] = out.tensor.shape[1] = weight.tensor.shape[0] = 128;
-    EXPECT_REFUSED(tfops_plan_launch(plan, &args, NULL), TFOPS_E_ARGUMENT, "hidden");
-    x.tensor.shape[1] = out.tensor.shape[1] = weight.tensor.shape[0] = HIDDEN;
-    x.tensor.data = (char *)x.tensor.data + 2;
-    x.tensor.shape[0] = out.tensor.shape[0] = ROWS - 1;
-    EXPECT_REFUSED(tfops_plan_launch(plan, &args, NULL), TFOPS_E_ARGUMENT, "align");
-    EXPECT_REFUSED(tfops_plan_launch(NULL, &args, NULL), TFOPS_E_ARGUMENT, "plan");
+    call.x.tensor.shape[0] = call.out.tensor.shape[0] = 3;
+    EXPECT_OK(tfops_plan_launch(plan, &call.args, NULL));
+    call.x.tensor.shape[0] = call.out.tensor.shape[0] = 0;
+    EXPECT_OK(tfops_plan_launch(plan, &call.args, NULL));
+    call.x.tensor.shape[0] = call.out.tensor.shape[0] = ROWS;
+    call.args.options[NORM_WEIGHT_VARIANT] = 1;
+    EXPECT_REFUSED(tfops_plan_launch(plan, &call.args, NULL), TFOPS_E_ARGUMENT, "weight_variant");
+    call.args.options[NORM_WEIGHT_VARIANT] = 0;
+    call.args.flags = TFOPS_BATCH_INVARIANT;
+    EXPECT_REFUSED(tfops_plan_launch(plan, &call.args, NULL), TFOPS_E_ARGUMENT, "batch_invariant");
+    call.args.flags = 0;
+    call.x.tensor.shape[1] = call.out.tensor.shape[1] = call.weight.tensor.shape[0] = 128;
+    EXPECT_REFUSED(tfops_plan_launch(plan, &call.args, NULL), TFOPS_E_ARGUMENT, "hidden");
+    call.x.tensor.shape[1] = call.out.tensor.shape[1] = call.weight.tensor.shape[0] = HIDDEN;
+    call.x.tensor.data = (char *)call.x.tensor.data + 2;
+    call.x.tensor.shape[0] = call.out.tensor.shape[0] = ROWS - 1;
+    EXPECT_REFUSED(tfops_plan_launch(plan, &call.args, NULL), TFOPS_E_ARGUMENT, "align");
+    EXPECT_REFUSED(tfops_plan_launch(NULL, &call.args, NULL), TFOPS_E_ARGUMENT, "plan");
     EXPECT_REFUSED(tfops_plan_launch(plan, NULL, NULL), TFOPS_E_ARGUMENT, "args");
     tfops_plan_release(plan);
 }
@@ -425,19 +413,19 @@ Test(engine, typed_calls_refuse_variants_that_are_none)
     make_tensors();
     static const int VARIANTS[] = {3, 255, 256, 258, -1, 1 << 20};
     for (int i = 0; i < 6; i++)
-        EXPECT_REFUSED(tfops_rmsnorm(engine, &x.tensor, &weight.tensor, &out.tensor, 1e-6,
-                           (enum tfops_weight_variant)VARIANTS[i], NULL),
+        EXPECT_REFUSED(tfops_rmsnorm(engine, &call.x.tensor, &call.weight.tensor, &call.out.tensor,
+                           1e-6, (enum tfops_weight_variant)VARIANTS[i], NULL),
             TFOPS_E_RANGE, "weight_variant");
-    EXPECT_OK(tfops_rmsnorm(
-        engine, &x.tensor, &weight.tensor, &out.tensor, 1e-6, TFOPS_WEIGHT_ONE_PLUS, NULL));
+    EXPECT_OK(tfops_rmsnorm(engine, &call.x.tensor, &call.weight.tensor, &call.out.tensor, 1e-6,
+        TFOPS_WEIGHT_ONE_PLUS, NULL));
 }
 
 Test(engine, launches_nothing_for_no_rows)
 {
     open_on("cuda:0");
     make_tensors();
-    x.tensor.shape[0] = out.tensor.shape[0] = 0;
-    x.tensor.data = out.tensor.data = NULL;
+    call.x.tensor.shape[0] = call.out.tensor.shape[0] = 0;
+    call.x.tensor.data = call.out.tensor.data = NULL;
     EXPECT_OK(launch(NULL));
     EXPECT_OK(launch(NULL));
     EXPECT_INT(counter("kernels"), 0);
@@ -456,8 +444,8 @@ Test(engine, an_arch_device_prepares_and_says_that_it_cannot_launch)
     struct tfops_tensor a = tfops_tensor_contiguous(host[0], TFOPS_F16, 2, shape);
     struct tfops_tensor w = tfops_tensor_contiguous(host[1], TFOPS_F16, 1, shape + 1);
     struct tfops_tensor o = tfops_tensor_contiguous(host[2], TFOPS_F16, 2, shape);
-    args = (struct tfops_args){.size = sizeof args, .operands = {&a, &w, &o}};
-    EXPECT_STATUS(tfops_plan_launch(plan, &args, NULL), TFOPS_E_DRIVER);
+    call.args = (struct tfops_args){.size = sizeof call.args, .operands = {&a, &w, &o}};
+    EXPECT_STATUS(tfops_plan_launch(plan, &call.args, NULL), TFOPS_E_DRIVER);
     EXPECT_CONTAINS(expect_error().message, "only compiles");
     void *memory = NULL;
     EXPECT_STATUS(tfops_device_alloc(engine, 16, &memory), TFOPS_E_DRIVER);
@@ -520,9 +508,7 @@ Test(engine, what_the_driver_cannot_load_is_not_compiled_again)
         EXPECT_STATUS(launch(NULL), TFOPS_E_COLD);
         EXPECT_INT(stats().compiles + stats().compile_failures, 0);
         EXPECT_CONTAINS(support.log, "needs a driver for CUDA");
-        support_tensor_free(&x);
-        support_tensor_free(&weight);
-        support_tensor_free(&out);
+        support_rmsnorm_free(&call);
         support_engine_shut(&support);
     }
     setenv("FAKE_CUDA_VERSION", "13000", 1);
@@ -541,7 +527,7 @@ Test(engine, registers_operators_once)
     open_on("cpu");
     EXPECT_OK(tfops_engine_register(engine, &toy.spec));
     EXPECT_REFUSED(tfops_engine_register(engine, &toy.spec), TFOPS_E_ARGUMENT, "toy");
-    EXPECT_INT(tfops_engine_operator_count(engine), 3);
+    EXPECT_INT(tfops_engine_operator_count(engine), registry_count + 1);
     cr_assert_neq(tfops_engine_operator(engine, "toy"), &toy.spec);
     toy.spec.abi = 9;
     EXPECT_REFUSED(tfops_engine_register(engine, &toy.spec), TFOPS_E_ABI, "abi");
@@ -687,7 +673,7 @@ static int calls_in_child(struct tfops_plan *plan, const struct tfops_problem *p
     char byte = 0;
     const enum tfops_status got[] = {
         launch(NULL),
-        tfops_plan_launch(plan, &args, NULL),
+        tfops_plan_launch(plan, &call.args, NULL),
         tfops_plan_describe(plan, 1, &info),
         tfops_prepare(engine, problem, &another),
         tfops_engine_warm(engine, problem, 1),
@@ -810,7 +796,7 @@ Test(engine, each_driver_call_that_fails_in_loading_leaves_a_usable_engine)
     support_engine_shut(&support);
     for (size_t i = 0; i < sizeof LOADING / sizeof LOADING[0]; i++) {
         const uint64_t live = counter("live_modules");
-        for (uint64_t nth = 1; nth <= 2; nth++)
+        for (uint64_t nth = 1; nth <= registry_count; nth++)
             fail(LOADING[i], nth, CUDA_ERROR_UNKNOWN);
         open_on("cuda:0");
         fail(NULL, 0, 0);
@@ -835,11 +821,11 @@ static enum tfops_status whole_way(void)
     struct tfops_problem problem = problem_of("256");
     status = tfops_prepare(engine, &problem, &plan);
     if (!status)
-        status = tfops_plan_launch(plan, &args, NULL);
+        status = tfops_plan_launch(plan, &call.args, NULL);
     if (!status) {
-        weight.tensor.dtype = TFOPS_F32; /* a key nothing was prepared for */
+        call.weight.tensor.dtype = TFOPS_F32; /* a key nothing was prepared for */
         status = launch(NULL);
-        weight.tensor.dtype = TFOPS_F16;
+        call.weight.tensor.dtype = TFOPS_F16;
     }
     tfops_plan_release(plan);
     tfops_engine_close(engine);
@@ -852,9 +838,9 @@ static void fail_each_allocation(const char *device, const char *nvrtc)
     enum tfops_status status;
     open_on(device); /* for memory that the fake driver knows */
     make_tensors();
-    tfops_device_free(engine, weight.memory); /* wide enough for f32 */
-    EXPECT_OK(tfops_device_alloc(engine, HIDDEN * 4, &weight.memory));
-    weight.tensor.data = weight.memory;
+    tfops_device_free(engine, call.weight.memory); /* wide enough for f32 */
+    EXPECT_OK(tfops_device_alloc(engine, HIDDEN * 4, &call.weight.memory));
+    call.weight.tensor.data = call.weight.memory;
     options.device = device;
     options.cache_path = "";
     options.nvrtc_path = nvrtc;

@@ -18,8 +18,7 @@ enum { ROWS = 8, HIDDEN = 256 };
 static struct support_engine support; /* stays open: its memory, and the way of a warm engine */
 static struct tfops_engine *engine;
 static struct tfops_engine_options options;
-static struct support_tensor x, weight, out;
-static struct tfops_args args;
+static struct support_rmsnorm call;
 static struct tfops_problem problem;
 static struct tfops_plan *plan;
 static struct expect_heap heap;
@@ -34,19 +33,6 @@ static void *resolve(const char *name)
     return found;
 }
 
-static void make_tensors(void)
-{
-    const struct support_shape rows = {.dtype = TFOPS_F16, .rows = ROWS, .cols = HIDDEN};
-    const struct support_shape vector = {.dtype = TFOPS_F16, .cols = HIDDEN};
-    support_tensor_make(&x, engine, &rows, 1);
-    support_tensor_make(&out, engine, &rows, 2);
-    support_tensor_make(&weight, engine, &vector, 3);
-    args = (struct tfops_args){.size = sizeof args,
-        .operands = {[RMSNORM_X] = &x.tensor,
-            [RMSNORM_WEIGHT] = &weight.tensor,
-            [RMSNORM_OUT] = &out.tensor}};
-}
-
 static void begin(void)
 {
     void *address;
@@ -58,17 +44,15 @@ static void begin(void)
     memcpy(&counter, &address, sizeof counter);
     address = resolve("fake_cuda_fail");
     memcpy(&fail, &address, sizeof fail);
-    make_tensors();
-    EXPECT_OK(tfops_problem_from_args(&rmsnorm_spec, &args, &problem));
+    support_rmsnorm_make(&call, engine, TFOPS_F16, ROWS, HIDDEN);
+    EXPECT_OK(tfops_problem_from_args(&rmsnorm_spec, &call.args, &problem));
     cr_assert_eq(engine->driver.primary_ctx_retain(&other, 1), CUDA_SUCCESS);
 }
 
 static void end(void)
 {
     tfops_plan_release(plan);
-    support_tensor_free(&x);
-    support_tensor_free(&weight);
-    support_tensor_free(&out);
+    support_rmsnorm_free(&call);
     support_engine_close(&support);
 }
 
@@ -78,12 +62,12 @@ TestSuite(launch, .init = begin, .fini = end);
 
 static enum tfops_status warm_look_up(void)
 {
-    return tfops_launch(engine, &rmsnorm_spec, &args, NULL);
+    return tfops_launch(engine, &rmsnorm_spec, &call.args, NULL);
 }
 
 static enum tfops_status held_plan(void)
 {
-    return tfops_plan_launch(plan, &args, NULL);
+    return tfops_plan_launch(plan, &call.args, NULL);
 }
 
 static enum tfops_status cold_look_up(void)
@@ -115,9 +99,9 @@ static enum tfops_status whole_way(void)
     of_fresh.spec = tfops_engine_operator(fresh, "rmsnorm");
     status = tfops_prepare(fresh, &of_fresh, &prepared);
     if (!status)
-        status = tfops_plan_launch(prepared, &args, NULL);
+        status = tfops_plan_launch(prepared, &call.args, NULL);
     if (!status)
-        status = tfops_launch(fresh, of_fresh.spec, &args, NULL);
+        status = tfops_launch(fresh, of_fresh.spec, &call.args, NULL);
     tfops_plan_release(prepared);
     tfops_engine_close(fresh);
     return status;
@@ -257,7 +241,7 @@ Test(launch, a_capture_that_the_stream_is_drawn_into_is_a_capture)
         .size = sizeof compile, .miss_policy = TFOPS_MISS_COMPILE};
     support_engine_open(&compiling, "cuda:0", &compile);
     fail("cuStreamIsCapturing", 1, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT);
-    EXPECT_STATUS(tfops_launch(compiling.engine, &rmsnorm_spec, &args, NULL), TFOPS_E_COLD);
+    EXPECT_STATUS(tfops_launch(compiling.engine, &rmsnorm_spec, &call.args, NULL), TFOPS_E_COLD);
     EXPECT_CONTAINS(expect_error().actual, "capture");
     support_engine_close(&compiling);
 }

@@ -196,3 +196,32 @@ Test(plan, a_binary_that_needs_a_newer_driver_is_a_miss)
     EXPECT_INT(stats.module_loads, 0);
     EXPECT_CONTAINS(support.log, "needs a driver");
 }
+
+static bool small_extents_take_64_threads(void *user, const struct tfops_problem *asked,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES])
+{
+    (void)user, (void)device;
+    snprintf(reason, TFOPS_REASON_BYTES, "64 threads are for few rows");
+    return (config->values[TOY_THREADS] == 64) == (asked->dims[TOY_M] <= 8);
+}
+
+/* A space may depend on the extent: the plan of a large one serves small ones, too. */
+Test(plan, a_record_is_judged_at_the_extent_it_was_measured_at)
+{
+    support_use_fake_cuda();
+    support_engine_open(&support, "cuda:0", &options);
+    engine = support.engine;
+    toy_init(&toy);
+    toy.spec.constraint = small_extents_take_64_threads;
+    EXPECT_OK(tfops_engine_register(engine, &toy.spec));
+    EXPECT_OK(tfops_problem_init(tfops_engine_operator(engine, "toy"), &problem));
+    EXPECT_OK(tfops_problem_set(&problem, "n", "64"));
+    EXPECT_OK(tfops_problem_set(&problem, "k", "1"));
+    EXPECT_OK(tfops_problem_set(&problem, "m", "1000"));
+    EXPECT_OK(tfops_problem_check(&problem));
+    record(4, "THREADS=64 UNROLL=1");
+    EXPECT_OK(tfops_prepare(engine, &problem, &plan));
+    expect_source(4, "record", "THREADS=64 UNROLL=1");
+    expect_source(1000, "default", "THREADS=128 UNROLL=2");
+}

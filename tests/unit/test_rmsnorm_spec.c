@@ -1,11 +1,12 @@
 /* The norm specs as arithmetic: defaults in the space, geometry that covers, cost, parameters. */
-#include "device.h"
+#include <criterion/criterion.h>
+
 #include "kernels/norm/norm_params.h"
 #include "kernels/norm/norm_specs.h"
 #include "launcher.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
-#include <criterion/criterion.h>
+#include "tests/support/spec_checks.h"
 #include <stdio.h>
 #include <tfops/plan.h>
 
@@ -24,60 +25,19 @@ static struct tfops_problem make(const struct tfops_spec *spec, int64_t rows, in
     return problem;
 }
 
-static struct tfops_device device_of(size_t arch)
-{
-    struct tfops_device device;
-    EXPECT_OK(device_nominal(tfops_arch_name(arch), &device));
-    return device;
-}
-
-static bool fits(const struct tfops_problem *problem, const struct tfops_device *device,
-    const struct tfops_config *config, char *reason)
-{
-    return problem->spec->constraint(problem->spec->user, problem, device, config, reason);
-}
-
-static bool in_tables(const struct tfops_spec *spec, const struct tfops_config *config)
-{
-    for (size_t i = 0; i < spec->n_tunables; i++) {
-        bool found = false;
-        for (size_t k = 0; k < spec->tunables[i].n_values; k++)
-            found |= spec->tunables[i].values[k] == config->values[i];
-        if (!found)
-            return false;
-    }
-    return true;
-}
-
-static void check_default(const struct tfops_problem *problem, const struct tfops_device *device)
-{
-    char reason[TFOPS_REASON_BYTES] = "", text[512];
-    struct tfops_config config;
-    problem->spec->default_config(problem->spec->user, problem, device, &config);
-    const bool right = !config.generic && in_tables(problem->spec, &config) &&
-                       fits(problem, device, &config, reason);
-    if (!right) {
-        tfops_config_format(problem->spec, &config, text, sizeof text);
-        cr_assert_fail("%s on %s: rows %lld, hidden %lld, %s, align %u: default %s: %s",
-            problem->spec->name, device->arch, (long long)problem->dims[0],
-            (long long)problem->dims[1], tfops_dtype_name((enum tfops_dtype)problem->dtypes[0]),
-            problem->align, text, reason[0] ? reason : "a value that is not in its table");
-    }
-}
-
 static void check_defaults(int64_t hidden)
 {
     static const int64_t ROWS[] = {1, 64, 16384};
     static const uint32_t ALIGNS[] = {2, 4, 8, 16};
     for (size_t arch = 0; arch < tfops_arch_count(); arch++) {
-        const struct tfops_device device = device_of(arch);
+        const struct tfops_device device = spec_device(arch);
         for (int s = 0; s < 2; s++)
             for (int d = 0; d < 3; d++)
                 for (int a = d ? 0 : 1; a < 4; a++)
                     for (int r = 0; r < 3; r++) {
                         const struct tfops_problem problem =
                             make(SPECS[s], ROWS[r], hidden, DTYPES[d], ALIGNS[a]);
-                        check_default(&problem, &device);
+                        spec_check_default(&problem, &device);
                     }
     }
 }
@@ -100,7 +60,7 @@ Test(rmsnorm_spec, default_is_in_the_space_for_every_large_hidden)
 
 Test(rmsnorm_spec, default_does_not_depend_on_what_it_is_not_told)
 {
-    const struct tfops_device device = device_of(3);
+    const struct tfops_device device = spec_device(3);
     const struct tfops_problem problem = make(&rmsnorm_spec, 64, 4096, TFOPS_F16, 16);
     struct tfops_config one, two;
     memset(&one, 0xff, sizeof one);
@@ -174,14 +134,14 @@ Test(rmsnorm_spec, geometry_is_within_limits_and_covers_all_rows)
     uint64_t seed = 42;
     int checked = 0;
     for (int i = 0; i < 1200000; i++) {
-        const struct tfops_device device = device_of(host_random(&seed) % tfops_arch_count());
+        const struct tfops_device device = spec_device(host_random(&seed) % tfops_arch_count());
         const struct tfops_problem problem = make(SPECS[host_random(&seed) % 2],
             ROWS[host_random(&seed) % 8], HIDDEN[host_random(&seed) % 8],
             DTYPES[host_random(&seed) % 3], 4u << host_random(&seed) % 3);
         const struct tfops_config config = draw(problem.spec, &seed);
         char reason[TFOPS_REASON_BYTES];
         const int64_t elem = (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem.dtypes[0]);
-        if (!fits(&problem, &device, &config, reason) ||
+        if (!spec_fits(&problem, &device, &config, reason) ||
             problem.dims[0] * problem.dims[1] > device.memory_bytes / elem)
             continue;
         check_geometry(&problem, &device, &config);
@@ -196,7 +156,7 @@ Test(rmsnorm_spec, generic_geometry_is_within_limits)
     const struct tfops_config generic = {.generic = true};
     for (size_t arch = 0; arch < tfops_arch_count(); arch++)
         for (int r = 0; r < 4; r++) {
-            const struct tfops_device device = device_of(arch);
+            const struct tfops_device device = spec_device(arch);
             const struct tfops_problem problem = make(&rmsnorm_spec, ROWS[r], 4096, TFOPS_F16, 16);
             check_geometry(&problem, &device, &generic);
         }
@@ -208,7 +168,7 @@ Test(rmsnorm_spec, generic_geometry_is_that_of_every_problem)
     const struct tfops_config generic = {.generic = true};
     struct tfops_geometry first, other;
     struct tfops_problem problem;
-    const struct tfops_device device = device_of(3);
+    const struct tfops_device device = spec_device(3);
     EXPECT_OK(tfops_problem_init(&rmsnorm_spec, &problem)); /* no extents at all */
     rmsnorm_spec.geometry(rmsnorm_spec.user, &problem, &device, &generic, &first);
     problem = make(&add_rmsnorm_spec, 777, 65536, TFOPS_F32, 4);
@@ -221,7 +181,7 @@ Test(rmsnorm_spec, generic_geometry_is_that_of_every_problem)
 
 Test(rmsnorm_spec, constraint_says_why)
 {
-    const struct tfops_device device = device_of(3), old = device_of(0);
+    const struct tfops_device device = spec_device(3), old = spec_device(0);
     const struct tfops_problem problem = make(&rmsnorm_spec, 64, 4096, TFOPS_F16, 16);
     static const struct {
         const char *text, *reason;
@@ -239,12 +199,12 @@ Test(rmsnorm_spec, constraint_says_why)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         config = base;
         EXPECT_OK(tfops_config_parse(&rmsnorm_spec, CASES[i].text, &config));
-        cr_assert_not(fits(&problem, &device, &config, reason), "%s is taken", CASES[i].text);
+        cr_assert_not(spec_fits(&problem, &device, &config, reason), "%s is taken", CASES[i].text);
         EXPECT_CONTAINS(reason, CASES[i].reason);
     }
     config = base;
     EXPECT_OK(tfops_config_parse(&rmsnorm_spec, "CLUSTER=2 ROWS_PER_BLOCK=1", &config));
-    cr_assert_not(fits(&problem, &old, &config, reason));
+    cr_assert_not(spec_fits(&problem, &old, &config, reason));
     EXPECT_CONTAINS(reason, "CLUSTER");
 }
 
@@ -288,20 +248,6 @@ Test(rmsnorm_spec, tolerance_is_positive_and_grows_with_the_dtypes_step)
     cr_assert(f32.rtol > 0 && f32.rtol < f16.rtol && f16.rtol < bf16.rtol);
 }
 
-/* Packs over two different patterns: a byte that is in both what it was is not filled. */
-static void pack_twice(const struct tfops_launch_args *launch, struct norm_params *one)
-{
-    struct norm_params two;
-    memset(one, 0x00, sizeof *one);
-    memset(&two, 0xff, sizeof two);
-    launch->problem->spec->pack(launch->problem->spec->user, launch, one);
-    launch->problem->spec->pack(launch->problem->spec->user, launch, &two);
-    const unsigned char *a = (const unsigned char *)one, *b = (const unsigned char *)&two;
-    for (size_t i = 0; i < sizeof two; i++)
-        cr_assert_eq(a[i], b[i], "byte %zu of the parameters is not filled", i);
-    EXPECT_INT(launch->problem->spec->param_bytes, sizeof two);
-}
-
 Test(rmsnorm_spec, pack_of_rmsnorm_fills_every_field)
 {
     struct tfops_problem problem = make(&rmsnorm_spec, 5, 24, TFOPS_BF16, 16);
@@ -312,7 +258,8 @@ Test(rmsnorm_spec, pack_of_rmsnorm_fills_every_field)
     struct norm_params p;
     problem.options[0] = 2;
     problem.dtypes[1] = TFOPS_F32;
-    pack_twice(&(struct tfops_launch_args){&problem, &config, views, &eps, NULL, 0}, &p);
+    spec_pack_twice(
+        &(struct tfops_launch_args){&problem, &config, views, &eps, NULL, 0}, &p, sizeof p);
     cr_assert(p.x == (void *)16 && p.weight == (void *)64 && p.out == (void *)128);
     cr_assert(!p.residual && !p.residual_out);
     EXPECT_INT(p.x_stride, 32);
@@ -336,14 +283,14 @@ Test(rmsnorm_spec, pack_of_add_rmsnorm_fills_every_field)
     const struct tfops_launch_args launch = {&problem, &config, views, &eps, NULL, 0};
     struct norm_params p;
     problem.options[ADD_RMSNORM_RESIDUAL_ROUND] = 1;
-    pack_twice(&launch, &p);
+    spec_pack_twice(&launch, &p, sizeof p);
     cr_assert(p.residual == (void *)64 && p.residual_out == (void *)512);
     EXPECT_INT(p.residual_stride, 33);
     EXPECT_INT(p.residual_out_stride, 48);
     EXPECT_INT(p.out_stride, 40);
     EXPECT_INT(p.residual_round, 1);
     views[ADD_RMSNORM_RESIDUAL_OUT].data = NULL; /* absent: the sum goes in place */
-    pack_twice(&launch, &p);
+    spec_pack_twice(&launch, &p, sizeof p);
     cr_assert(p.residual_out == (void *)64);
     EXPECT_INT(p.residual_out_stride, 33);
 }

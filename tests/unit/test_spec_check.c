@@ -158,7 +158,9 @@ Test(spec_check, refuses_operands_that_point_nowhere)
     REFUSED(toy.operands[TOY_Y].dims[0] = -1, "operands.dims");
     REFUSED(toy.operands[TOY_Z].may_alias = 1u << 4, "operands.may_alias");
     REFUSED(toy.operands[TOY_Y].access = (enum tfops_access)3, "operands.access");
-    REFUSED(toy.operands[TOY_Y].flags = 8, "operands.flags");
+    REFUSED(toy.operands[TOY_Y].flags = 16, "operands.flags");
+    REFUSED(toy.operands[TOY_Y].flags = TFOPS_OPERAND_DISTINCT, "operands.flags");
+    REFUSED(toy.operands[TOY_Y].flags = TFOPS_OPERAND_INDEX(0), "operands.flags"); /* of floats */
 }
 
 Test(spec_check, refuses_a_dimension_that_no_required_operand_has)

@@ -1,21 +1,29 @@
 /*
  * Compiles every operator for every architecture and prints one line each: the worst of registers,
  * spills and shared memory over what was compiled, and the mean milliseconds. Nothing may fail to
- * compile and no default may spill. Without --full: the default config and the generic variant for
- * every dtype, and each tunable at its extremes around the default; with it: every config of the
- * space for one problem of each dtype.
+ * compile and no default may spill. The default config and the generic variant for every dtype, and
+ * each tunable at its extremes around the default; with --full every config of the space for one
+ * problem of each dtype; with --quick each config for sm_90a and for one other architecture.
  */
 #include "base/error.h"
 #include "compile.h"
 #include "device.h"
 #include "kernels/registry.h"
 #include "nvrtc.h"
+#include "shapes.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <tfops/plan.h>
+#include <unistd.h>
+
+enum depth { QUICK, CORNERS, FULL };
 
 struct tally {
+    size_t step, share, seen; /* of what is seen, each `step`-th from `share` on is compiled */
     unsigned n, failed, disqualified, default_spills;
     unsigned registers, spill_bytes, smem_bytes;
     double ms;
@@ -27,6 +35,8 @@ static void compile_one(const struct nvrtc *nvrtc, const struct tfops_problem *p
 {
     struct build_job job;
     struct compiled compiled = {0};
+    if (tally->seen++ % tally->step != tally->share)
+        return;
     tally->n++;
     if (render_job(NULL, problem, device, config, RENDER_TUNED, nvrtc->version, &job)) {
         tally->failed++;
@@ -106,34 +116,48 @@ static void compile_all(const struct nvrtc *nvrtc, const struct tfops_problem *p
     }
 }
 
-/* A typical problem: each static dimension at a power of two in its range. */
-static void typical(struct tfops_problem *problem, int64_t rows, int64_t width)
+/* A typical problem: each static dimension at a width or at what its name asks for, in its range. */
+enum { WIDE, ODD, SHORT, LONG, WIDTHS_CHECKED };
+static void typical(struct tfops_problem *problem, int64_t rows, size_t shape)
 {
+    static const int64_t WIDTHS[] = {[WIDE] = 4096, [ODD] = 4095, [SHORT] = 128, [LONG] = 65536};
     const struct tfops_spec *spec = problem->spec;
     for (size_t i = 0; i < spec->n_dims; i++) {
         const struct tfops_dim_spec *dim = &spec->dims[i];
-        int64_t wish = dim->flags & TFOPS_DIM_DYNAMIC ? rows : width;
+        bool at_run_time = dim->flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_FREE);
+        int64_t wish = at_run_time ? rows : shape_extent(dim->name, shape, WIDTHS[shape]);
         problem->dims[i] = wish < dim->min ? dim->min : wish > dim->max ? dim->max : wish;
     }
+}
+
+/* With every optional operand, where the operator takes them together; else with none. */
+static bool complete(struct tfops_problem *problem, bool all)
+{
+    struct tfops_problem with = *problem;
+    with.present = (1u << problem->spec->n_operands) - 1;
+    if (all && !tfops_problem_check(&with)) {
+        *problem = with;
+        return true;
+    }
+    return !tfops_problem_check(problem);
 }
 
 static void check_dtype(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
     const struct tfops_device *device, int dtype, bool full, struct tally *tally)
 {
-    static const int64_t WIDTHS[] = {4096, 4095, 128, 65536};
-    for (size_t i = 0; i < sizeof WIDTHS / sizeof WIDTHS[0]; i++) {
+    for (size_t i = 0; i < WIDTHS_CHECKED; i++) {
         struct tfops_problem problem;
         struct tfops_config config = {0};
         if (tfops_problem_init(spec, &problem))
             exit(1);
         problem.dtypes[0] = (uint8_t)dtype;
-        typical(&problem, i ? 64 : 16384, WIDTHS[i]);
-        if (tfops_problem_check(&problem))
+        typical(&problem, i == WIDE ? 16384 : 64, i);
+        if (!complete(&problem, i == ODD))
             continue; /* a width the operator does not take */
         if (spec->default_config)
             spec->default_config(spec->user, &problem, device, &config);
         compile_one(nvrtc, &problem, device, &config, true, tally);
-        if (i == 0 && dtype == __builtin_ctz(spec->dtypes[0].allowed & ~2u)) {
+        if (i == WIDE && dtype == __builtin_ctz(spec->dtypes[0].allowed & ~2u)) {
             if (full)
                 compile_all(nvrtc, &problem, device, tally);
             else
@@ -142,18 +166,30 @@ static void check_dtype(const struct nvrtc *nvrtc, const struct tfops_spec *spec
     }
 }
 
+/* sm_90a, the one that is measured, compiles all; the others share it out among themselves. */
+static struct tally begin(const char *arch, enum depth depth)
+{
+    struct tally tally = {.step = 1};
+    if (depth != QUICK || !strcmp(arch, "sm_90a"))
+        return tally;
+    tally.step = tfops_arch_count() - 1;
+    for (size_t i = 0; strcmp(tfops_arch_name(i), arch); i++)
+        tally.share += strcmp(tfops_arch_name(i), "sm_90a") != 0;
+    return tally;
+}
+
 static bool check(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
-    const struct tfops_device *device, bool full)
+    const struct tfops_device *device, enum depth depth)
 {
     char reason[TFOPS_REASON_BYTES] = "";
-    struct tally tally = {0};
+    struct tally tally = begin(device->arch, depth);
     if (spec->supports && !spec->supports(spec->user, device->arch, reason)) {
         printf("%s %s unsupported (%s)\n", spec->name, device->arch, reason);
         return true;
     }
     for (int dtype = 1; dtype < TFOPS_DTYPE_COUNT; dtype++)
         if (spec->dtypes[0].allowed >> dtype & 1)
-            check_dtype(nvrtc, spec, device, dtype, full, &tally);
+            check_dtype(nvrtc, spec, device, dtype, depth == FULL, &tally);
     if (spec->generic_body) {
         struct tfops_problem problem;
         const struct tfops_config generic = {.generic = true};
@@ -167,24 +203,77 @@ static bool check(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
     return !tally.failed && !tally.default_spills;
 }
 
+/* ---- all of them, shared out among processes ------------------------------------------------- */
+
+/* One operator on one architecture is a unit. In memory that the processes share. */
+struct progress {
+    atomic_size_t next;
+    atomic_uint passed, failed;
+};
+
+static int work(struct progress *progress, enum depth depth)
+{
+    struct nvrtc nvrtc;
+    if (nvrtc_open(NULL, 0, &nvrtc)) {
+        fprintf(stderr, "check-arch: %s\n", error_message());
+        return 1;
+    }
+    const size_t n = registry_count * tfops_arch_count();
+    for (size_t unit; (unit = atomic_fetch_add(&progress->next, 1)) < n;) {
+        struct tfops_device device;
+        const struct tfops_spec *spec = registry_specs[unit / tfops_arch_count()];
+        bool right = !device_nominal(tfops_arch_name(unit % tfops_arch_count()), &device) &&
+                     check(&nvrtc, spec, &device, depth);
+        atomic_fetch_add(right ? &progress->passed : &progress->failed, 1);
+    }
+    nvrtc_close(&nvrtc);
+    return 0;
+}
+
+static bool has_nvrtc(void)
+{
+    struct nvrtc nvrtc;
+    if (nvrtc_open(NULL, 0, &nvrtc))
+        return false;
+    nvrtc_close(&nvrtc);
+    return true;
+}
+
+/* A process that dies takes its unit with it: one more that failed. */
+static void wait_for(long children, struct progress *progress)
+{
+    int status;
+    while (children-- > 0)
+        if (wait(&status) < 0 || status)
+            atomic_fetch_add(&progress->failed, 1);
+}
+
 int main(int argc, char **argv)
 {
-    bool full = argc > 1 && !strcmp(argv[1], "--full");
-    struct nvrtc nvrtc;
-    unsigned passed = 0, failed = 0;
-    if (nvrtc_open(NULL, 0, &nvrtc)) {
+    const char *option = argc > 1 ? argv[1] : "";
+    enum depth depth = !strcmp(option, "--full")    ? FULL
+                       : !strcmp(option, "--quick") ? QUICK
+                                                    : CORNERS;
+    if (!has_nvrtc()) {
         fprintf(stderr, "check-arch: SKIPPED: %s\n", error_message());
         return 77;
     }
-    for (size_t i = 0; i < registry_count; i++) {
-        for (size_t k = 0; k < tfops_arch_count(); k++) {
-            struct tfops_device device;
-            bool right = !device_nominal(tfops_arch_name(k), &device) &&
-                         check(&nvrtc, registry_specs[i], &device, full);
-            passed += right;
-            failed += !right;
-        }
+    struct progress *progress =
+        mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (progress == MAP_FAILED)
+        return 1;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    long children = 0;
+    for (long i = sysconf(_SC_NPROCESSORS_ONLN); i > 0; i--) {
+        pid_t child = fork();
+        if (!child)
+            return work(progress, depth);
+        children += child > 0;
     }
+    if (!children)
+        return 1;
+    wait_for(children, progress);
+    unsigned passed = atomic_load(&progress->passed), failed = atomic_load(&progress->failed);
     printf("%u passed, %u failed, 0 skipped\n", passed, failed);
     return failed != 0;
 }

@@ -7,7 +7,8 @@
 
 static inline size_t dtype_bytes(int dtype)
 {
-    return dtype == TFOPS_F32 || dtype == TFOPS_I32    ? 4
+    return dtype == TFOPS_I64                          ? 8
+           : dtype == TFOPS_F32 || dtype == TFOPS_I32  ? 4
            : dtype == TFOPS_F16 || dtype == TFOPS_BF16 ? 2
                                                        : 1;
 }
@@ -21,6 +22,8 @@ static inline struct fake_operand rows_of(
 
 static inline float load_elem(const void *base, int dtype, int64_t i)
 {
+    if (dtype == TFOPS_U8)
+        return ((const uint8_t *)base)[i];
     return host_load(base, (enum tfops_dtype)dtype, i);
 }
 

@@ -1,13 +1,17 @@
 /*
- * Kernels in C, by the prefix of the entry's name: the built-in operators (fake_norms.c, fake_acts.c), the tuner's
- * support kernels and the operators of the plug-ins that tests use. Parameters are the structs of the templates.
- * Tuned variants have dtype and options compiled in, which a cubin does not show: so the run-time
- * fields of the structs must be packed for every variant.
+ * Kernels in C, by the prefix of the entry's name, longer ones first: the built-in operators
+ * (fake_acts.c, fake_gemm.c, fake_norms.c, fake_quant.c), the tuner's support kernels and the operators
+ * of the plug-ins that tests use. Parameters are the structs of the templates. Tuned variants have
+ * dtype and options compiled in, which a cubin does not show: so the run-time fields of the structs
+ * must be packed for every variant.
  */
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
 #include "fake_acts.c"
+#include "fake_gemm.c"
 #include "fake_norms.c"
+#include "fake_quant.c"
+#include "fake_rope.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
@@ -77,9 +81,22 @@ static void fill_pattern(const struct fill_params *p)
         to[i] = (unsigned char)(p->pattern >> i % 4 * 8);
 }
 
+static void fill_index(const struct fill_params *p, int64_t i)
+{
+    const int64_t value = p->distinct && i >= p->bound ? -1 : p->bound - 1 - i % p->bound;
+    if (p->dtype == TFOPS_I32)
+        ((int32_t *)p->data)[i] = (int32_t)value;
+    else
+        ((int64_t *)p->data)[i] = value;
+}
+
 static void fill_run(const void *params)
 {
     const struct fill_params *p = params;
+    for (uint64_t i = 0; p->mode == FILL_INDEX && i < p->n; i++)
+        fill_index(p, (int64_t)i);
+    if (p->mode == FILL_INDEX)
+        return;
     if (p->mode == FILL_PATTERN) {
         fill_pattern(p);
         return;
@@ -195,12 +212,22 @@ static void bad_scale_run(const void *params)
 /* ---- the table ---------------------------------------------------------------------------- */
 
 static const struct fake_kernel kernels[] = {
+    {"tfops_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
+    {"tfops_rmsnorm_rope", sizeof(struct rmsnorm_rope_params), rmsnorm_rope_operands,
+        rmsnorm_rope_run}, /* before its prefix */
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
     {"tfops_add_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
+    {"tfops_quantize", sizeof(struct quantize_params), quantize_operands, quantize_run},
+    {"tfops_dequantize", sizeof(struct dequantize_params), dequantize_operands, dequantize_run},
     {"tfops_gated_act", sizeof(struct gated_act_params), gated_act_operands, gated_act_run},
     {"tfops_softmax", sizeof(struct softmax_params), softmax_operands, softmax_run},
+    {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_rope", sizeof(struct rope_params), rope_operands, rope_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
     {"tfops_compare", sizeof(struct compare_params), compare_operands, compare_run},

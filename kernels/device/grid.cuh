@@ -1,0 +1,72 @@
+// grid.cuh: a word of every block that all blocks of a grid learn. Every block must be resident at the
+// same time (cooperative launch), or the ones that run wait for ever.
+//
+// The state is a word for each block and one more, in workspace, all zero before the first launch; the
+// last block to leave makes them zero again. Bit 31 of a word says that it was said: words have 31
+// bits, like a magnitude.
+#pragma once
+#include "device/thread.cuh"
+
+enum : u32 { GRID_SAID = 0x80000000u };
+
+// PTX ISA 9.7.8.11 st.relaxed: the word is all there is to see
+TF_DEV void grid_store(u32 *p, u32 word)
+{
+#ifdef TF_HOST
+    *p = word;
+#else
+    asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(word) : "memory");
+#endif
+}
+
+// PTX ISA 9.7.8.8 ld.relaxed
+TF_DEV u32 grid_load(const u32 *p)
+{
+#ifdef TF_HOST
+    return *p;
+#else
+    u32 word;
+    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(word) : "l"(p) : "memory");
+    return word;
+#endif
+}
+
+// PTX ISA 9.7.13.5 atom; acq_rel orders what a block heard before what the last one clears
+TF_DEV u32 grid_count(u32 *p)
+{
+#ifdef TF_HOST
+    return (*p)++;
+#else
+    u32 before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(p) : "memory");
+    return before;
+#endif
+}
+
+// This block's word: by one thread.
+TF_DEV void grid_say(u32 *state, u32 word)
+{
+    grid_store(state + 1 + block_index(), word | GRID_SAID);
+}
+
+// Waits for that of `block`.
+TF_DEV u32 grid_hear(const u32 *state, u32 block)
+{
+    u32 word = grid_load(state + 1 + block);
+    while (!(word & GRID_SAID)) {
+#ifdef TF_HOST
+        emu::spin();
+#endif
+        word = grid_load(state + 1 + block);
+    }
+    return word & ~GRID_SAID;
+}
+
+// By one thread, when all of the block have heard every word.
+TF_DEV void grid_leave(u32 *state)
+{
+    const u32 blocks = block_count();
+    if (grid_count(state) == blocks - 1)
+        for (u32 i = 0; i <= blocks; i++)
+            grid_store(state + i, 0);
+}

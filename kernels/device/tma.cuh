@@ -1,0 +1,178 @@
+// tma.cuh: asynchronous copies between global and shared memory by the copy engine (sm_90).
+//
+// A tile is named by a tensor map and the coordinates of its first element, innermost first; what
+// lies outside the tensor is read as zeros and not written. Loads complete on an MBar by their
+// bytes, stores in groups of the issuing thread. One thread issues. Addresses in shared memory are
+// multiples of 128 bytes (1024 under a 128-byte swizzle).
+// PTX ISA 9.7.9.25 (cp.async.bulk and cp.async.bulk.tensor).
+#pragma once
+#include "device/barrier.cuh"
+#include "device/tensor_map_params.h"
+
+enum { L2_NORMAL, L2_EVICT_FIRST, L2_EVICT_LAST };
+
+// How long lines brought by a load should stay in L2. PTX ISA 9.7.9.18 createpolicy
+template <int HINT> TF_DEV u64 l2_policy()
+{
+#ifdef TF_HOST
+    return 0;
+#else
+#    ifdef TF_HOST
+    return HINT;
+#    else
+    u64 policy;
+    if constexpr (HINT == L2_EVICT_FIRST)
+        asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    else if constexpr (HINT == L2_EVICT_LAST)
+        asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+    else
+        asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+#    endif
+#endif
+}
+
+TF_DEV void tma_prefetch_map(const tensor_map &map)
+{
+#ifndef TF_HOST
+    asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
+#endif
+}
+
+// For each rank: tma_load, tma_load_multicast (the same tile to the blocks of `mask`, each of which
+// counts its bytes on its own barrier at the same offset), tma_store. AT is the coordinates' place
+// in the operand list of a load, MASK the mask's, TO the coordinates' in that of a store.
+#ifdef TF_HOST
+#    define TF_TMA(RANK, AT, MASK, TO, PARAMS, OPERANDS)                                           \
+        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, u64, PARAMS)             \
+        {                                                                                          \
+            const int at[] = {OPERANDS};                                                           \
+            emu::tensor_load(dst, &map, bar, at, sizeof at / sizeof *at, 0);                       \
+        }                                                                                          \
+        TF_DEV void tma_load_multicast(                                                            \
+            void *dst, const tensor_map &map, MBar *bar, u64, u16 mask, PARAMS)                    \
+        {                                                                                          \
+            const int at[] = {OPERANDS};                                                           \
+            emu::tensor_load(dst, &map, bar, at, sizeof at / sizeof *at, mask);                    \
+        }                                                                                          \
+        TF_DEV void tma_store(const tensor_map &map, const void *src, PARAMS)                      \
+        {                                                                                          \
+            const int at[] = {OPERANDS};                                                           \
+            emu::tensor_store(&map, src, at, sizeof at / sizeof *at);                              \
+        }
+#    define TF_R(name) name
+#else
+#    define TF_TMA(RANK, AT, MASK, TO, PARAMS, OPERANDS)                                           \
+        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, u64 policy, PARAMS)      \
+        {                                                                                          \
+            asm volatile(                                                                          \
+                "cp.async.bulk.tensor." RANK                                                       \
+                ".shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint"         \
+                " [%0], [%1, {" AT "}], [%2], %3;" ::"r"(shared_address(dst)),                     \
+                "l"(&map), "r"(shared_address(bar)), "l"(policy), OPERANDS                         \
+                : "memory");                                                                       \
+        }                                                                                          \
+        TF_DEV void tma_load_multicast(                                                            \
+            void *dst, const tensor_map &map, MBar *bar, u64 policy, u16 mask, PARAMS)             \
+        {                                                                                          \
+            asm volatile("cp.async.bulk.tensor." RANK                                              \
+                         ".shared::cluster.global.tile.mbarrier::complete_tx::bytes"               \
+                         ".multicast::cluster.L2::cache_hint"                                      \
+                         " [%0], [%1, {" AT "}], [%2], " MASK ", %3;" ::"r"(shared_address(dst)),  \
+                         "l"(&map), "r"(shared_address(bar)), "l"(policy), OPERANDS, "h"(mask)     \
+                         : "memory");                                                              \
+        }                                                                                          \
+        TF_DEV void tma_store(const tensor_map &map, const void *src, PARAMS)                      \
+        {                                                                                          \
+            asm volatile("cp.async.bulk.tensor." RANK ".global.shared::cta.tile.bulk_group"        \
+                         " [%0, {" TO "}], [%1];" ::"l"(&map),                                     \
+                         "r"(shared_address(src)), OPERANDS                                        \
+                         : "memory");                                                              \
+        }
+#    define TF_R(name) "r"(name)
+#endif
+
+#define TF_X int x
+#define TF_XY TF_X, int y
+#define TF_XYZ TF_XY, int z
+#define TF_XYZV TF_XYZ, int v
+#define TF_XYZVW TF_XYZV, int w
+#define TF_RX TF_R(x)
+#define TF_RXY TF_RX, TF_R(y)
+#define TF_RXYZ TF_RXY, TF_R(z)
+#define TF_RXYZV TF_RXYZ, TF_R(v)
+#define TF_RXYZVW TF_RXYZV, TF_R(w)
+#define TF_EACH(...) __VA_ARGS__
+TF_TMA("1d", "%4", "%5", "%2", TF_EACH(TF_X), TF_EACH(TF_RX))
+TF_TMA("2d", "%4, %5", "%6", "%2, %3", TF_EACH(TF_XY), TF_EACH(TF_RXY))
+TF_TMA("3d", "%4, %5, %6", "%7", "%2, %3, %4", TF_EACH(TF_XYZ), TF_EACH(TF_RXYZ))
+TF_TMA("4d", "%4, %5, %6, %7", "%8", "%2, %3, %4, %5", TF_EACH(TF_XYZV), TF_EACH(TF_RXYZV))
+TF_TMA(
+    "5d", "%4, %5, %6, %7, %8", "%9", "%2, %3, %4, %5, %6", TF_EACH(TF_XYZVW), TF_EACH(TF_RXYZVW))
+#undef TF_TMA
+#undef TF_R
+#undef TF_X
+#undef TF_XY
+#undef TF_XYZ
+#undef TF_XYZV
+#undef TF_XYZVW
+#undef TF_RX
+#undef TF_RXY
+#undef TF_RXYZ
+#undef TF_RXYZV
+#undef TF_RXYZVW
+#undef TF_EACH
+
+// `bytes` contiguous bytes, a multiple of 16; both addresses too.
+TF_DEV void bulk_load(void *dst, const void *src, u32 bytes, MBar *bar)
+{
+#ifdef TF_HOST
+    emu::bulk_load(dst, src, bytes, bar);
+#else
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 " [%0], [%1], %2, [%3];" ::"r"(shared_address(dst)),
+                 "l"(src), "r"(bytes), "r"(shared_address(bar))
+                 : "memory");
+#endif
+}
+
+TF_DEV void bulk_store(void *dst, const void *src, u32 bytes)
+{
+#ifdef TF_HOST
+    emu::bulk_store(dst, src, bytes);
+#else
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(dst),
+                 "r"(shared_address(src)), "r"(bytes)
+                 : "memory");
+#endif
+}
+
+// Closes the group of this thread's stores so far.
+TF_DEV void bulk_commit()
+{
+#ifdef TF_HOST
+    emu::bulk_commit();
+#else
+    asm volatile("cp.async.bulk.commit_group;" ::: "memory");
+#endif
+}
+
+// At most PENDING of this thread's groups still read shared memory.
+template <int PENDING> TF_DEV void bulk_wait_read()
+{
+#ifdef TF_HOST
+    emu::bulk_wait(PENDING, true);
+#else
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(PENDING) : "memory");
+#endif
+}
+
+// At most PENDING of this thread's groups are not yet written.
+template <int PENDING> TF_DEV void bulk_wait()
+{
+#ifdef TF_HOST
+    emu::bulk_wait(PENDING, false);
+#else
+    asm volatile("cp.async.bulk.wait_group %0;" ::"n"(PENDING) : "memory");
+#endif
+}

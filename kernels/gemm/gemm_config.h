@@ -1,0 +1,70 @@
+/*
+ * Configs of the matrix kernels: the tunables, what follows from their values (the host's side of
+ * GemmLayout and MmaLayout, which assert that the two agree), which are worth compiling, and the one
+ * to use when nothing was measured.
+ */
+#ifndef TFOPS_KERNELS_GEMM_CONFIG_H
+#define TFOPS_KERNELS_GEMM_CONFIG_H
+
+#include <tfops/spec.h>
+
+enum {
+    GEMM_MAINLOOP,
+    GEMM_BLOCK_M,
+    GEMM_BLOCK_N,
+    GEMM_STAGES,
+    GEMM_DEPTH,
+    GEMM_CONSUMERS,
+    GEMM_PINGPONG,
+    GEMM_CLUSTER_M,
+    GEMM_CLUSTER_N,
+    GEMM_SPLIT_K,
+    GEMM_GROUP,
+    GEMM_SWAP,
+    GEMM_TUNABLES,
+};
+enum { GEMM_MMA, GEMM_WGMMA }; /* MAINLOOP */
+
+extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES];
+
+/* What follows from a config. */
+struct gemm_layout {
+    int64_t elem, out_elem;     /* bytes */
+    int64_t down, across;       /* rectangles of a cluster's tiles */
+    int64_t threads, cluster;   /* of a block; blocks */
+    int64_t k_stages;           /* stages that a whole sum takes */
+    int64_t slabs;              /* 64-row parts of a consumer's tile */
+    int64_t out_cols;           /* columns of a tile that a block stores */
+    int64_t box_rows, box_cols; /* of a store to the output */
+    int64_t fixed_bytes;        /* of shared memory, without the stages */
+    int64_t stage_bytes;
+};
+
+struct gemm_layout gemm_lay_out(
+    const struct tfops_problem *problem, const struct tfops_config *config);
+int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config);
+
+bool gemm_constraint(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES]);
+void gemm_default_config(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *ret_config);
+
+/* Clusters that run at a time, a block on each multiprocessor: GPCs have 16 or 18 of these, and a
+ * cluster stays in one. */
+static inline int64_t gemm_resident_clusters(const struct tfops_device *device, int64_t cluster)
+{
+    int64_t sms = cluster > 2 ? (int64_t)device->sms / 18 * 16 : device->sms;
+    return sms >= cluster ? sms / cluster : 1;
+}
+
+/* Expected nanoseconds (gemm_model.c). */
+double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config);
+
+static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+#endif

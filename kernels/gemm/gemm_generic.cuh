@@ -1,0 +1,118 @@
+// gemm_generic.cuh: the product with everything learned at run time, for every architecture and any
+// stride. It serves keys nothing was prepared for and is what tuned kernels are compared with: plain
+// fp32 arithmetic, no tensor cores.
+//
+// A block computes 64 x 64 outputs, 4 x 4 a thread, from two slices of 16 of K in shared memory. The
+// products of a slice are summed first and then added, so that the error of the sum grows with K / 16.
+#pragma once
+#include "device/mem.cuh"
+#include "device/thread.cuh"
+#include "gemm/gemm_math.cuh"
+
+struct GemmGeneric {
+    static constexpr int TILE = 64, SLICE = 16, THREADS = 256, PITCH = TILE + 4;
+    static constexpr int SMEM_BYTES = 2 * SLICE * PITCH * 4;
+
+    TF_DEV float load(const void *base, int dtype, long long i)
+    {
+        const char *p = static_cast<const char *>(base);
+        if (dtype == DTYPE_F32)
+            return ld_elem<LD_KEEP>(reinterpret_cast<const float *>(p) + i);
+        if (dtype == DTYPE_F16)
+            return to_f32(ld_elem<LD_KEEP>(reinterpret_cast<const f16 *>(p) + i));
+        if (dtype == DTYPE_BF16)
+            return to_f32(ld_elem<LD_KEEP>(reinterpret_cast<const bf16 *>(p) + i));
+        if (dtype == DTYPE_E4M3)
+            return to_f32(e4m3{(u8)ld_byte(p + i)});
+        return to_f32(e5m2{(u8)ld_byte(p + i)});
+    }
+
+    TF_DEV void store(void *base, int dtype, long long i, float v)
+    {
+        if (dtype == DTYPE_F32)
+            st_elem(static_cast<float *>(base) + i, v);
+        else if (dtype == DTYPE_F16)
+            st_elem(static_cast<f16 *>(base) + i, from_f32<f16>(v));
+        else
+            st_elem(static_cast<bf16 *>(base) + i, from_f32<bf16>(v));
+    }
+
+    TF_DEV float *slice(int operand)
+    {
+        return smem_at<float>((u32)(operand * SLICE * PITCH * 4));
+    }
+
+    // Rows [row, row + TILE) of columns [k, k + SLICE), transposed; zeros outside.
+    TF_DEV void fetch(int operand, const void *base, int dtype, long long stride, int rows,
+        int cols, int row, int k)
+    {
+        TF_UNROLL
+        for (int i = 0; i < TILE * SLICE / THREADS; i++) {
+            const int at = thread_index() + i * THREADS, r = at / SLICE, c = at % SLICE;
+            const bool inside = row + r < rows && k + c < cols;
+            slice(operand)[c * PITCH + r] =
+                inside ? load(base, dtype, (row + r) * stride + k + c) : 0.0f;
+        }
+    }
+
+    TF_DEV void add_slice(float (&acc)[4][4], int down, int across)
+    {
+        float part[4][4] = {};
+        TF_UNROLL
+        for (int k = 0; k < SLICE; k++) {
+            const float *a = slice(0) + k * PITCH + down, *b = slice(1) + k * PITCH + across;
+            TF_UNROLL
+            for (int i = 0; i < 4; i++)
+                TF_UNROLL
+            for (int j = 0; j < 4; j++)
+                part[i][j] += a[i] * b[j];
+        }
+        TF_UNROLL
+        for (int i = 0; i < 4; i++)
+            TF_UNROLL
+        for (int j = 0; j < 4; j++)
+            acc[i][j] += part[i][j];
+    }
+
+    TF_DEV float finish(const gemm_params &p, int m, int n, float x)
+    {
+        if (p.scaling == GEMM_PER_TENSOR)
+            x *= ld_elem<LD_KEEP>(p.x_scale) * ld_elem<LD_KEEP>(p.weight_scale);
+        if (p.scaling == GEMM_PER_ROW)
+            x *= ld_elem<LD_KEEP>(p.x_scale + m) * ld_elem<LD_KEEP>(p.weight_scale + n);
+        if (p.bias)
+            x += load(p.bias, p.out_dtype, n);
+        x = gemm_activate(p.activation, x);
+        return p.residual ? x + load(p.residual, p.out_dtype, m * p.residual_stride + n) : x;
+    }
+
+    TF_DEV void tile(const gemm_params &p, int row, int col)
+    {
+        const int down = thread_index() / 16 * 4, across = thread_index() % 16 * 4;
+        float acc[4][4] = {};
+        for (int k = 0; k < p.k; k += SLICE) {
+            fetch(0, p.x, p.dtype, p.x_stride, p.m, p.k, row, k);
+            fetch(1, p.weight, p.weight_dtype, p.weight_stride, p.n, p.k, col, k);
+            block_sync(); // both slices are there
+            add_slice(acc, down, across);
+            block_sync(); // and may be overwritten
+        }
+        TF_UNROLL
+        for (int i = 0; i < 4; i++)
+            TF_UNROLL
+        for (int j = 0; j < 4; j++) {
+            const int m = row + down + i, n = col + across + j;
+            if (m < p.m && n < p.n)
+                store(p.out, p.out_dtype, m * p.out_stride + n, finish(p, m, n, acc[i][j]));
+        }
+    }
+};
+
+template <class C> TF_DEV void gemm_generic(const gemm_params &p)
+{
+    static_assert(C::THREADS == GemmGeneric::THREADS && C::SMEM_BYTES >= GemmGeneric::SMEM_BYTES,
+        "the host's geometry agrees");
+    const int down = ceil_div(p.m, GemmGeneric::TILE), across = ceil_div(p.n, GemmGeneric::TILE);
+    for (int index = (int)block_index(); index < down * across; index += (int)block_count())
+        GemmGeneric::tile(p, index % down * GemmGeneric::TILE, index / down * GemmGeneric::TILE);
+}

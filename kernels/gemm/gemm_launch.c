@@ -1,0 +1,196 @@
+/* Launching the matrix kernels (see gemm_launch.h). */
+#include "gemm_launch.h"
+#include "gemm_config.h"
+#include "gemm_params.h"
+#include "gemm_specs.h"
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+/* GemmGeneric of the template. */
+enum { GENERIC_TILE = 64, GENERIC_THREADS = 256, GENERIC_SMEM_BYTES = 2 * 16 * (64 + 4) * 4 };
+
+/* Of cuda.h, which kernels do not include. */
+enum { MAP_U8 = 0, MAP_F16 = 6, MAP_F32 = 7, MAP_BF16 = 9 };
+enum { SWIZZLE_32 = 1, SWIZZLE_64 = 2, SWIZZLE_128 = 3, L2_PROMOTION_256 = 3 };
+
+enum { MOST_BLOCKS = INT32_MAX };
+
+static int64_t at_most(int64_t value, int64_t most)
+{
+    return value < most ? value : most;
+}
+
+/* ---- geometry -------------------------------------------------------------------------------- */
+
+static void generic_geometry(const struct tfops_problem *problem, const struct tfops_device *device,
+    struct tfops_geometry *geometry)
+{
+    int64_t tiles = gemm_ceil_div(problem->dims[GEMM_M], GENERIC_TILE) *
+                    gemm_ceil_div(problem->dims[GEMM_N], GENERIC_TILE);
+    *geometry = (struct tfops_geometry){.threads = GENERIC_THREADS,
+        .min_blocks = 1,
+        .cluster = 1,
+        .smem_bytes = GENERIC_SMEM_BYTES,
+        .grid = {(uint32_t)at_most(tiles > 0 ? tiles : 1, 8 * (int64_t)device->sms), 1, 1}};
+}
+
+/* Blocks that walk over tiles: as many clusters as the device runs at a time; a split sum and the
+ * mma.sync kernel: one for each tile. */
+static int64_t clusters(const struct tfops_device *device, const struct tfops_config *config,
+    const struct gemm_layout *l)
+{
+    int64_t tiles = l->down * l->across;
+    if (config->values[GEMM_MAINLOOP] == GEMM_MMA || config->values[GEMM_SPLIT_K] > 1)
+        return at_most(tiles, MOST_BLOCKS / l->cluster);
+    int64_t resident = gemm_resident_clusters(device, l->cluster);
+    return at_most(tiles, resident);
+}
+
+void gemm_geometry(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    struct tfops_geometry *ret_geometry)
+{
+    (void)user;
+    if (config->generic) {
+        generic_geometry(problem, device, ret_geometry);
+        return;
+    }
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    *ret_geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
+        .min_blocks = 1,
+        .cluster = (uint32_t)l.cluster,
+        .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
+        .pdl = device->cc >= 90,
+        .grid = {(uint32_t)(clusters(device, config, &l) * l.cluster), 1, 1}};
+}
+
+/* ---- parameters ------------------------------------------------------------------------------ */
+
+static void pack_scales(const struct tfops_launch_args *launch, struct gemm_params *params)
+{
+    params->scaling = gemm_scaling(launch->problem);
+    params->x_scale = params->weight_scale = NULL;
+    if (params->scaling == GEMM_UNSCALED)
+        return;
+    params->x_scale = launch->operands[GEMM_X_SCALE].data;
+    params->weight_scale = launch->operands[GEMM_WEIGHT_SCALE].data;
+}
+
+void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
+{
+    (void)user;
+    struct gemm_params *params = ret_params;
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *operands = launch->operands;
+    params->x = operands[GEMM_X].data;
+    params->weight = operands[GEMM_WEIGHT].data;
+    params->bias = operands[GEMM_BIAS].data;
+    params->residual = operands[GEMM_RESIDUAL].data;
+    params->out = operands[GEMM_OUT].data;
+    params->x_stride = operands[GEMM_X].strides[0];
+    params->weight_stride = operands[GEMM_WEIGHT].strides[0];
+    params->residual_stride = operands[GEMM_RESIDUAL].strides[0];
+    params->out_stride = operands[GEMM_OUT].strides[0];
+    params->m = (int)problem->dims[GEMM_M];
+    params->n = (int)problem->dims[GEMM_N];
+    params->k = (int)problem->dims[GEMM_K];
+    params->dtype = problem->dtypes[GEMM_DTYPE];
+    params->weight_dtype = (int)gemm_weight_dtype(problem);
+    params->out_dtype = problem->dtypes[GEMM_OUT_DTYPE];
+    params->activation = problem->options[GEMM_ACTIVATION];
+    pack_scales(launch, params);
+}
+
+/* ---- tensor maps ----------------------------------------------------------------------------- */
+
+static uint32_t map_type(enum tfops_dtype dtype)
+{
+    switch (dtype) {
+    case TFOPS_F16:
+        return MAP_F16;
+    case TFOPS_BF16:
+        return MAP_BF16;
+    case TFOPS_F32:
+        return MAP_F32;
+    default:
+        return MAP_U8; /* fp8: bytes to the copy engine */
+    }
+}
+
+/* A box of `box_cols` x `box_rows` of a row-major operand. */
+static struct tfops_tensor_map make_map(const struct tfops_launch_args *launch, int operand,
+    size_t param_offset, enum tfops_dtype dtype, int64_t box_cols, int64_t box_rows)
+{
+    const struct tfops_operand_spec *spec = &launch->problem->spec->operands[operand];
+    const int64_t *dims = launch->problem->dims;
+    const uint64_t elem = tfops_dtype_bytes(dtype);
+    const uint64_t box_bytes = (uint64_t)box_cols * elem;
+    return (struct tfops_tensor_map){.operand = operand,
+        .param_offset = (uint32_t)param_offset,
+        .rank = 2,
+        .data_type = map_type(dtype),
+        .swizzle = box_bytes == 128  ? SWIZZLE_128
+                   : box_bytes == 64 ? SWIZZLE_64
+                                     : SWIZZLE_32,
+        .l2_promotion = L2_PROMOTION_256,
+        .dims = {(uint64_t)dims[spec->dims[1]], (uint64_t)dims[spec->dims[0]]},
+        .strides_bytes = {(uint64_t)launch->operands[operand].strides[0] * elem},
+        .box = {(uint32_t)box_cols, (uint32_t)box_rows},
+        .element_strides = {1, 1}};
+}
+
+size_t gemm_tensor_maps(
+    void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps)
+{
+    (void)user;
+    const int64_t *v = launch->config->values;
+    if (launch->config->generic || v[GEMM_MAINLOOP] != GEMM_WGMMA)
+        return 0;
+    const struct tfops_problem *problem = launch->problem;
+    const struct gemm_layout l = gemm_lay_out(problem, launch->config);
+    const int64_t k = 128 / l.elem;
+    const int64_t down = v[GEMM_BLOCK_M] / v[GEMM_CLUSTER_N];
+    const int64_t across = v[GEMM_BLOCK_N] / v[GEMM_CLUSTER_M];
+    const bool swap = v[GEMM_SWAP];
+    ret_maps[0] = make_map(launch, GEMM_X, offsetof(struct gemm_params, x_map),
+        (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, swap ? across : down);
+    ret_maps[1] = make_map(launch, GEMM_WEIGHT, offsetof(struct gemm_params, weight_map),
+        gemm_weight_dtype(problem), k, swap ? down : across);
+    ret_maps[2] = make_map(launch, GEMM_OUT, offsetof(struct gemm_params, out_map),
+        (enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE], l.box_cols, l.box_rows);
+    return 3;
+}
+
+/* ---- trials ---------------------------------------------------------------------------------- */
+
+void gemm_values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values)
+{
+    (void)user;
+    const bool fp8 = gemm_scaling(problem) != GEMM_UNSCALED;
+    const float small = 1 / sqrtf((float)problem->dims[GEMM_K]);
+    /* Hopper's fp8 sums lose what lies 14 bits below the largest product. */
+    ret_values->special = (operand == GEMM_X && !fp8) || operand == GEMM_RESIDUAL;
+    if (operand == GEMM_WEIGHT &&
+        !fp8) /* small numbers are few in fp8: its scale is small instead */
+        ret_values->scale = small;
+    if (operand == GEMM_X_SCALE || operand == GEMM_WEIGHT_SCALE)
+        *ret_values = operand == GEMM_X_SCALE ? (struct tfops_values){0.25f, 1, false}
+                                              : (struct tfops_values){small / 4, small, false};
+}
+
+/* ---- cost ------------------------------------------------------------------------------------ */
+
+void gemm_cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
+{
+    (void)user;
+    const uint64_t m = (uint64_t)problem->dims[GEMM_M], n = (uint64_t)problem->dims[GEMM_N];
+    const uint64_t k = (uint64_t)problem->dims[GEMM_K];
+    const uint64_t elem = tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[GEMM_DTYPE]);
+    const uint64_t out = tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE]);
+    const bool residual = problem->present >> GEMM_RESIDUAL & 1;
+    *ret_cost = (struct tfops_cost){.bytes_read = (m + n) * k * elem + (residual ? m * n * out : 0),
+        .bytes_written = m * n * out,
+        .flops = 2 * m * n * k};
+}

@@ -1,0 +1,18 @@
+/* How a config of the matrix kernels becomes a launch, and what a problem costs. */
+#ifndef TFOPS_KERNELS_GEMM_LAUNCH_H
+#define TFOPS_KERNELS_GEMM_LAUNCH_H
+
+#include <tfops/spec.h>
+
+void gemm_geometry(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    struct tfops_geometry *ret_geometry);
+void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_params);
+size_t gemm_tensor_maps(
+    void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps);
+/* Sums of about 1, whatever K; large values in x of linear and in the residual alone. */
+void gemm_values(void *user, const struct tfops_problem *problem, size_t operand,
+    struct tfops_values *ret_values);
+void gemm_cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost);
+
+#endif

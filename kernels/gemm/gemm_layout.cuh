@@ -1,0 +1,113 @@
+// gemm_layout.cuh: everything that follows from a configuration of the wgmma kernel.
+//
+// The product is computed as D = R * Cᵀ, R the operand whose rows run down a tile (wgmma's A) and C
+// the one whose rows run across it (wgmma's B): R = x and C = weight, or with SWAP the other way
+// round, so that few tokens become a narrow tile.
+//
+// Shared memory, from a 1024-aligned base: STAGES times { DEPTH R tiles, DEPTH C tiles }, a tile's row
+// 128 bytes of K, swizzled by 128; two store buffers for each consumer; barriers. With SPLIT_K > 1 the stages are
+// overwritten with the partial tile at the end.
+#pragma once
+#include "device/core.cuh"
+#include "device/num.cuh"
+#include "gemm/gemm_params.h"
+
+template <bool B, class T, class F> struct GemmPick {
+    using type = T;
+};
+template <class T, class F> struct GemmPick<false, T, F> {
+    using type = F;
+};
+
+// The weight's dtype: its own parameter (fp8), else that of x.
+template <class C, class = void> struct GemmWeight {
+    using type = typename C::DTYPE;
+};
+template <class C> struct GemmWeight<C, decltype((void)sizeof(typename C::WEIGHT_DTYPE))> {
+    using type = typename C::WEIGHT_DTYPE;
+};
+
+template <class C> struct GemmLayout {
+    using TX = typename C::DTYPE;
+    using TW = typename GemmWeight<C>::type;
+    using TO = typename C::OUT_DTYPE;
+    using TR = typename GemmPick<C::SWAP, TW, TX>::type;
+    using TC = typename GemmPick<C::SWAP, TX, TW>::type;
+
+    static constexpr int ELEM = (int)sizeof(TX);
+    static constexpr int ROW_BYTES = 128;                       // of K in a tile
+    static constexpr int BLOCK_K = C::DEPTH * ROW_BYTES / ELEM; // of a stage
+    static constexpr int K_STEPS = ROW_BYTES / 32;
+    static constexpr int K_STAGES = ceil_div(C::K, BLOCK_K);            // that a sum takes
+    static constexpr int SPLIT_STAGES = ceil_div(K_STAGES, C::SPLIT_K); // of one block of a split
+
+    // A consumer is a warpgroup: all of them share a tile, or (PINGPONG) take turns at tiles.
+    static constexpr int WARPGROUP = 128;
+    static constexpr int THREADS = WARPGROUP * (C::CONSUMERS + 1);
+    static constexpr int SHARERS = C::PINGPONG ? 1 : C::CONSUMERS;
+    static constexpr int ROWS = C::BLOCK_M / SHARERS; // of a consumer
+    static constexpr int SLABS = ROWS / 64;           // of 64 rows, one wgmma each
+    static constexpr int REGS = C::BLOCK_N / 2;       // accumulators a slab
+    static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
+    static constexpr int PRODUCER_REGS = C::CONSUMERS == 2 ? 40 : 32;
+    static constexpr int CONSUMER_REGS = C::CONSUMERS == 2 ? 232 : 160;
+
+    // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
+    static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
+
+    // Partial sums at a time: two where a stage has several and they fit in the registers.
+    static constexpr int
+        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= 192 && C::CONSUMERS < 3 ? 2 : 1;
+
+    static constexpr int R_BYTES = C::BLOCK_M * ROW_BYTES;
+    static constexpr int C_BYTES = C::BLOCK_N * ROW_BYTES;
+    static constexpr int STAGE_BYTES = C::DEPTH * (R_BYTES + C_BYTES);
+
+    // Columns of a tile that a block stores: all, or its part of a split sum.
+    static constexpr int OUT_COLS = C::SPLIT_K > 1 ? 8 * ceil_div(C::BLOCK_N / 8, C::SPLIT_K)
+                                                   : C::BLOCK_N;
+    static constexpr int OUT_REGS = OUT_COLS / 2;
+
+    // A store buffer is a box of the output: BOX_ROWS rows of BOX_BYTES, swizzled like the map says.
+    static constexpr int OUT_ELEM = (int)sizeof(TO);
+    static constexpr int LINE_BYTES = (C::SWAP ? 64 : OUT_COLS) * OUT_ELEM; // of a slab, along n
+    static constexpr int BOX_BYTES = LINE_BYTES % 128 == 0 ? 128 : LINE_BYTES % 64 == 0 ? 64 : 32;
+    static constexpr int BOX_COLS = BOX_BYTES / OUT_ELEM;
+    static constexpr int BOX_ROWS = C::SWAP ? OUT_COLS : 64;
+    static constexpr int BOXES = LINE_BYTES / BOX_BYTES; // of a slab
+    static constexpr int BUFFER_BYTES = ceil_div(BOX_ROWS * BOX_BYTES, 1024) * 1024;
+    static constexpr int BUFFERS = 2;
+
+    static constexpr int BUFFER_AT = C::STAGES * STAGE_BYTES;
+    static constexpr int PARTIAL_BYTES = C::SPLIT_K > 1 ? C::BLOCK_M *C::BLOCK_N * 4 : 0;
+    static constexpr int BARRIER_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
+    static constexpr int SMEM_BYTES = BARRIER_AT + 2 * 8 * C::STAGES;
+
+    // Blocks of a cluster: side by side in the output, or along K.
+    static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
+    static constexpr bool MULTICAST = PEERS > 1;
+
+    static_assert(sizeof(TX) == sizeof(TW), "one element size: one step of K");
+    static_assert(C::ALIGN >= 16, "rows of operands and output start at multiples of 16 bytes");
+    static_assert(C::THREADS == THREADS, "a producer and the consumers");
+    static_assert(C::CONSUMERS >= 1 && C::CONSUMERS <= 3, "consumers");
+    static_assert(!C::PINGPONG || C::CONSUMERS == 2, "two take turns");
+    static_assert(ROWS % 64 == 0 && C::BLOCK_M % SHARERS == 0, "whole slabs");
+    static_assert(C::BLOCK_M <= 256 && C::BLOCK_N <= 256 && C::BLOCK_N % 8 == 0, "a TMA box");
+    static_assert(C::SWAP || (OUT_COLS * OUT_ELEM) % 32 == 0, "a store box");
+    static_assert(C::BLOCK_N % OUT_COLS == 0, "equal parts of a split");
+    static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
+    static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
+        "each block of a cluster loads whole groups of a shared tile");
+    static_assert(C::CLUSTER == C::CLUSTER_M * C::CLUSTER_N * C::SPLIT_K, "cluster");
+    static_assert(C::SPLIT_K == 1 || (!MULTICAST && !C::PINGPONG), "a cluster along K alone");
+    static_assert((C::SPLIT_K - 1) * SPLIT_STAGES < K_STAGES, "each block of a split has work");
+    static_assert(PARTIAL_BYTES <= BUFFER_AT, "the stages hold a partial tile");
+    static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
+};
+
+// Swizzle of shared memory as TMA has it: sixteens of a row change places by the bits above 7.
+template <int BYTES> TF_DEV constexpr int gemm_swizzle(int offset)
+{
+    return offset ^ (offset >> 3 & (BYTES - 16));
+}

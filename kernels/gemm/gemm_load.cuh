@@ -1,0 +1,71 @@
+// gemm_load.cuh: the producer. One thread fills the ring, tile after tile.
+#pragma once
+#include "device/tma.cuh"
+#include "gemm/gemm_pipeline.cuh"
+#include "gemm/gemm_tiles.cuh"
+
+// Stages of K of this block: all of them, or its share of a split.
+template <class C> struct GemmKRange {
+    int first, count;
+
+    TF_DEV GemmKRange mine()
+    {
+        using L = GemmLayout<C>;
+        if constexpr (C::SPLIT_K == 1)
+            return {0, L::K_STAGES};
+        const int first = cluster_rank() * L::SPLIT_STAGES;
+        return {first, min_int(L::SPLIT_STAGES, L::K_STAGES - first)};
+    }
+};
+
+// SHARE blocks of a cluster need the same tile of ROWS rows: each loads its part for all of them.
+template <int ROWS, int SHARE>
+TF_DEV void gemm_load_tile(
+    u8 *to, const tensor_map &map, MBar *bar, u64 policy, int k, int row, int part, u16 mask)
+{
+    constexpr int PART = ROWS / SHARE;
+    if constexpr (SHARE == 1)
+        tma_load(to, map, bar, policy, k, row);
+    else
+        tma_load_multicast(to + part * PART * 128, map, bar, policy, mask, k, row + part * PART);
+}
+
+template <class C> TF_DEV void gemm_produce(const gemm_params &p)
+{
+    using L = GemmLayout<C>;
+    using Ring = GemmRing<C>;
+    using Cursor = GemmCursor<C>;
+    constexpr int WEIGHT_HINT = C::SWAP ? L2_EVICT_FIRST : L2_NORMAL;
+    const tensor_map &r_map = C::SWAP ? p.weight_map : p.x_map;
+    const tensor_map &c_map = C::SWAP ? p.x_map : p.weight_map;
+    const u64 r_policy = l2_policy < C::SWAP ? WEIGHT_HINT : L2_NORMAL > ();
+    const u64 c_policy = l2_policy < C::SWAP ? L2_NORMAL : WEIGHT_HINT > ();
+    const GemmKRange<C> range = GemmKRange<C>::mine();
+    const GemmTiles<C> tiles = GemmTiles<C>::start(p);
+    // The blocks with the same R tile are those of this block's row of the rectangle.
+    u16 r_mask = 0, c_mask = 0;
+    for (int i = 0; i < C::CLUSTER_N; i++)
+        r_mask |= (u16)(1u << (i * C::CLUSTER_M + tiles.rank_m));
+    for (int i = 0; i < C::CLUSTER_M; i++)
+        c_mask |= (u16)(1u << (tiles.rank_n * C::CLUSTER_M + i));
+    Cursor cursor = {0, 0};
+    tma_prefetch_map(r_map);
+    tma_prefetch_map(c_map);
+    for (int index = tiles.next; index < tiles.count; index += tiles.step) {
+        const GemmTile tile = GemmTiles<C>::at(tiles, index);
+        for (int k = range.first; k < range.first + range.count; k++) {
+            mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
+            MBar *full = Ring::full(cursor.stage);
+            mbar_expect(full, L::STAGE_BYTES);
+            TF_UNROLL
+            for (int d = 0; d < C::DEPTH; d++) {
+                const int at = k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM);
+                gemm_load_tile<C::BLOCK_M, C::CLUSTER_N>(Ring::r_tile(cursor.stage, d), r_map, full,
+                    r_policy, at, tile.row, tiles.rank_n, r_mask);
+                gemm_load_tile<C::BLOCK_N, C::CLUSTER_M>(Ring::c_tile(cursor.stage, d), c_map, full,
+                    c_policy, at, tile.col, tiles.rank_m, c_mask);
+            }
+            Cursor::advance(cursor);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// gemm_mainloop.cuh: the sum of products of one tile, by one consumer.
+//
+// Every wait stands in straight-line code: ptxas serialises all wgmma of a loop when a wait is under
+// a condition or a result in flight crosses the loop's edge (C7514).
+#pragma once
+#include "device/wgmma.cuh"
+#include "gemm/gemm_load.cuh"
+#include "gemm/gemm_pipeline.cuh"
+#include "gemm/gemm_turn.cuh"
+
+template <class C> struct GemmMainloop {
+    using L = GemmLayout<C>;
+    using Ring = GemmRing<C>;
+    using Cursor = GemmCursor<C>;
+    using Turn = GemmTurn<C>;
+    using Slab = float[L::REGS];
+
+    // Starts the products of one slab with tile `depth` of a stage.
+    TF_DEV void issue(Slab &d, u32 stage, int depth, int row, bool keep)
+    {
+        const u64 a = wgmma_operand(Ring::r_tile(stage, depth) + row * L::ROW_BYTES);
+        const u64 b = wgmma_operand(Ring::c_tile(stage, depth));
+        TF_UNROLL
+        for (int i = 0; i < L::K_STEPS; i++)
+            Wgmma<C::BLOCK_N>::template multiply<typename L::TR, typename L::TC>(
+                d, wgmma_advance(a, i), wgmma_advance(b, i), i > 0 || keep);
+    }
+
+    TF_DEV void pin(float (&acc)[L::SLABS][L::REGS])
+    {
+        TF_UNROLL
+        for (int s = 0; s < L::SLABS; s++)
+            wgmma_pin(acc[s]);
+    }
+
+    // The tensor core keeps the sum. A stage is released one step late, when its products are done.
+    TF_DEV void accumulate(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
+        const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    {
+        u32 last = 0;
+        _Pragma("unroll 1") for (int k = 0; k < stages; k++)
+        {
+            mbar_wait(Ring::full(cursor.stage), cursor.parity);
+            pin(acc);
+            wgmma_fence();
+            TF_UNROLL
+            for (int d = 0; d < C::DEPTH; d++)
+                TF_UNROLL
+            for (int s = 0; s < L::SLABS; s++)
+                issue(acc[s], cursor.stage, d, row + 64 * s, d > 0 || k > 0);
+            wgmma_commit();
+            wgmma_wait<1>();
+            pin(acc);
+            if (k > 0)
+                Ring::release(last, at.rank_m, at.rank_n);
+            last = cursor.stage;
+            Cursor::advance(cursor);
+        }
+        Turn::give(turn);
+        wgmma_wait<0>();
+        pin(acc);
+        Ring::release(last, at.rank_m, at.rank_n);
+    }
+
+    // One tile of K and one slab: a partial sum.
+    TF_DEV void start(Slab &part, u32 stage, int unit, int row)
+    {
+        wgmma_pin(part);
+        wgmma_fence();
+        issue(part, stage, unit / L::SLABS, row + 64 * (unit % L::SLABS), false);
+        wgmma_commit();
+    }
+
+    TF_DEV void add(Slab &acc, Slab &part)
+    {
+        wgmma_pin(part);
+        TF_UNROLL
+        for (int i = 0; i < L::REGS; i++)
+            acc[i] += part[i];
+    }
+
+    // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
+    // with one, while the other consumer's is. None is in flight at the loop's edge.
+    TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
+        const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    {
+        constexpr int UNITS = C::DEPTH * L::SLABS, PARTS = L::PARTS;
+        float part[PARTS][L::REGS];
+        TF_UNROLL
+        for (int s = 0; s < L::SLABS; s++)
+            TF_UNROLL
+        for (int i = 0; i < L::REGS; i++)
+            acc[s][i] = 0;
+        _Pragma("unroll 1") for (int k = 0; k < stages; k++)
+        {
+            mbar_wait(Ring::full(cursor.stage), cursor.parity);
+            start(part[0], cursor.stage, 0, row);
+            TF_UNROLL
+            for (int u = 0; u < UNITS; u++) {
+                if (PARTS == 2 && u + 1 < UNITS) {
+                    start(part[(u + 1) % PARTS], cursor.stage, u + 1, row);
+                    wgmma_wait<1>();
+                } else {
+                    wgmma_wait<0>();
+                }
+                if (u == UNITS - 1)
+                    Ring::release(cursor.stage, at.rank_m, at.rank_n);
+                add(acc[u % L::SLABS], part[u % PARTS]);
+                if (PARTS == 1 && u + 1 < UNITS)
+                    start(part[0], cursor.stage, u + 1, row);
+            }
+            Cursor::advance(cursor);
+        }
+        Turn::give(turn);
+        pin(acc);
+    }
+};

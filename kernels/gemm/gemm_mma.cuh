@@ -1,0 +1,223 @@
+// gemm_mma.cuh: matrix products by mma.sync, for every architecture and every alignment.
+//
+// 4 * CONSUMERS warps share a tile of BLOCK_M x BLOCK_N, two down and the rest across. K goes by in
+// blocks of 128 bytes through a ring of STAGES in shared memory, filled by cp.async; rows of 128
+// bytes, swizzled by 128, so that ldmatrix meets no bank twice. fp8 becomes f16, which holds every
+// fp8 value, on its way to the tensor cores: products are exact and sums fp32.
+//
+// Synchronisation: one block barrier a block of K. Known weakness: rows that start at odd addresses
+// are loaded element by element; results are stored in fragment order.
+#pragma once
+#include "device/cp_async.cuh"
+#include "device/matrix.cuh"
+#include "device/mem.cuh"
+#include "device/mma.cuh"
+#include "device/pdl.cuh"
+#include "device/thread.cuh"
+#include "gemm/gemm_layout.cuh"
+#include "gemm/gemm_math.cuh"
+
+template <class C> struct MmaLayout {
+    using TX = typename C::DTYPE;
+    using TW = typename GemmWeight<C>::type;
+    using TO = typename C::OUT_DTYPE;
+    using TM = typename GemmPick<sizeof(TX) == 1, f16, TX>::type; // multiplied
+
+    static constexpr int ELEM = (int)sizeof(TX);
+    static constexpr int ROW_BYTES = 128;
+    static constexpr int BLOCK_K = ROW_BYTES / ELEM;
+    static constexpr int K_BLOCKS = ceil_div(C::K, BLOCK_K);
+    static constexpr int WARPS_M = 2, WARPS_N = 2 * C::CONSUMERS;
+    static constexpr int ROWS = C::BLOCK_M / WARPS_M, COLS = C::BLOCK_N / WARPS_N; // of a warp
+    static constexpr int DOWN = ROWS / 16, ACROSS = COLS / 8; // products of a step
+    static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
+    static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
+    static constexpr int SMEM_BYTES = C::STAGES * STAGE_BYTES;
+    static constexpr int WIDTH = min_int(C::ALIGN, 16); // of a copy
+
+    static_assert(C::THREADS == 32 * WARPS_M * WARPS_N, "the host's geometry agrees");
+    static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
+    static_assert(ROWS % 16 == 0 && COLS % 16 == 0, "whole products, two across");
+    static_assert(C::STAGES >= 2, "one stage is filled while one is used");
+};
+
+template <class C> struct GemmMma {
+    using L = MmaLayout<C>;
+    using Acc = float[L::DOWN][L::ACROSS][4];
+
+    // Sixteen bytes of a row, those beyond the tensor zero.
+    template <class T> TF_DEV void copy16(u8 *to, const T *row, int k, bool inside)
+    {
+        const int left = inside ? (C::K - k) * L::ELEM : 0; // bytes of the row from here
+        if constexpr (L::WIDTH >= 4) {
+            TF_UNROLL
+            for (int i = 0; i < 16; i += L::WIDTH) {
+                const int bytes = max_int(min_int(left - i, L::WIDTH), 0);
+                cp_async<L::WIDTH>(to + i, bytes ? row + k + i / L::ELEM : row, bytes);
+            }
+        } else {
+            TF_UNROLL
+            for (int i = 0; i < 16 / L::ELEM; i++)
+                reinterpret_cast<T *>(to)[i] =
+                    i * L::ELEM < left ? ld_elem<LD_KEEP>(row + k + i) : T{};
+        }
+    }
+
+    // Rows [first, first + ROWS) of one operand into a stage.
+    template <class T, int ROWS>
+    TF_DEV void fill_tile(u8 *tile, const T *base, long long stride, int rows, int first, int k)
+    {
+        TF_UNROLL
+        for (int i = 0; i < ROWS * 8; i += C::THREADS) {
+            const int at = i + thread_index(), row = at / 8, chunk = at % 8;
+            const bool inside = first + row < rows;
+            copy16<T>(tile + gemm_swizzle<128>(row * L::ROW_BYTES + chunk * 16),
+                base + (inside ? first + row : 0) * stride, k + chunk * 16 / L::ELEM, inside);
+        }
+    }
+
+    TF_DEV void fill(const gemm_params &p, int row, int col, int block)
+    {
+        u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
+        if (block < L::K_BLOCKS) {
+            fill_tile<typename L::TX, C::BLOCK_M>(stage, static_cast<const typename L::TX *>(p.x),
+                p.x_stride, p.m, row, block * L::BLOCK_K);
+            fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES,
+                static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
+                block * L::BLOCK_K);
+        }
+        cp_async_commit();
+    }
+
+    // Two fp8 values as f16, in the bits of one word.
+    template <class T> TF_DEV u32 halves(u32 w)
+    {
+        float lo, hi;
+        unpack2<T>(w, lo, hi);
+        return pack2<f16>(lo, hi);
+    }
+
+    // 32 bytes of K of 16 rows. Of fp8 the lower two bytes of every word make one product's operand
+    // and the upper two the next one's: any order of K is right that both operands share.
+    TF_DEV void load(u32 (&w)[4], const u8 *tile, int row, int byte)
+    {
+        matrix_load(w, tile + gemm_swizzle<128>(row * L::ROW_BYTES + byte));
+    }
+
+    TF_DEV void multiply_step(Acc &acc, const u32 (&a)[L::DOWN][4], const u32 (&b)[L::ACROSS][2])
+    {
+        TF_UNROLL
+        for (int i = 0; i < L::DOWN; i++)
+            TF_UNROLL
+        for (int j = 0; j < L::ACROSS; j++)
+            Mma<typename L::TM>::add(acc[i][j], a[i], b[j]);
+    }
+
+    TF_DEV void multiply_fp8(Acc &acc, const u32 (&a)[L::DOWN][4], const u32 (&b)[L::ACROSS][2])
+    {
+        TF_UNROLL
+        for (int word = 0; word < 2; word++) {
+            u32 x[L::DOWN][4], w[L::ACROSS][2];
+            TF_UNROLL
+            for (int i = 0; i < L::DOWN; i++)
+                TF_UNROLL
+            for (int h = 0; h < 2; h++) {
+                x[i][h] = halves<typename L::TX>(a[i][2 * word + h]);
+                x[i][2 + h] = halves<typename L::TX>(a[i][2 * word + h] >> 16);
+            }
+            TF_UNROLL
+            for (int j = 0; j < L::ACROSS; j++) {
+                w[j][0] = halves<typename L::TW>(b[j][word]);
+                w[j][1] = halves<typename L::TW>(b[j][word] >> 16);
+            }
+            multiply_step(acc, x, w);
+        }
+    }
+
+    TF_DEV void multiply(Acc &acc, const u8 *stage, int warp_row, int warp_col)
+    {
+        const int lane = thread_index() % 32, block = lane / 8, r = lane % 8;
+        _Pragma("unroll 1") for (int step = 0; step < L::ROW_BYTES; step += 32)
+        {
+            u32 a[L::DOWN][4], b[L::ACROSS][2];
+            TF_UNROLL
+            for (int i = 0; i < L::DOWN; i++)
+                load(a[i], stage, warp_row + 16 * i + block % 2 * 8 + r, step + block / 2 * 16);
+            TF_UNROLL
+            for (int j = 0; j < L::ACROSS; j += 2) {
+                u32 w[4];
+                load(w, stage + L::X_BYTES, warp_col + 8 * j + block / 2 * 8 + r,
+                    step + block % 2 * 16);
+                b[j][0] = w[0], b[j][1] = w[1], b[j + 1][0] = w[2], b[j + 1][1] = w[3];
+            }
+            if constexpr (L::ELEM == 1)
+                multiply_fp8(acc, a, b);
+            else
+                multiply_step(acc, a, b);
+        }
+    }
+
+    TF_DEV float finish(const gemm_params &p, int m, int n, float x)
+    {
+        using TO = typename L::TO;
+        if constexpr (C::SCALING == GEMM_PER_TENSOR)
+            x *= ld_elem<LD_CONST>(p.x_scale) * ld_elem<LD_CONST>(p.weight_scale);
+        if constexpr (C::SCALING == GEMM_PER_ROW)
+            x *= ld_elem<LD_CONST>(p.x_scale + m) * ld_elem<LD_CONST>(p.weight_scale + n);
+        if constexpr (C::HAS_BIAS)
+            x += to_f32(ld_elem<LD_CONST>(static_cast<const TO *>(p.bias) + n));
+        x = gemm_activate(C::ACTIVATION, x);
+        if constexpr (C::HAS_RESIDUAL)
+            x += to_f32(
+                ld_elem<LD_KEEP>(static_cast<const TO *>(p.residual) + m * p.residual_stride + n));
+        return x;
+    }
+
+    // One product's results of a lane: two neighbours in each of two rows.
+    TF_DEV void store(const gemm_params &p, int row, int col, const float (&d)[4])
+    {
+        typename L::TO *out = static_cast<typename L::TO *>(p.out);
+        TF_UNROLL
+        for (int i = 0; i < 4; i++) {
+            const int m = row + i / 2 * 8, n = col + i % 2;
+            if (m < p.m && n < C::N)
+                st_elem(
+                    out + m * p.out_stride + n, from_f32<typename L::TO>(finish(p, m, n, d[i])));
+        }
+    }
+
+    TF_DEV void tile(const gemm_params &p, int row, int col)
+    {
+        const int warp = thread_index() / 32, lane = thread_index() % 32;
+        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_col = warp / L::WARPS_M * L::COLS;
+        Acc acc = {};
+        for (int block = 0; block < C::STAGES - 1; block++)
+            fill(p, row, col, block);
+        for (int block = 0; block < L::K_BLOCKS; block++) {
+            cp_async_wait<C::STAGES - 2>();
+            block_sync(); // the stage is there, and nobody reads the one that is filled next
+            fill(p, row, col, block + C::STAGES - 1);
+            multiply(
+                acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), warp_row, warp_col);
+        }
+        TF_UNROLL
+        for (int i = 0; i < L::DOWN; i++)
+            TF_UNROLL
+        for (int j = 0; j < L::ACROSS; j++)
+            store(p, row + warp_row + 16 * i + lane / 4, col + warp_col + 8 * j + lane % 4 * 2,
+                acc[i][j]);
+    }
+};
+
+template <class C> TF_DEV void gemm_mma(const gemm_params &p)
+{
+    if constexpr (C::PDL) {
+        pdl_launch();
+        pdl_wait();
+    }
+    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, C::BLOCK_N);
+    const int index = (int)block_index(), band = index / (C::GROUP * across);
+    const int in_band = index % (C::GROUP * across), first = band * C::GROUP;
+    const int height = min_int(down - first, C::GROUP);
+    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * C::BLOCK_N);
+}

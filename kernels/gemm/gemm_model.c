@@ -1,0 +1,83 @@
+/*
+ * What a config should take: waves of tiles, each as long as its products or its bytes from L2 take,
+ * and no less than the memory bus needs. It ranks configs before anything is compiled.
+ */
+#include "gemm_config.h"
+#include "gemm_specs.h"
+
+/* H200: dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus. */
+static const double MACS_NS = 3400, SM_BYTES_NS = 100, L2_BYTES_NS = 7600, MEMORY_BYTES_NS = 4200;
+/* A launch; a tile's fill and drain where nothing else runs under it; a wait for a stage. */
+static const double LAUNCH_NS = 2200, TILE_NS = 900, PINGPONG_TILE_NS = 250, STAGE_NS = 35;
+/* A sum over a cluster, and its partial tile: left in shared memory, read by the cluster. */
+static const double SPLIT_NS = 1200, SPLIT_BYTES_NS = 24;
+
+static double greater(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* 64 rows by BLOCK_N by 32 bytes of K: cycles of the tensor cores, or of reading both operands. */
+static double slab_slowdown(int64_t block_n)
+{
+    double products = (double)block_n / 2, reads = (double)(64 + block_n) / 4;
+    return greater(1, reads / products);
+}
+
+/* The products of one tile. */
+static double tile_math_ns(
+    const struct tfops_config *config, const struct gemm_layout *l, int64_t depth, bool promoted)
+{
+    const int64_t *v = config->values;
+    double macs = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) * (double)depth;
+    double rate = MACS_NS * (l->elem == 1 ? 2 : 1);
+    if (v[GEMM_MAINLOOP] == GEMM_MMA)
+        return macs / (0.55 * MACS_NS);
+    /* Nothing runs while the one consumer waits, or adds up a single partial sum. */
+    if (v[GEMM_CONSUMERS] == 1)
+        rate *= promoted && l->slabs * v[GEMM_DEPTH] == 1 ? 0.5 : 0.7;
+    return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? 1.05 : 1);
+}
+
+static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, double blocks)
+{
+    const int64_t *v = config->values;
+    double rows = (double)v[GEMM_BLOCK_M] / (double)v[GEMM_CLUSTER_N] +
+                  (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
+    const double rate = L2_BYTES_NS / blocks;
+    return rows * (double)k_bytes / (rate < SM_BYTES_NS ? rate : SM_BYTES_NS);
+}
+
+static double memory_ns(const struct tfops_problem *problem, const struct gemm_layout *l)
+{
+    const int64_t *dims = problem->dims;
+    double in = (double)(dims[GEMM_M] + dims[GEMM_N]) * (double)(dims[GEMM_K] * l->elem);
+    double out = (double)dims[GEMM_M] * (double)(dims[GEMM_N] * l->out_elem);
+    return (in + out) / MEMORY_BYTES_NS;
+}
+
+double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
+{
+    const int64_t *v = config->values;
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    const int64_t stages = gemm_ceil_div(l.k_stages, v[GEMM_SPLIT_K]);
+    const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
+    const int64_t clusters = gemm_resident_clusters(device, l.cluster);
+    const int64_t tiles = l.down * l.across;
+    const double blocks = (double)((tiles < clusters ? tiles : clusters) * l.cluster);
+    const double waves = (double)gemm_ceil_div(tiles, clusters);
+    const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
+    const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
+    const double waits = STAGE_NS * (double)stages;
+    const double tile = greater(math + waits, tile_load_ns(config, depth, blocks));
+    const double extra = v[GEMM_PINGPONG] ? PINGPONG_TILE_NS : TILE_NS;
+    const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
+    const double split = v[GEMM_SPLIT_K] > 1 ? SPLIT_NS + partial / SPLIT_BYTES_NS : 0;
+    /* The last tiles' stores and the first tiles' loads stand alone. */
+    const double work =
+        waves * (tile + extra * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
+    /* Where the memory bus decides, what is easier on the rest is still a little faster. */
+    const double memory = memory_ns(problem, &l);
+    return LAUNCH_NS + split + greater(work, memory) + 0.05 * (work < memory ? work : memory);
+}

@@ -1,0 +1,31 @@
+/*
+ * gemm_params.h: arguments of the matrix kernels, shared by the host (C11) and the templates.
+ *
+ * out = f(x · weightᵀ): x is [m, k], weight [n, k], out [m, n]. Strides count elements between rows;
+ * within a row elements are contiguous. The maps are filled for configs that use TMA only.
+ */
+#ifndef TFOPS_GEMM_PARAMS_H
+#define TFOPS_GEMM_PARAMS_H
+
+#include "device/tensor_map_params.h"
+
+/* activation */
+enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
+/* scaling: one factor a tensor; one a row of x and one a row of weight; none */
+enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_UNSCALED };
+
+struct gemm_params {
+    struct tensor_map x_map, weight_map, out_map;
+    const void *x, *weight;
+    const float *x_scale, *weight_scale; /* by scaling: NULL; [1]; [m] and [n] */
+    const void *bias;                    /* [n] or NULL, dtype of out */
+    const void *residual;                /* [m, n] or NULL, dtype of out; may be out */
+    void *out;
+    long long x_stride, weight_stride, residual_stride, out_stride;
+    int m, n, k;
+    /* Read by the generic kernel only: the templates have them as constants. */
+    int dtype, weight_dtype, out_dtype; /* enum tfops_dtype; bias and residual: of out */
+    int activation, scaling;
+};
+
+#endif

@@ -1,0 +1,79 @@
+// gemm_pipeline.cuh: the ring of stages between the producer and the consumers.
+//
+// full[s] completes when a stage's bytes are there, empty[s] when every consumer that reads it, in
+// every block that it was multicast with, has let go of it.
+#pragma once
+#include "device/barrier.cuh"
+#include "device/cluster.cuh"
+#include "gemm/gemm_layout.cuh"
+
+// A place in the ring; `parity` of its barriers' phase.
+template <class C> struct GemmCursor {
+    u32 stage, parity;
+
+    TF_DEV void advance(GemmCursor &cursor)
+    {
+        if (++cursor.stage == C::STAGES) {
+            cursor.stage = 0;
+            cursor.parity ^= 1;
+        }
+    }
+
+    // Past a tile that the other consumer computes.
+    TF_DEV void skip(GemmCursor &cursor, u32 stages)
+    {
+        const u32 to = cursor.stage + stages;
+        cursor.stage = to % C::STAGES;
+        cursor.parity ^= to / C::STAGES & 1;
+    }
+};
+
+template <class C> struct GemmRing {
+    using L = GemmLayout<C>;
+
+    TF_DEV MBar *full(u32 stage)
+    {
+        return smem_at<MBar>(L::BARRIER_AT) + stage;
+    }
+
+    TF_DEV MBar *empty(u32 stage)
+    {
+        return smem_at<MBar>(L::BARRIER_AT) + C::STAGES + stage;
+    }
+
+    // Tile `depth` of a stage.
+    TF_DEV u8 *r_tile(u32 stage, int depth)
+    {
+        return smem_at<u8>(stage * L::STAGE_BYTES + (u32)(depth * L::R_BYTES));
+    }
+
+    TF_DEV u8 *c_tile(u32 stage, int depth)
+    {
+        return smem_at<u8>(
+            stage * L::STAGE_BYTES + (u32)(C::DEPTH * L::R_BYTES + depth * L::C_BYTES));
+    }
+
+    // By one thread, before the blocks of the cluster meet.
+    TF_DEV void init()
+    {
+        for (u32 s = 0; s < C::STAGES; s++) {
+            mbar_init(full(s), 1);
+            mbar_init(empty(s), L::SHARERS * L::PEERS);
+        }
+        mbar_init_fence();
+    }
+
+    // By all threads of a consumer, after its last read of the stage.
+    TF_DEV void release(u32 stage, int rank_m, int rank_n)
+    {
+        const int t = thread_index() % L::WARPGROUP;
+        if constexpr (!L::MULTICAST) {
+            if (t == 0)
+                mbar_arrive(empty(stage));
+        } else if (t < L::PEERS) { // the blocks of this block's column, then the others of its row
+            const int in_row = t - C::CLUSTER_M < rank_n ? t - C::CLUSTER_M : t - C::CLUSTER_M + 1;
+            mbar_arrive_at(empty(stage),
+                t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + t : in_row * C::CLUSTER_M + rank_m);
+        }
+    }
+};

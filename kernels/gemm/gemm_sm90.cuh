@@ -1,0 +1,127 @@
+// gemm_sm90.cuh: matrix products on Hopper: TMA, mbarriers, wgmma, warps with different work.
+//
+// One producer warpgroup, one to three consumers. Tunables (limits: the static_asserts of GemmLayout;
+// measurements: docs/notes/gemm.md):
+//   BLOCK_M, BLOCK_N  tile: rows of R and of C. Larger: fewer bytes from L2 a product, more registers.
+//   STAGES            of the ring: bytes in flight.
+//   DEPTH             tiles of 128 bytes of K in a stage: fewer waits where tiles are small.
+//   CONSUMERS         warpgroups that multiply.
+//   PINGPONG          0: consumers share a tile; 1: they take turns, one stores while one multiplies.
+//   CLUSTER_M, _N     blocks that share a C tile, an R tile by multicast.
+//   SPLIT_K           blocks of a cluster that share the sum of a tile.
+//   GROUP             rectangles down a band (gemm_tiles.cuh).
+//   SWAP              1: weight rows run down the tile, tokens across it; weight lines leave L2
+//                     first, being read once.
+//
+// Synchronisation: the ring; a named barrier for each consumer around its store buffers; cluster
+// barriers at both ends of a clustered kernel and around the partial sums of a split.
+#pragma once
+#include "device/pdl.cuh"
+#include "device/regs.cuh"
+#include "gemm/gemm_epilogue.cuh"
+#include "gemm/gemm_load.cuh"
+#include "gemm/gemm_mainloop.cuh"
+#include "gemm/gemm_split.cuh"
+
+template <class C> struct GemmConsumer {
+    using L = GemmLayout<C>;
+    using Epilogue = GemmEpilogue<C>;
+    using Cursor = GemmCursor<C>;
+
+    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
+        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+    {
+        GemmTurn<C>::take(turn);
+        if constexpr (L::PROMOTE)
+            GemmMainloop<C>::promote(acc, cursor, row, stages, tiles, turn);
+        else
+            GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
+    }
+
+    // Tiles one after the other, all consumers on each or each on every second one.
+    TF_DEV void run(const gemm_params &p, int consumer)
+    {
+        const GemmTiles<C> tiles = GemmTiles<C>::start(p);
+        const int row = C::PINGPONG ? 0 : consumer * L::ROWS;
+        const int skipped = C::PINGPONG ? consumer : 0;
+        const int step = C::PINGPONG ? C::CONSUMERS * tiles.step : tiles.step;
+        Epilogue epilogue = Epilogue::start(p, consumer);
+        GemmTurn<C> turn = {consumer, true, false};
+        Cursor cursor = {0, 0};
+        Cursor::skip(cursor, skipped * L::K_STAGES);
+        for (int index = tiles.next + skipped * tiles.step; index < tiles.count; index += step) {
+            const GemmTile tile = GemmTiles<C>::at(tiles, index);
+            float acc[L::SLABS][L::REGS];
+            turn.more = index + tiles.step < tiles.count;
+            multiply(acc, cursor, row, L::K_STAGES, tiles, turn);
+            turn.first = false;
+            if constexpr (C::PINGPONG)
+                Cursor::skip(cursor, L::K_STAGES);
+            epilogue.row = tile.row + row;
+            epilogue.col = tile.col;
+            Epilogue::store(epilogue, p, acc);
+        }
+        Epilogue::finish_stores(epilogue);
+    }
+
+    // The one tile of a cluster along K. The producer meets the cluster barrier, too.
+    TF_DEV void run_split(const gemm_params &p, int consumer)
+    {
+        const GemmTiles<C> tiles = GemmTiles<C>::start(p);
+        const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
+        const int row = consumer * L::ROWS, first = cluster_rank() * L::OUT_COLS;
+        Cursor cursor = {0, 0};
+        float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
+        multiply(acc, cursor, row, GemmKRange<C>::mine().count, tiles, {consumer, true, false});
+        GemmSplit<C>::leave(acc);
+        cluster_arrive();
+        cluster_wait(); // every partial tile is there
+        if (first >= C::BLOCK_N)
+            return;
+        Epilogue epilogue = Epilogue::start(p, consumer);
+        GemmSplit<C>::gather(sum, first);
+        epilogue.row = tile.row + row;
+        epilogue.col = tile.col + first;
+        Epilogue::store(epilogue, p, sum);
+        Epilogue::finish_stores(epilogue);
+    }
+};
+
+template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
+{
+    using L = GemmLayout<C>;
+    if (thread_index() == 0)
+        GemmRing<C>::init();
+    if constexpr (C::CLUSTER > 1)
+        cluster_meet();
+    else
+        block_sync();
+    if constexpr (C::PDL) {
+        pdl_launch();
+        pdl_wait();
+    }
+    const int group = warp_uniform(thread_index() / L::WARPGROUP);
+    if (group == 0) {
+        if constexpr (L::MOVE_REGS)
+            regs_release<L::PRODUCER_REGS>();
+        if (warp_uniform(thread_index() / 32) == 0 && warp_elect())
+            gemm_produce<C>(p);
+        warp_sync();
+        if constexpr (C::SPLIT_K > 1) {
+            cluster_arrive();
+            cluster_wait();
+        }
+    } else {
+        if constexpr (L::MOVE_REGS)
+            regs_acquire<L::CONSUMER_REGS>();
+        if constexpr (C::SPLIT_K > 1)
+            GemmConsumer<C>::run_split(p, group - 1);
+        else
+            GemmConsumer<C>::run(p, group - 1);
+    }
+    // A peer may still write to, arrive at or read this block's shared memory.
+    if constexpr (C::CLUSTER > 1) {
+        warp_sync();
+        cluster_meet();
+    }
+}

@@ -1,0 +1,44 @@
+// gemm_tiles.cuh: which tiles a block computes, in which order.
+//
+// A cluster takes a rectangle of CLUSTER_M x CLUSTER_N tiles at a time and walks over the rectangles
+// by the number of clusters. Order: bands of GROUP rectangles down, within a band column by column,
+// so that what runs at the same time shares rows of both operands in L2.
+#pragma once
+#include "device/cluster.cuh"
+#include "device/thread.cuh"
+#include "gemm/gemm_layout.cuh"
+
+struct GemmTile {
+    int row, col; // of the first element, in rows of R and of C
+};
+
+template <class C> struct GemmTiles {
+    int down, across, count; // rectangles
+    int next, step;
+    int rank_m, rank_n; // of this block in its rectangle
+
+    TF_DEV GemmTiles start(const gemm_params &p)
+    {
+        GemmTiles t;
+        const int rows = C::SWAP ? C::N : p.m, cols = C::SWAP ? p.m : C::N;
+        t.down = ceil_div(rows, C::BLOCK_M * C::CLUSTER_M);
+        t.across = ceil_div(cols, C::BLOCK_N * C::CLUSTER_N);
+        t.count = t.down * t.across;
+        t.next = (int)(block_index() / C::CLUSTER);
+        t.step = (int)(block_count() / C::CLUSTER);
+        const int rank = GemmLayout<C>::MULTICAST ? cluster_rank() : 0;
+        t.rank_m = rank % C::CLUSTER_M;
+        t.rank_n = rank / C::CLUSTER_M;
+        return t;
+    }
+
+    TF_DEV GemmTile at(const GemmTiles &t, int index)
+    {
+        const int band = index / (C::GROUP * t.across), in_band = index % (C::GROUP * t.across);
+        const int first = band * C::GROUP;
+        const int height = min_int(t.down - first, C::GROUP);
+        const int row = first + in_band % height, col = in_band / height;
+        return {(row * C::CLUSTER_M + t.rank_m) * C::BLOCK_M,
+            (col * C::CLUSTER_N + t.rank_n) * C::BLOCK_N};
+    }
+};

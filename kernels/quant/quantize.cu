@@ -1,0 +1,169 @@
+// quantize.cu: rows of floats to fp8 with scales, scale conventions as in quant/quant.cuh.
+//
+//   out = x / scale, rounded to nearest even, saturating
+//
+// GRANULARITY   flow
+//   given       the row template without a reduction; OVERFLOW 1 (the given scale is doubled until
+//               nothing saturates, at most max_retries times): as by tensor
+//   by tensor   quant/quantize_tensor.cuh: all blocks agree on the amax
+//   by token    the row template with one reduction, the amax
+//   by group    the row template, the amax of 128 elements among their lanes
+//   by block    quant/quantize_tile.cuh: a block of threads a tile of 128 x 128
+// Tunables: those of the row template (row/row.cuh), by tensor and by block as said there.
+#include "quant/quantize_tensor.cuh"
+#include "quant/quantize_tile.cuh"
+#include "row/plain.cuh"
+#include "row/row_generic.cuh"
+
+template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTYPE> {
+    using T = typename C::DTYPE;
+    using OUT = typename C::OUT_DTYPE;
+    using H = T;
+    using Quant = RowQuant<C, OUT, C::GRANULARITY == BY_GROUP>;
+    static constexpr bool GIVEN = !C::GENERIC && C::GRANULARITY == BY_TENSOR_GIVEN;
+    static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, WORDS = 1;
+    static constexpr int STEPS = GIVEN ? 0 : Quant::STEPS, GROUP = Quant::GROUP;
+    static constexpr bool WAITS_RAW = true, MAY_SHIFT = GROUP == 0;
+    template <int K> using Reduce = ReduceMax;
+
+    const quantize_params &p;
+    Quant quant;
+    QuantizeCount<C, OUT> count;
+    float given;
+
+    TF_METHOD QuantizeOp(const quantize_params &params)
+        : p(params), quant(params.quant), count(params), given(0)
+    {
+    }
+
+    TF_METHOD bool is_given() const
+    {
+        return C::GENERIC ? p.granularity == BY_TENSOR_GIVEN : GIVEN;
+    }
+
+    // ---- addresses and run-time values ----
+
+    TF_DEV const T *input(const quantize_params &p, int, long long row)
+    {
+        return static_cast<const T *>(p.x) + row * p.x_stride;
+    }
+    TF_DEV OUT *out(const quantize_params &p, long long row)
+    {
+        return static_cast<OUT *>(p.out) + row * p.out_stride;
+    }
+    TF_DEV int width(const quantize_params &p)
+    {
+        return p.hidden;
+    }
+    TF_DEV int inputs(const quantize_params &)
+    {
+        return INPUTS;
+    }
+
+    // ---- arithmetic ----
+
+    TF_METHOD void begin(long long row)
+    {
+        quant.begin(row);
+        if (is_given())
+            given = ld_elem<LD_KEEP>(p.static_scale);
+    }
+
+    template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt) const
+    {
+        TF_UNROLL
+        for (int j = 0; j < N; j++)
+            h[j] = in[0][j];
+    }
+
+    template <int K> TF_DEV constexpr bool guarded()
+    {
+        return false;
+    }
+
+    template <int N> TF_METHOD void gather(const float (&h)[N])
+    {
+        quant.gather(h);
+    }
+
+    template <int K> TF_METHOD Floats<1> partial() const
+    {
+        return quant.partial();
+    }
+
+    template <int K> TF_METHOD void settle(Floats<1> amax)
+    {
+        quant.settle(amax);
+    }
+
+    template <int N, int G>
+    TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
+    {
+        if (is_given())
+            quant_by(given, h, y);
+        else
+            quant.leave(h, y, at);
+        count.take(y);
+    }
+
+    TF_METHOD void end(bool first)
+    {
+        if (!is_given())
+            quant.end(first);
+        count.store();
+    }
+};
+
+template <class C> TF_DEV void quantize(const quantize_params &p)
+{
+    using T = typename C::DTYPE;
+    using OUT = typename C::OUT_DTYPE;
+    static_assert(C::HIDDEN >= 1 && C::HIDDEN <= 131072, "hidden");
+    if constexpr (C::GRANULARITY == BY_BLOCK)
+        QuantizeTile<C, T, OUT>(p).run();
+    else if constexpr (C::GRANULARITY == BY_TENSOR || C::OVERFLOW)
+        QuantizeTensor<C, T, OUT>(p).run();
+    else
+        row_run<C, QuantizeOp<C>>(p);
+}
+
+// ---- the generic variant ----
+
+template <class C, class D, class O> struct QuantizeGenericCfg : C {
+    using DTYPE = D;
+    using OUT_DTYPE = O;
+    static constexpr int HIDDEN = 131072, HAS_SATURATED = 0, GRANULARITY = BY_TOKEN; // run time
+};
+
+template <class C, class D, class O> TF_DEV void quantize_generic_as(const quantize_params &p)
+{
+    using G = QuantizeGenericCfg<C, D, O>;
+    constexpr int VEC = 16 / (int)sizeof(D);
+    if (p.granularity == BY_BLOCK)
+        quantize_tiles_generic<G, D, O>(p);
+    else if (p.granularity == BY_TENSOR || (p.granularity == BY_TENSOR_GIVEN && p.quant.scales))
+        quantize_tensor_generic<G, D, O>(p);
+    else if ((u64)p.x % 16 == 0 && p.x_stride % VEC == 0 && (u64)p.out % VEC == 0 &&
+             p.out_stride % VEC == 0)
+        RowGeneric<G, QuantizeOp<G>, true>(p).run();
+    else
+        RowGeneric<G, QuantizeOp<G>, false>(p).run();
+}
+
+template <class C, class D> TF_DEV void quantize_generic_dtype(const quantize_params &p)
+{
+    if (p.out_dtype == DTYPE_E4M3)
+        quantize_generic_as<C, D, e4m3>(p);
+    else
+        quantize_generic_as<C, D, e5m2>(p);
+}
+
+template <class C> TF_DEV void quantize_generic(const quantize_params &p)
+{
+    if (p.dtype == DTYPE_F32)
+        quantize_generic_dtype<C, float>(p);
+    else if (p.dtype == DTYPE_F16)
+        quantize_generic_dtype<C, f16>(p);
+    else
+        quantize_generic_dtype<C, bf16>(p);
+}

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# tfops-tune --check emu: a right variant, one with a missing barrier, one that is wrong, no compiler.
+# shellcheck source=tests/cli/lib.sh
+. "$(dirname "$0")/lib.sh"
+without_gpu
+source=${TFOPS_SOURCE:-$here/../..}
+[ -d "$source/kernels" ] || skip "no kernels in this bundle"
+command -v "${CXX:-g++}" >/dev/null || skip "no C++ compiler"
+
+emulate() { run tfops-tune rmsnorm rows=3 hidden=4096 --dtype bf16 --check emu "$@"; }
+
+emulate
+check 'right: exit' exits 0
+check 'right: says so' out_has 'right: 5 runs on the CPU'
+emulate --json --config STORE_HINT=1
+check 'JSON: exit' exits 0
+check 'JSON' all_json
+check 'JSON: the config' out_has '"event":"check".*STORE_HINT=1.*"right":true'
+
+# broken FILE EXPRESSION: the kernels with one line changed.
+broken() {
+    rm -rf "$scratch/kernels"
+    cp -r "$source/kernels" "$scratch/kernels"
+    sed -i "$2" "$scratch/kernels/$1"
+    ! cmp -s "$source/kernels/$1" "$scratch/kernels/$1" || fail "nothing changed in $1"
+    TFOPS_KERNEL_DIR=$scratch/kernels emulate
+}
+broken device/reduce.cuh 's|^\( *\)block_sync();|\1|'
+check 'a missing barrier: exit' exits 1
+check 'a missing barrier: the race' out_has 'block 0 thread .* at row/row.cuh:[0-9]* .*race on shared memory'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 2.0f;|'
+check 'a wrong factor: exit' exits 1
+check 'a wrong factor: the element' out_has 'out\[0, 0\] is .*, expected .* elements of out wrong'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weights;|'
+check 'what does not compile: exit' exits 1
+check 'what does not compile: the line' err_has 'rmsnorm_op.cuh:[0-9]*:.*error'
+
+CXX=$scratch/no-compiler emulate
+check 'no compiler: exit' exits 1
+check 'no compiler: named' err_has 'needs a C++ compiler, and there is no .*no-compiler'
+emulate --check gpu
+check 'another check: exit' exits 2
+emulate --compile-only
+check 'beside --compile-only: exit' exits 2
+finish

@@ -1,0 +1,121 @@
+// Barriers in shared memory that count arrivals and bytes. Their state is kept beside the memory.
+//
+// A phase completes when nothing is missing. Whoever waits for it then knows what those who arrived
+// knew; the bytes that came with it are the writes of the barrier's own agent, at a time that is the
+// number of the phase.
+#include "emu_copy.h"
+#include "emu_report.h"
+#include "emu_shared.h"
+
+namespace emu {
+
+namespace {
+
+Block &owner_of(const void *at)
+{
+    Cluster &cluster = *self->block->cluster;
+    const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
+    return cluster.blocks[place / (cluster.shared_bytes / cluster.blocks.size())];
+}
+
+uint32_t offset_in(const Block &block, const void *at)
+{
+    return (uint32_t)(static_cast<const unsigned char *>(at) - block.shared);
+}
+
+MBarrier &find(const void *at, const void *site)
+{
+    Block &block = owner_of(at);
+    const uint32_t offset = offset_in(block, at);
+    auto found = block.mbarriers.find(offset);
+    if (found == block.mbarriers.end())
+        fail(site, "uses the mbarrier at +0x%x, which was not initialised", offset);
+    MBarrier &bar = found->second;
+    if (TRACED && bar.init.agent != self->agent && self->seen.at(bar.init.agent) < bar.init.time)
+        report("mbarrier", site,
+            "uses the mbarrier at +0x%x that thread %u initialises at %s: no barrier between them",
+            offset, bar.init.agent % grid.launch->threads, source_line(bar.init.site).c_str());
+    return bar;
+}
+
+void arrive(MBarrier &bar, const void *site)
+{
+    if (!bar.pending)
+        fail(site, "arrives at the mbarrier at +0x%x, whose phase %llu has all its %u arrivals",
+            bar.offset, (unsigned long long)bar.phase, bar.expected);
+    bar.gathering.join(self->seen);
+    bar.gathering.raise(self->agent, self->time);
+    self->time++;
+    order_release(&bar);
+    bar.pending--;
+    mbarrier_complete(bar);
+}
+
+} // namespace
+
+MBarrier &mbarrier_at(const void *at, const void *site)
+{
+    return find(at, site);
+}
+
+void mbarrier_complete(MBarrier &bar)
+{
+    if (bar.pending || bar.bytes)
+        return;
+    bar.gathering.raise(bar.agent, (uint32_t)bar.phase + 1);
+    bar.released[bar.phase & 1] = bar.gathering;
+    bar.gathering = Clock();
+    bar.phase++;
+    bar.pending = bar.expected;
+    grid.idle_rounds = 0;
+    schedule_wake(bar);
+}
+
+void mbar_init(void *at, uint32_t arrivals)
+{
+    const void *site = __builtin_return_address(0);
+    Block &block = owner_of(at);
+    const uint32_t offset = offset_in(block, at);
+    if (offset % 8 || offset + 8 > grid.launch->smem_bytes)
+        fail(site, "an mbarrier at +0x%x: 8 aligned bytes of shared memory", offset);
+    MBarrier &bar = block.mbarriers[offset] = MBarrier();
+    bar.expected = bar.pending = arrivals;
+    bar.offset = offset;
+    bar.agent = block.cluster->next_agent++;
+    bar.init = {site, self->time, (uint16_t)self->agent};
+}
+
+void mbar_arrive(void *at)
+{
+    const void *site = __builtin_return_address(0);
+    arrive(find(at, site), site);
+}
+
+void mbar_arrive_at(void *at, int rank)
+{
+    const void *site = __builtin_return_address(0);
+    arrive(find(cluster_map(at, rank), site), site);
+}
+
+void mbar_expect(void *at, uint32_t bytes)
+{
+    const void *site = __builtin_return_address(0);
+    MBarrier &bar = find(at, site);
+    bar.bytes += bytes;
+    arrive(bar, site);
+}
+
+void mbar_wait(void *at, uint32_t parity)
+{
+    const void *site = __builtin_return_address(0);
+    MBarrier &bar = find(at, site);
+    Wait why = {"phase of the mbarrier", site};
+    why.offset = bar.offset;
+    why.mbarrier = &bar;
+    while ((bar.phase & 1) == parity)
+        schedule_wait(bar, why);
+    self->seen.join(bar.released[parity & 1]);
+    order_acquire(&bar);
+}
+
+} // namespace emu

@@ -1,0 +1,207 @@
+/* The matrix specs as arithmetic: defaults in the space, tensor maps, geometry that covers. */
+#include "device.h"
+#include "kernels/gemm/gemm_config.h"
+#include "kernels/gemm/gemm_params.h"
+#include "kernels/gemm/gemm_specs.h"
+#include "tests/support/expect.h"
+#include "tests/support/host_data.h"
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <tfops/plan.h>
+
+static const struct tfops_spec *const SPECS[] = {&linear_spec, &fp8_gemm_spec};
+enum { N_SPECS = sizeof SPECS / sizeof SPECS[0] };
+
+static struct tfops_problem make(
+    const struct tfops_spec *spec, int64_t m, int64_t n, int64_t k, enum tfops_dtype out)
+{
+    struct tfops_problem problem;
+    EXPECT_OK(tfops_problem_init(spec, &problem));
+    problem.dims[GEMM_M] = m;
+    problem.dims[GEMM_N] = n;
+    problem.dims[GEMM_K] = k;
+    problem.dtypes[GEMM_OUT_DTYPE] = (uint8_t)out;
+    EXPECT_OK(tfops_problem_check(&problem));
+    return problem;
+}
+
+static struct tfops_device device_named(const char *arch)
+{
+    struct tfops_device device;
+    EXPECT_OK(device_nominal(arch, &device));
+    return device;
+}
+
+static bool fits(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, char reason[TFOPS_REASON_BYTES])
+{
+    return problem->spec->constraint(problem->spec->user, problem, device, config, reason);
+}
+
+static struct tfops_config default_of(
+    const struct tfops_problem *problem, const struct tfops_device *device)
+{
+    struct tfops_config config;
+    memset(&config, 0xff, sizeof config);
+    problem->spec->default_config(problem->spec->user, problem, device, &config);
+    return config;
+}
+
+static void check_default(const struct tfops_problem *problem, const struct tfops_device *device)
+{
+    char reason[TFOPS_REASON_BYTES] = "", text[512], name[640];
+    const struct tfops_config config = default_of(problem, device);
+    bool listed = true;
+    for (int i = 0; i < GEMM_TUNABLES; i++) {
+        bool found = false;
+        for (size_t k = 0; k < gemm_tunables[i].n_values; k++)
+            found |= gemm_tunables[i].values[k] == config.values[i];
+        listed &= found;
+    }
+    tfops_config_format(problem->spec, &config, text, sizeof text);
+    tfops_problem_format(problem, name, sizeof name);
+    cr_assert(listed && fits(problem, device, &config, reason), "%s on %s: %s: %s", name,
+        device->arch, text, listed ? reason : "a value that is not in its table");
+}
+
+Test(gemm_spec, default_is_in_the_space)
+{
+    static const int64_t M[] = {1, 7, 16, 63, 64, 65, 128, 200, 256, 257, 1024, 4096, 100000};
+    static const int64_t NK[][2] = {{1, 1}, {8, 8}, {16, 16}, {77, 333}, {128, 4096}, {1000, 100},
+        {4096, 14336}, {7168, 2112}, {65536, 64}, {64, 65536}};
+    static const enum tfops_dtype OUTS[] = {TFOPS_F16, TFOPS_BF16, TFOPS_F32};
+    for (size_t arch = 0; arch < tfops_arch_count(); arch++) {
+        const struct tfops_device device = device_named(tfops_arch_name(arch));
+        for (int s = 0; s < N_SPECS; s++)
+            for (size_t shape = 0; shape < sizeof NK / sizeof NK[0]; shape++)
+                for (size_t m = 0; m < sizeof M / sizeof M[0]; m++) {
+                    const struct tfops_problem problem =
+                        make(SPECS[s], M[m], NK[shape][0], NK[shape][1], OUTS[m % 3]);
+                    check_default(&problem, &device);
+                }
+    }
+}
+
+Test(gemm_spec, default_uses_wgmma_where_there_is_one)
+{
+    const struct tfops_device hopper = device_named("sm_90a"), ada = device_named("sm_89");
+    for (int s = 0; s < N_SPECS; s++) {
+        const struct tfops_problem right = make(SPECS[s], 512, 4096, 4096, TFOPS_F16);
+        const struct tfops_problem odd = make(SPECS[s], 512, 4095, 4095, TFOPS_F16);
+        cr_expect_eq(default_of(&right, &hopper).values[GEMM_MAINLOOP], GEMM_WGMMA);
+        cr_expect_eq(default_of(&odd, &hopper).values[GEMM_MAINLOOP], GEMM_MMA);
+        cr_expect_eq(default_of(&right, &ada).values[GEMM_MAINLOOP], GEMM_MMA);
+    }
+}
+
+Test(gemm_spec, few_tokens_run_across_the_tile)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    const struct tfops_problem problem = make(&linear_spec, 1, 4096, 14336, TFOPS_F16);
+    const struct tfops_config config = default_of(&problem, &hopper);
+    cr_expect_eq(config.values[GEMM_SWAP], 1);
+    cr_expect_eq(config.values[GEMM_BLOCK_N], 8);
+}
+
+Test(gemm_spec, a_batch_invariant_sum_is_neither_split_nor_swapped)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    for (int64_t m = 1; m <= 300; m++) {
+        struct tfops_problem problem = make(&linear_spec, m, 4096, 14336, TFOPS_F16);
+        problem.flags = TFOPS_BATCH_INVARIANT;
+        const struct tfops_config config = default_of(&problem, &hopper);
+        cr_assert_eq(config.values[GEMM_SPLIT_K], 1);
+        cr_assert_eq(config.values[GEMM_SWAP], 0);
+        check_default(&problem, &hopper);
+    }
+}
+
+/* Blocks of the grid, by tile where they do not walk, come past every output. */
+Test(gemm_spec, grid_covers_the_output)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    for (int64_t m = 1; m < 3000; m += 37) {
+        const struct tfops_problem problem = make(&fp8_gemm_spec, m, 4096, 1024, TFOPS_BF16);
+        const struct tfops_config config = default_of(&problem, &hopper);
+        const struct gemm_layout l = gemm_lay_out(&problem, &config);
+        struct tfops_geometry g;
+        problem.spec->geometry(problem.spec->user, &problem, &hopper, &config, &g);
+        cr_assert_eq(g.grid[0] % g.cluster, 0);
+        cr_assert_leq(g.grid[0] / g.cluster, l.down * l.across);
+        if (config.values[GEMM_SPLIT_K] > 1)
+            cr_assert_eq(g.grid[0] / g.cluster, l.down * l.across);
+        else
+            cr_assert_leq(g.grid[0], hopper.sms);
+        cr_assert_leq(g.smem_bytes, hopper.smem_per_block_bytes);
+    }
+}
+
+static size_t maps_of(const struct tfops_problem *problem, const struct tfops_config *config,
+    struct tfops_tensor_map *ret_maps)
+{
+    const struct tfops_view operands[TFOPS_MAX_OPERANDS] = {
+        [GEMM_X] = {.strides = {problem->dims[GEMM_K] + 16, 1}},
+        [GEMM_WEIGHT] = {.strides = {problem->dims[GEMM_K], 1}},
+        [GEMM_OUT] = {.strides = {problem->dims[GEMM_N] + 8, 1}}};
+    const struct tfops_launch_args launch = {
+        .problem = problem, .config = config, .operands = operands};
+    return problem->spec->tensor_maps(problem->spec->user, &launch, ret_maps);
+}
+
+Test(gemm_spec, maps_describe_the_operands)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    const struct tfops_problem problem = make(&fp8_gemm_spec, 1000, 4096, 2048, TFOPS_BF16);
+    const struct tfops_config config = default_of(&problem, &hopper);
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    cr_assert_eq(maps_of(&problem, &config, maps), 3);
+    cr_expect_eq(maps[0].operand, GEMM_X);
+    cr_expect_eq(maps[0].dims[0], 2048);
+    cr_expect_eq(maps[0].dims[1], 1000);
+    cr_expect_eq(maps[0].strides_bytes[0], 2064);
+    cr_expect_eq(maps[1].operand, GEMM_WEIGHT);
+    cr_expect_eq(maps[1].dims[1], 4096);
+    cr_expect_eq(maps[2].operand, GEMM_OUT);
+    cr_expect_eq(maps[2].dims[0], 4096);
+    cr_expect_eq(maps[2].strides_bytes[0], 2 * 4104);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(maps[i].param_offset % 64, 0);
+        cr_expect_leq(maps[i].box[0] * (i < 2 ? 1 : 2), 128);
+        cr_expect_leq(maps[i].box[1], 256);
+    }
+}
+
+Test(gemm_spec, the_mma_kernel_has_no_maps)
+{
+    const struct tfops_device ada = device_named("sm_89");
+    const struct tfops_problem problem = make(&linear_spec, 1000, 4096, 2048, TFOPS_BF16);
+    const struct tfops_config config = default_of(&problem, &ada);
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    cr_expect_eq(maps_of(&problem, &config, maps), 0);
+}
+
+Test(gemm_spec, scales_are_one_or_as_many_as_rows)
+{
+    struct tfops_problem problem = make(&fp8_gemm_spec, 100, 16, 32, TFOPS_BF16);
+    cr_expect_eq(problem.dtypes[GEMM_WEIGHT_DTYPE], TFOPS_E4M3);
+    cr_expect_eq(problem.dtypes[GEMM_SCALE_DTYPE], TFOPS_F32);
+    cr_expect_eq(problem.dims[GEMM_X_SCALES], 1);
+    cr_expect_eq(problem.dims[GEMM_WEIGHT_SCALES], 1);
+    problem.options[GEMM_SCALING] = GEMM_PER_ROW;
+    EXPECT_OK(tfops_problem_check(&problem));
+    cr_expect_eq(problem.dims[GEMM_X_SCALES], 100);
+    cr_expect_eq(problem.dims[GEMM_WEIGHT_SCALES], 16);
+}
+
+Test(gemm_spec, a_larger_product_takes_longer)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    double last = 0;
+    for (int64_t m = 256; m <= 65536; m *= 2) {
+        const struct tfops_problem problem = make(&linear_spec, m, 4096, 4096, TFOPS_F16);
+        const struct tfops_config config = default_of(&problem, &hopper);
+        const double ns = gemm_model_ns(&problem, &hopper, &config);
+        cr_expect_gt(ns, last);
+        last = ns;
+    }
+}

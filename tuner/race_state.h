@@ -1,0 +1,25 @@
+/* What the race (race.c) and the confirmation of its winner (race_confirm.c) share. */
+#ifndef TFOPS_TUNER_RACE_STATE_H
+#define TFOPS_TUNER_RACE_STATE_H
+
+#include "tune.h"
+
+enum {
+    ROUND_MAX_SAMPLES = 48,
+    RACE_MAX_SAMPLES = 288, /* per candidate */
+};
+
+/* race.c. All NaN for a candidate without samples. */
+struct estimate race_estimate(const struct tune *tune, const struct candidate *candidate);
+/* *ret_lost: the worker went with it, `why` says how. */
+enum tfops_status race_measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
+    uint32_t max_samples, bool *ret_lost, char why[192]);
+/* Winner and runner-up among everyone measured; race and sweep samples are never mixed. */
+enum tfops_status race_pick(struct tune *tune, bool race_only);
+
+/* race_confirm.c. The result's samples are those that winner and default have now. */
+enum tfops_status race_keep_result(struct tune *tune);
+/* The winner stands when fresh samples say so too; else the default does. */
+enum tfops_status race_confirm(struct tune *tune);
+
+#endif
