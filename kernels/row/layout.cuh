@@ -18,6 +18,14 @@ template <class T, class F> struct RowPick<false, T, F> {
     using type = F;
 };
 
+// Whether O says ROLLED: its enter() is long, so that rows that are read again are walked by a loop.
+template <class O, class = void> struct RowRolled {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowRolled<O, decltype((void)O::ROLLED)> {
+    static constexpr bool VALUE = O::ROLLED;
+};
+
 // Everything that follows from the configuration C and the operator O.
 template <class C, class O> struct RowLayout {
     using T = typename O::T;
@@ -54,7 +62,8 @@ template <class C, class O> struct RowLayout {
     // Columns in registers at a time.
     static constexpr int COLUMN_UNITS = C::WEIGHT_LOAD ? PER_THREAD : CHUNK;
     // Chunks are code of their own only while they are few or their registers must be known.
-    static constexpr int UNROLLED = WAITS || C::WEIGHT_LOAD || PER_THREAD <= 32 ? PER_THREAD : 1;
+    static constexpr int MOST_UNROLLED = REREAD && RowRolled<O>::VALUE ? CHUNK : 32;
+    static constexpr int UNROLLED = WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
     // Units that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
     static constexpr int LEAST =

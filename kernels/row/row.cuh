@@ -14,6 +14,7 @@
 //   TAP                       whether h, as entered, is written to a second output
 //   UNIT                      vectors that belong together (2: rotation by halves; else 1)
 //   GROUP                     neighbouring elements that leave() reduces among lanes; 0: none
+//   ROLLED                    optional: enter() is long (layout.cuh)
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses

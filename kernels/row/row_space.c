@@ -364,7 +364,7 @@ static void settle_long_row(
 static void default_of_busy_row(const struct row_shape *shape, const struct tfops_device *device,
     const struct layout *l, int64_t *v)
 {
-    enum { KEPT_UNITS = 2048, LONG_UNITS = 8192, MOST_CLUSTER = 16 };
+    enum { KEPT_UNITS = 2048, LONG_UNITS = 8192, MOST_CLUSTER = 16, LEAN_REGISTERS = 64 };
     const bool few = shape->rows <= 2 * device->sms;
     if (l->units <= KEPT_UNITS) {
         if (few || l->units <= 32)
@@ -375,7 +375,10 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
         v[ROW_THREADS_PER_ROW] = 256;
         v[ROW_CLUSTER] = MOST_CLUSTER;
     } else {
-        v[ROW_THREADS_PER_ROW] = l->units < LONG_UNITS ? 384 : 768;
+        const bool lean = shape->state_registers <= LEAN_REGISTERS;
+        v[ROW_THREADS_PER_ROW] = ceil_div(l->units, 384) <= (lean ? LONG_UNITS / 384 : 32) ? 384
+                                 : lean && ceil_div(l->units, 768) <= 32                   ? 768
+                                                                                           : 1024;
         v[ROW_RELOAD] = 2;
     }
 }

@@ -55,6 +55,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     using H = typename RowPick<C::HAS_MASK != 0, float, T>::type;
     static constexpr int WIDTH = C::WIDTH, INPUTS = 1, STEPS = 1, WORDS = 2, GROUP = 0;
     static constexpr bool WAITS_RAW = !C::HAS_MASK && !C::CAUSAL, MAY_SHIFT = true;
+    static constexpr bool ROLLED = !WAITS_RAW;
     template <int K> using Reduce = SoftmaxReduce;
     static constexpr float LOG2E = 1.44269504f, CAP = 100.0f;
 

@@ -73,7 +73,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .steps = 1,
         .words = 2,
         .unit = 1,
-        .state_registers = 40};
+        .state_registers = masked || problem->options[SOFTMAX_CAUSAL] ? 104 : 40};
 }
 
 static const struct row_family FAMILY = {shape};
