@@ -383,6 +383,14 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
     }
 }
 
+/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. */
+static void default_of_many_columns(const struct layout *l, int64_t *v)
+{
+    enum { THREADS = 128, MOST_HELD = 5 };
+    v[ROW_THREADS_PER_ROW] = THREADS;
+    v[ROW_RELOAD] = ceil_div(l->units, THREADS) > MOST_HELD ? 2 : 0;
+}
+
 void row_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
@@ -393,12 +401,14 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     v[ROW_CLUSTER] = v[ROW_STAGES] = v[ROW_THREADS_PER_ROW] = v[ROW_ROWS_PER_BLOCK] = 1;
     if (!shape.steps)
         v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
-    v[ROW_WEIGHT_LOAD] = shape.columns > 0;
+    v[ROW_WEIGHT_LOAD] = shape.columns == 1;
     struct layout l = lay_out(&shape, problem->align, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
     v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
     if (shape.state_registers && !l.shifted)
         default_of_busy_row(&shape, device, &l, v);
+    if (shape.columns > 1 && shape.rows > 2 * device->sms && !l.shifted && l.units > 128)
+        default_of_many_columns(&l, v);
     settle_long_row(&shape, problem->align, device, v);
     uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
     v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;

@@ -24,8 +24,9 @@ check 'nothing failed' equals "$(number failed)" 0
 
 compile --force
 check 'again: exit' exits 0
-# What spills is not kept, so it is compiled again to be rejected again.
-check 'again: what was good is not compiled' equals "$(number compiled)" "$(number rejected)"
+# What is disqualified but for spills is not kept, so it is compiled again to be rejected again.
+# shellcheck disable=SC2016
+check 'again: what was good is not compiled' eval '[ "$(number compiled)" -le "$(number rejected)" ]'
 check 'again: all from the cache' above "$(number cached)" 0
 
 run tfops-tune rmsnorm rows=16 hidden=4096 --compile-only --arch sm_90a --cache "$scratch/c.db" \
