@@ -26,6 +26,14 @@ template <class O> struct RowRolled<O, decltype((void)O::ROLLED)> {
     static constexpr bool VALUE = O::ROLLED;
 };
 
+// Whether O says HIDES: of a row only the first O::seen(p, row) columns are read (row.cuh).
+template <class O, class = void> struct RowHides {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
+    static constexpr bool VALUE = O::HIDES;
+};
+
 // Everything that follows from the configuration C and the operator O.
 template <class C, class O> struct RowLayout {
     using T = typename O::T;
@@ -41,29 +49,33 @@ template <class C, class O> struct RowLayout {
     {
         return SHIFTED ? C::VEC_BYTES : max_int(C::ALIGN, elem);
     }
-    static constexpr int COLUMN_WIDTH =
-        SHIFTED ? (int)sizeof(typename O::COLUMN)
-                : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
-    static constexpr bool REREAD = C::RELOAD == 2 && O::STEPS > 0;
-    static constexpr int LD_FIRST = REREAD ? LD_KEEP : LD_ONCE;
+    static constexpr int COLUMN_WIDTH = SHIFTED
+                                            ? (int)sizeof(typename O::COLUMN)
+                                            : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
+    static constexpr bool HIDES = RowHides<O>::VALUE;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
+    static constexpr bool COLUMNS_EARLY = C::WEIGHT_LOAD == 1 || C::WEIGHT_LOAD == 3;
+    // A warp's barrier keeps loads before it, but none of the non-coherent path.
+    static constexpr bool ORDERED = C::WEIGHT_LOAD == 3;
+    static constexpr int LD_COLUMN = ORDERED ? LD_KEEP : LD_CONST;
 
-    static constexpr int UNITS = O::WIDTH / N;                      // most units in a row
+    static constexpr int UNITS = O::WIDTH / N; // most units in a row
     // Neighbouring lanes that hold a group, which no two blocks share.
     static constexpr int LANES = O::GROUP ? O::GROUP / VEC : 1;
-    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER * LANES) * LANES; // of a block
+    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER *LANES) * LANES; // of a block
     static constexpr int PER_THREAD = ceil_div(UNITS_BLOCK, C::THREADS_PER_ROW);
     // Units in registers at a time: all of them only if they wait there.
     static constexpr bool WAITS = C::RELOAD == 0 && O::STEPS > 0;
     static constexpr int CHUNK =
         WAITS ? PER_THREAD
-              : min_int(PER_THREAD, max_int(1, (REREAD ? 4 : 8 / O::INPUTS) / O::UNIT));
+              : min_int(PER_THREAD, max_int(1, (O::STEPS > 0 ? 4 : 8 / O::INPUTS) / O::UNIT));
     // Columns in registers at a time.
     static constexpr int COLUMN_UNITS = C::WEIGHT_LOAD ? PER_THREAD : CHUNK;
     // Chunks are code of their own only while they are few or their registers must be known.
-    static constexpr int MOST_UNROLLED = REREAD && RowRolled<O>::VALUE ? CHUNK : 32;
-    static constexpr int UNROLLED = WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
+    static constexpr int MOST_UNROLLED = !WAITS && RowRolled<O>::VALUE ? CHUNK : 32;
+    static constexpr int UNROLLED =
+        WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
     // Units that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
     static constexpr int LEAST =
@@ -77,8 +89,16 @@ template <class C, class O> struct RowLayout {
     static constexpr int SCRATCH_BYTES = O::STEPS ? Scratch::bytes(O::WORDS) : 0;
     static constexpr int SLOT_OFFSET = ceil_div(SCRATCH_BYTES, 128) * 128;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, N>);
-    static constexpr int SMEM_BYTES =
-        C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : SCRATCH_BYTES;
+    // Units of a thread that wait in shared memory: all, or whole chunks while the others are read again.
+    static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
+    static constexpr int SLOTS = C::RELOAD != 1      ? 0
+                                 : FIT >= PER_THREAD ? PER_THREAD
+                                                     : FIT / CHUNK * CHUNK;
+    // The first chunks wait on chip: all before this unit.
+    static constexpr int WAITING = WAITS ? PER_THREAD : SLOTS;
+    static constexpr bool AGAIN = O::STEPS > 0 && WAITING < PER_THREAD; // others are read again
+    static constexpr int LD_FIRST = AGAIN ? LD_KEEP : LD_ONCE;
+    static constexpr int LAST_CHUNK = (PER_THREAD - 1) / CHUNK * CHUNK;
 
     static_assert(O::WIDTH >= 1, "row length");
     static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 ||
@@ -86,27 +106,28 @@ template <class C, class O> struct RowLayout {
         "access width");
     static_assert(VEC >= 1 && UNITS >= (SHIFTED ? 2 : 1), "a row has whole units");
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");
-    static_assert(O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
-                                       O::GROUP / VEC <= 32 &&
-                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
+    static_assert(
+        O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
+                             O::GROUP / VEC <= 32 && C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
         "a group of elements is whole neighbouring lanes");
     static_assert(EDGES <= C::THREADS_PER_ROW, "one edge element a thread");
     static_assert(C::THREADS == C::THREADS_PER_ROW * C::ROWS_PER_BLOCK && C::THREADS <= 1024 &&
                       C::THREADS % 32 == 0,
         "block size");
     static_assert(C::CLUSTER >= 1 && C::CLUSTER <= 16, "cluster size");
-    static_assert(C::CLUSTER == 1 || O::STEPS == 0 || TF_ARCH == 0 || TF_ARCH >= 900,
-        "clusters need sm_90");
+    static_assert(
+        C::CLUSTER == 1 || O::STEPS == 0 || TF_ARCH == 0 || TF_ARCH >= 900, "clusters need sm_90");
     static_assert((C::CLUSTER - 1) * UNITS_BLOCK < UNITS, "every block of the cluster has work");
-    static_assert(!WAITS || PER_THREAD * O::UNIT * C::VEC_BYTES <= 256,
-        "a thread's part fits in registers");
+    static_assert(
+        !WAITS || PER_THREAD * O::UNIT * C::VEC_BYTES <= 256, "a thread's part fits in registers");
     static_assert(C::RELOAD >= 0 && C::RELOAD <= 2, "reload source");
     static_assert(C::RELOAD == 0 || O::STEPS > 0, "only what is reduced waits");
-    static_assert(C::WEIGHT_LOAD != 1 || C::RELOAD == 0, "early columns wait in registers");
-    static_assert(C::WEIGHT_LOAD < 2 || C::BLOCKS_PER_SM > 0, "kept columns need several rows");
+    static_assert(!COLUMNS_EARLY || C::RELOAD == 0, "early columns wait in registers");
+    static_assert(C::WEIGHT_LOAD != 2 || C::BLOCKS_PER_SM > 0, "kept columns need several rows");
     static_assert(C::STAGES == 1 || (AHEAD && C::BLOCKS_PER_SM > 0 && WAITS),
         "a next row exists and waits in registers");
-    static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
+    static_assert(C::SMEM_BYTES >= SCRATCH_BYTES && (C::RELOAD != 1 || SLOTS > 0),
+        "the host's geometry agrees");
 };
 
 // The part of one row that a thread owns. Columns count elements from the start of the row.
@@ -117,6 +138,7 @@ struct RowSpan {
     int units; // unit i is ours if i * THREADS_PER_ROW < units
     int edge;  // column of our edge element, -1 for none
     int shift; // elements before the first vector of the row
+    int seen;  // columns that are read, of an operator that hides some
 };
 
 // Elements from the start of a row to its first aligned vector.
@@ -143,7 +165,7 @@ TF_DEV RowSpan row_span(long long row, long long rows, const void *start)
 {
     using L = RowLayout<C, O>;
     const int lane = row_lane<C>(), rank = row_rank<C>();
-    RowSpan s = {row, L::LIVE || row < rows, 0, 0, -1, 0};
+    RowSpan s = {row, L::LIVE || row < rows, 0, 0, -1, 0, O::WIDTH};
     if constexpr (L::SHIFTED)
         s.shift = row_shift<C, O>(start);
     const int units = (O::WIDTH - s.shift) / L::N;
@@ -175,4 +197,10 @@ template <class C, class O> TF_DEV int row_column(const RowSpan &s, int i, int k
         return s.shift + s.first * L::VEC + i * (C::THREADS_PER_ROW * L::VEC);
     else
         return O::place(s.first + i * C::THREADS_PER_ROW, k, L::VEC);
+}
+
+// Of the units that the thread owns, those that are not hidden wholly.
+template <class C, class O> TF_DEV bool row_reads(const RowSpan &s, int i)
+{
+    return row_owns<C, O>(s, i) && (!RowLayout<C, O>::HIDES || row_column<C, O>(s, i, 0) < s.seen);
 }
