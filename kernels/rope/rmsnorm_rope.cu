@@ -7,8 +7,8 @@
 // norm/rmsnorm_op.cuh; rotation, STYLE and TABLE: rotate.cuh.
 //
 // Where a group's threads are a multiple of a head's units, all units of a thread have the same
-// angles: loaded once, behind the row's own loads and in time for its reduction. Else each unit's
-// angles are loaded when it leaves.
+// angles: loaded once, behind the row's own loads and in time for its reduction (WEIGHT_LOAD 3: before
+// anything is computed). Else each unit's angles are loaded when it leaves.
 //
 // Flow, tunables, shared memory and synchronisation: row/row.cuh.
 #include "norm/rmsnorm_op.cuh"
@@ -28,11 +28,12 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     using R = RotateLayout<C, VEC>;
     static constexpr bool SHARED_ANGLES =
         !C::GENERIC && C::CLUSTER == 1 && C::THREADS_PER_ROW % R::UNITS == 0;
+    static constexpr bool ORDERED = SHARED_ANGLES && C::WEIGHT_LOAD == 3; // as the weight (row.cuh)
 
     const rmsnorm_rope_params &p;
-    long long position;
+    long long row, position;
     Angles<C, VEC> angles;
-    bool fetched;
+    bool placed; // the row has its position
 
     TF_METHOD RmsnormRopeOp(const rmsnorm_rope_params &params)
         : RmsnormRows<C>(params.norm), p(params)
@@ -84,7 +85,8 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     }
     TF_DEV constexpr int place(int unit, int k, int)
     {
-        return unit / R::UNITS * C::HEAD_DIM + R::place(unit % R::UNITS, k);
+        constexpr u32 UNITS = R::UNITS; // unsigned: a division of few instructions
+        return (int)((u32)unit / UNITS) * C::HEAD_DIM + R::place((int)((u32)unit % UNITS), k);
     }
 
     // ---- run-time values of the generic variant ----
@@ -127,28 +129,38 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         return token < p.max_pos ? token : token % p.max_pos;
     }
 
-    TF_METHOD void begin(long long row)
+    TF_METHOD void begin(long long of)
     {
         this->squares.clear();
+        row = of;
+        placed = false;
+        if constexpr (C::GENERIC)
+            find_place();
+    }
+
+    TF_METHOD void find_place()
+    {
         position = row < p.rows ? position_of(token_of(p, row)) : 0;
-        fetched = false;
+        if constexpr (SHARED_ANGLES)
+            fetch_angles(row_lane<C>() % R::UNITS);
+        if constexpr (ORDERED)
+            warp_sync();
+        placed = true;
     }
 
     TF_METHOD void fetch_angles(int unit)
     {
         if (unit < R::TURNED)
-            angles.load(static_cast<const TABLE *>(p.cos) + position * p.cos_stride,
+            angles.template load<ORDERED ? LD_KEEP : LD_CONST>(
+                static_cast<const TABLE *>(p.cos) + position * p.cos_stride,
                 static_cast<const TABLE *>(p.sin) + position * p.sin_stride, unit);
     }
 
-    // By now the row's loads are under way.
+    // By now the row's loads are under way: they wait for no position.
     template <int N> TF_METHOD void enter(const float (&in)[1][N], float (&h)[N], RowAt)
     {
-        if constexpr (SHARED_ANGLES) {
-            if (!fetched)
-                fetch_angles(row_lane<C>() % R::UNITS);
-            fetched = true;
-        }
+        if (!placed)
+            find_place();
         TF_UNROLL
         for (int j = 0; j < N; j++)
             h[j] = in[0][j];
@@ -234,7 +246,7 @@ template <class C, class D> struct RmsnormRopeGenericCfg : C {
     // Stand-ins for what leave_pair() has at run time.
     static constexpr int VEC_BYTES = sizeof(D), THREADS_PER_ROW = 1;
     static constexpr int WEIGHT_VARIANT = 0, ALIGN = 4, NORM = 0, NUM_HEADS = 1;
-    static constexpr int HEAD_DIM = 2, TABLE_DIM = 2, STYLE = 0, TABLE = 0;
+    static constexpr int HEAD_DIM = 2, TABLE_DIM = 2, STYLE = 0, TABLE = 0, WEIGHT_LOAD = 0;
 };
 
 template <class C, class D> TF_DEV void rmsnorm_rope_generic_dtype(const rmsnorm_rope_params &p)
