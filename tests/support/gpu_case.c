@@ -210,6 +210,19 @@ void gpu_case_reset(struct gpu_case *gcase)
     }
 }
 
+/* Rows alone where there is something between them, which nobody has written. */
+static void read_operand(const struct gpu_case *gcase, size_t i)
+{
+    const struct buffers_operand *operand = &gcase->host.layout.operands[i];
+    const bool padded = operand->rows > 1 && operand->stride != operand->cols;
+    const size_t step = (size_t)operand->stride * operand->elem_bytes;
+    const size_t bytes = padded ? (size_t)operand->cols * operand->elem_bytes : operand->bytes;
+    for (size_t row = 0; row < (padded ? (size_t)operand->rows : 1); row++)
+        must(tfops_device_read(gcase->engine, gcase->host.live + operand->offset + row * step,
+                 place_of(gcase, i) + row * step, bytes),
+            "read");
+}
+
 static void read_back(struct gpu_case *gcase)
 {
     struct emulate_case *host = &gcase->host;
@@ -218,12 +231,9 @@ static void read_back(struct gpu_case *gcase)
         must(tfops_device_read(gcase->engine, host->live, gcase->memory[0], host->layout.bytes),
             "read");
     for (size_t i = 0; i < host->layout.n_operands && gcase->apart; i++) {
-        const struct buffers_operand *operand = &host->layout.operands[i];
         const bool onto = host->kind == EMULATE_ALIAS && host->onto[i] >= 0;
-        if (operand->present && !onto)
-            must(tfops_device_read(gcase->engine, host->live + operand->offset, place_of(gcase, i),
-                     operand->bytes),
-                "read");
+        if (host->layout.operands[i].present && !onto)
+            read_operand(gcase, i);
     }
 }
 
