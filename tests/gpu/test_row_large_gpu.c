@@ -31,24 +31,32 @@ static size_t dynamic_dim(const struct tfops_spec *spec)
     return i;
 }
 
-/* Rows of an operand's matrix for each of the dynamic dimension; 0: it is the same for all. */
-static int64_t rows_each(const struct many *many, size_t i)
+/* How far apart an operand has what belongs to one of the dynamic dimension and to the next: rows of
+ * its matrix, or columns where that is its only one. Both 0: it is the same for all. */
+struct pitch {
+    int64_t rows, cols;
+};
+
+static struct pitch pitch_of(const struct many *many, size_t i)
 {
+    const struct buffers_operand *from = &many->small->host.layout.operands[i];
+    const struct buffers_operand *to = &many->layout.operands[i];
     const struct tfops_problem *small = &many->small->host.problem;
     const size_t dim = dynamic_dim(small->spec);
     const int64_t more = many->problem.dims[dim] - small->dims[dim];
-    return (many->layout.operands[i].rows - many->small->host.layout.operands[i].rows) / more;
+    return (struct pitch){(to->rows - from->rows) / more, (to->cols - from->cols) / more};
 }
 
 static void move_rows(const struct many *many, size_t i, int64_t place, bool back)
 {
     const struct buffers_operand *from = &many->small->host.layout.operands[i];
     const struct buffers_operand *to = &many->layout.operands[i];
+    const struct pitch pitch = pitch_of(many, i);
     char *device = many->arena + to->offset +
-                   (size_t)(place * rows_each(many, i) * to->stride) * to->elem_bytes;
+                   (size_t)(place * (pitch.rows * to->stride + pitch.cols)) * to->elem_bytes;
     unsigned char *host = (back ? many->small->host.live : many->small->host.init) + from->offset;
-    cr_assert(from->rows == 1 || from->stride == to->stride, "%s: the small case is as wide",
-        many->small->spec->operands[i].name);
+    cr_assert(from->rows == 1 || (from->stride == to->stride && !pitch.cols),
+        "%s: the small case is as wide", many->small->spec->operands[i].name);
     const enum tfops_status status =
         back ? tfops_device_read(many->engine, host, device, from->bytes)
              : tfops_device_write(many->engine, device, host, from->bytes);

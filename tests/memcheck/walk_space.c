@@ -5,7 +5,7 @@
  * compute-sanitizer sees what is out of bounds and what is read before it is there (run.sh). Results
  * are judged too.
  *
- *   walk_space [--cache FILE] [--compile-only] [--op NAME] [--shard I/N] [--full]
+ *   walk_space [--cache FILE] [--compile-only] [--op NAME,NAME…] [--shard I/N] [--full]
  *
  * --compile-only needs no GPU: it fills the cache for sm_90a, so that a walk does not compile.
  */
@@ -144,10 +144,23 @@ static void walk_operator(struct walk *walk, const struct tfops_spec *spec, unsi
     emu_plan_release(&plan);
 }
 
+/* --op: names with commas between them. */
+static bool is_wanted(const struct walk *walk, const struct tfops_spec *spec)
+{
+    const size_t length = strlen(spec->name);
+    for (const char *at = walk->op; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (!strncmp(at, spec->name, length) && (!at[length] || at[length] == ','))
+            return true;
+    }
+    return !walk->op;
+}
+
 static void usage(void)
 {
-    fprintf(stderr, "usage: walk_space [--cache FILE] [--compile-only] [--op NAME] [--shard I/N] "
-                    "[--full]\n");
+    fprintf(stderr,
+        "usage: walk_space [--cache FILE] [--compile-only] [--op NAME,NAME…] [--shard I/N] "
+        "[--full]\n");
     exit(2);
 }
 
@@ -188,7 +201,7 @@ int main(int argc, char **argv)
         return 1;
     }
     for (size_t i = 0; i < registry_count; i++)
-        if (!walk.op || !strcmp(walk.op, registry_specs[i]->name))
+        if (is_wanted(&walk, registry_specs[i]))
             walk_operator(&walk, registry_specs[i], &number);
     tfops_engine_close(walk.engine);
     printf("%u passed, %u failed, 0 skipped\n", walk.passed, walk.failed);
