@@ -101,11 +101,19 @@ static bool promoted(const struct tfops_problem *problem, const struct gemm_layo
     return l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
 }
 
-/* Accumulators of a thread, and one slab's partial sums where they are promoted. */
+static bool block_scaled(const struct tfops_problem *problem)
+{
+    return gemm_scaling(problem) == GEMM_PER_BLOCK;
+}
+
+/* Accumulators of a thread, and one slab's partial sums where they are promoted; the scales of the
+ * tokens across that a stage has, and of the stage after it. */
 static int64_t accumulators(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
-    return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2;
+    const int64_t scales =
+        block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 2 * v[GEMM_DEPTH] : 0;
+    return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2 + scales;
 }
 
 static bool possible_cluster(const struct tfops_device *device, const int64_t *v,
@@ -140,6 +148,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return refuse(reason, "a consumer has whole slabs of 64 rows");
     if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
         return refuse(reason, "a store is a box of at least 32 bytes a row");
+    if (block_scaled(problem) && !v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)
+        return refuse(reason, "the columns of a tile have scales of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return refuse(reason, "the accumulators do not fit in a thread's registers");
     if (v[GEMM_SPLIT_K] > 1 &&
@@ -148,12 +158,13 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     return possible_cluster(device, v, l, reason);
 }
 
-/* Before sm_89 fp8 is decoded by whole-number instructions, which want registers of their own. */
+/* Before sm_89 fp8 is decoded by whole-number instructions, which want registers of their own, and
+ * what is scaled by blocks is summed twice. */
 static int64_t most_mma_accumulators(
     const struct tfops_problem *problem, const struct tfops_device *device)
 {
     bool fp8 = tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[0]) == 1;
-    return fp8 && device->cc < 89 ? 32 : 64;
+    return (fp8 && device->cc < 89) || block_scaled(problem) ? 32 : 64;
 }
 
 static bool possible_mma(const struct tfops_problem *problem, const struct tfops_device *device,

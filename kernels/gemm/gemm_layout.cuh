@@ -55,9 +55,11 @@ template <class C> struct GemmLayout {
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
 
-    // Partial sums at a time: two where a stage has several and they fit in the registers.
+    // Partial sums at a time: two where a stage has several and they fit in the registers, where block
+    // scales are, too.
+    static constexpr int MOST_SUMS = C::SCALING == GEMM_PER_BLOCK ? 160 : 192;
     static constexpr int
-        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= 192 && C::CONSUMERS < 3 ? 2 : 1;
+        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= MOST_SUMS &&C::CONSUMERS < 3 ? 2 : 1;
 
     static constexpr int R_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int C_BYTES = C::BLOCK_N * ROW_BYTES;

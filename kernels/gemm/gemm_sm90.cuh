@@ -28,14 +28,16 @@ template <class C> struct GemmConsumer {
     using Epilogue = GemmEpilogue<C>;
     using Cursor = GemmCursor<C>;
 
-    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
-        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+    TF_DEV void multiply(const gemm_params &p, float (&acc)[L::SLABS][L::REGS], Cursor &cursor,
+        int row, const GemmTile &tile, const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
+        const GemmKRange<C> range = GemmKRange<C>::mine();
         GemmTurn<C>::take(turn);
         if constexpr (L::PROMOTE)
-            GemmMainloop<C>::promote(acc, cursor, row, stages, tiles, turn);
+            GemmMainloop<C>::promote(
+                p, acc, cursor, row, range, tiles, turn, GemmScales<C>::start(p, tile, row));
         else
-            GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
+            GemmMainloop<C>::accumulate(acc, cursor, row, range.count, tiles, turn);
     }
 
     // Tiles one after the other, all consumers on each or each on every second one.
@@ -53,7 +55,7 @@ template <class C> struct GemmConsumer {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             float acc[L::SLABS][L::REGS];
             turn.more = index + tiles.step < tiles.count;
-            multiply(acc, cursor, row, L::K_STAGES, tiles, turn);
+            multiply(p, acc, cursor, row, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
@@ -72,7 +74,7 @@ template <class C> struct GemmConsumer {
         const int row = consumer * L::ROWS, first = cluster_rank() * L::OUT_COLS;
         Cursor cursor = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(acc, cursor, row, GemmKRange<C>::mine().count, tiles, {consumer, true, false});
+        multiply(p, acc, cursor, row, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there
