@@ -8,7 +8,7 @@
 //   CONSUMERS         warpgroups that multiply.
 //   PINGPONG          0: consumers share a tile; 1: they take turns, one stores while one multiplies.
 //   CLUSTER_M, _N     blocks that share a C tile, an R tile by multicast.
-//   SPLIT_K           blocks of a cluster that share the sum of a tile.
+//   SPLIT_K           blocks of a cluster that share the sum of a tile: as many rectangles.
 //   GROUP             rectangles down a band (gemm_tiles.cuh).
 //   SWAP              1: weight rows run down the tile, tokens across it; weight lines leave L2
 //                     first, being read once.
@@ -66,12 +66,12 @@ template <class C> struct GemmConsumer {
         Epilogue::finish_stores(epilogue);
     }
 
-    // The one tile of a cluster along K. The producer meets the cluster barrier, too.
+    // The one tile of a block in a cluster along K. The producer meets the cluster barrier, too.
     TF_DEV void run_split(const gemm_params &p, int consumer)
     {
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
         const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
-        const int row = consumer * L::ROWS, first = cluster_rank() * L::OUT_COLS;
+        const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
         multiply(p, acc, cursor, row, tile, tiles, {consumer, true, false});
