@@ -7,8 +7,8 @@
 // norm/rmsnorm_op.cuh; rotation, STYLE and TABLE: rotate.cuh.
 //
 // Where a group's threads are a multiple of a head's units, all units of a thread have the same
-// angles: loaded once, behind the row's own loads and in time for its reduction (WEIGHT_LOAD 3: before
-// anything is computed). Else each unit's angles are loaded when it leaves.
+// angles: loaded once, behind the row's own loads and in time for its reduction. Else each unit's
+// angles are loaded when it leaves.
 //
 // Flow, tunables, shared memory and synchronisation: row/row.cuh.
 #include "norm/rmsnorm_op.cuh"
@@ -20,7 +20,7 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     using T = typename C::DTYPE;
     using TABLE = typename C::TABLE_DTYPE;
     static constexpr int STEPS = 1, COLUMNS = C::GENERIC ? 0 : 1, COLUMNS_FROM = 1, WORDS = 1;
-    static constexpr int UNIT = 2, GROUP = 0, GENERIC_VEC = 1;
+    static constexpr int UNIT = 2, GROUP = 0;
     static constexpr bool MAY_SHIFT = false;
     template <int K> using Reduce = ReduceSum;
 
@@ -28,7 +28,6 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     using R = RotateLayout<C, VEC>;
     static constexpr bool SHARED_ANGLES =
         !C::GENERIC && C::CLUSTER == 1 && C::THREADS_PER_ROW % R::UNITS == 0;
-    static constexpr bool ORDERED = SHARED_ANGLES && C::WEIGHT_LOAD == 3; // as the weight (row.cuh)
 
     const rmsnorm_rope_params &p;
     long long row, position;
@@ -109,10 +108,6 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     {
         return false;
     }
-    TF_DEV int column_dtype(const Params &p)
-    {
-        return p.norm.weight_dtype;
-    }
 
     // ---- arithmetic ----
 
@@ -143,16 +138,13 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         position = row < p.rows ? position_of(token_of(p, row)) : 0;
         if constexpr (SHARED_ANGLES)
             fetch_angles(row_lane<C>() % R::UNITS);
-        if constexpr (ORDERED)
-            warp_sync();
         placed = true;
     }
 
     TF_METHOD void fetch_angles(int unit)
     {
         if (unit < R::TURNED)
-            angles.template load<ORDERED ? LD_KEEP : LD_CONST>(
-                static_cast<const TABLE *>(p.cos) + position * p.cos_stride,
+            angles.load(static_cast<const TABLE *>(p.cos) + position * p.cos_stride,
                 static_cast<const TABLE *>(p.sin) + position * p.sin_stride, unit);
     }
 
@@ -246,13 +238,13 @@ template <class C, class D> struct RmsnormRopeGenericCfg : C {
     // Stand-ins for what leave_pair() has at run time.
     static constexpr int VEC_BYTES = sizeof(D), THREADS_PER_ROW = 1;
     static constexpr int WEIGHT_VARIANT = 0, ALIGN = 4, NORM = 0, NUM_HEADS = 1;
-    static constexpr int HEAD_DIM = 2, TABLE_DIM = 2, STYLE = 0, TABLE = 0, WEIGHT_LOAD = 0;
+    static constexpr int HEAD_DIM = 2, TABLE_DIM = 2, STYLE = 0, TABLE = 0;
 };
 
 template <class C, class D> TF_DEV void rmsnorm_rope_generic_dtype(const rmsnorm_rope_params &p)
 {
     using G = RmsnormRopeGenericCfg<C, D>;
-    RowGeneric<G, RmsnormRopeOp<G>, false>(p).run();
+    RowGeneric<G, RmsnormRopeOp<G>>(p, false).run();
 }
 
 template <class C> TF_DEV void rmsnorm_rope_generic(const rmsnorm_rope_params &p)

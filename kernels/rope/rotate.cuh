@@ -59,13 +59,13 @@ template <class C, int VEC> struct Angles {
     Vec<T, R::ANGLE_VEC> cos[R::ANGLES], sin[R::ANGLES];
 
     // From the rows of the tables at the position.
-    template <int HINT = LD_CONST> TF_METHOD void load(const T *cos_row, const T *sin_row, int unit)
+    TF_METHOD void load(const T *cos_row, const T *sin_row, int unit)
     {
         TF_UNROLL
         for (int k = 0; k < R::ANGLES; k++) {
             const int at = R::angle_place(unit, k);
-            cos[k] = ld_vec<HINT, WIDTH, T, R::ANGLE_VEC>(cos_row + at);
-            sin[k] = ld_vec<HINT, WIDTH, T, R::ANGLE_VEC>(sin_row + at);
+            cos[k] = ld_vec<LD_CONST, WIDTH, T, R::ANGLE_VEC>(cos_row + at);
+            sin[k] = ld_vec<LD_CONST, WIDTH, T, R::ANGLE_VEC>(sin_row + at);
         }
     }
 

@@ -64,8 +64,7 @@ TF_DEV void row_load_unit(RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s
     TF_UNROLL
     for (int k = 0; k < O::UNIT; k++)
         if (reads)
-            part.v[i][k] =
-                ld_vec<HINT, WIDTH, U, L::VEC>(from + (row_column<C, O>(s, at, k) - first));
+            part.v[i][k] = ld_vec<HINT, WIDTH, U, L::VEC>(from + (row_column<C, O>(s, at, k) - first));
         else
             part.v[i][k] = vec_zero<U, L::VEC>();
 }

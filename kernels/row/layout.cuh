@@ -49,21 +49,17 @@ template <class C, class O> struct RowLayout {
     {
         return SHIFTED ? C::VEC_BYTES : max_int(C::ALIGN, elem);
     }
-    static constexpr int COLUMN_WIDTH = SHIFTED
-                                            ? (int)sizeof(typename O::COLUMN)
-                                            : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
+    static constexpr int COLUMN_WIDTH =
+        SHIFTED ? (int)sizeof(typename O::COLUMN)
+                : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
     static constexpr bool HIDES = RowHides<O>::VALUE;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
-    static constexpr bool COLUMNS_EARLY = C::WEIGHT_LOAD == 1 || C::WEIGHT_LOAD == 3;
-    // A warp's barrier keeps loads before it, but none of the non-coherent path.
-    static constexpr bool ORDERED = C::WEIGHT_LOAD == 3;
-    static constexpr int LD_COLUMN = ORDERED ? LD_KEEP : LD_CONST;
 
-    static constexpr int UNITS = O::WIDTH / N; // most units in a row
+    static constexpr int UNITS = O::WIDTH / N;                      // most units in a row
     // Neighbouring lanes that hold a group, which no two blocks share.
     static constexpr int LANES = O::GROUP ? O::GROUP / VEC : 1;
-    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER *LANES) * LANES; // of a block
+    static constexpr int UNITS_BLOCK = ceil_div(UNITS, C::CLUSTER * LANES) * LANES; // of a block
     static constexpr int PER_THREAD = ceil_div(UNITS_BLOCK, C::THREADS_PER_ROW);
     // Units in registers at a time: all of them only if they wait there.
     static constexpr bool WAITS = C::RELOAD == 0 && O::STEPS > 0;
@@ -74,8 +70,7 @@ template <class C, class O> struct RowLayout {
     static constexpr int COLUMN_UNITS = C::WEIGHT_LOAD ? PER_THREAD : CHUNK;
     // Chunks are code of their own only while they are few or their registers must be known.
     static constexpr int MOST_UNROLLED = !WAITS && RowRolled<O>::VALUE ? CHUNK : 32;
-    static constexpr int UNROLLED =
-        WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
+    static constexpr int UNROLLED = WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
     // Units that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
     static constexpr int LEAST =
@@ -89,7 +84,7 @@ template <class C, class O> struct RowLayout {
     static constexpr int SCRATCH_BYTES = O::STEPS ? Scratch::bytes(O::WORDS) : 0;
     static constexpr int SLOT_OFFSET = ceil_div(SCRATCH_BYTES, 128) * 128;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, N>);
-    // Units of a thread that wait in shared memory: all, or whole chunks while the others are read again.
+    // Units of a thread that wait in shared memory: all, or whole chunks; the others are read again.
     static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
     static constexpr int SLOTS = C::RELOAD != 1      ? 0
                                  : FIT >= PER_THREAD ? PER_THREAD
@@ -106,24 +101,24 @@ template <class C, class O> struct RowLayout {
         "access width");
     static_assert(VEC >= 1 && UNITS >= (SHIFTED ? 2 : 1), "a row has whole units");
     static_assert(O::UNIT == 1 || (!SHIFTED && O::WIDTH % N == 0), "units of several vectors");
-    static_assert(
-        O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
-                             O::GROUP / VEC <= 32 && C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
+    static_assert(O::GROUP == 0 || (!SHIFTED && O::WIDTH % O::GROUP == 0 && O::GROUP % VEC == 0 &&
+                                       O::GROUP / VEC <= 32 &&
+                                       C::THREADS_PER_ROW % (O::GROUP / VEC) == 0),
         "a group of elements is whole neighbouring lanes");
     static_assert(EDGES <= C::THREADS_PER_ROW, "one edge element a thread");
     static_assert(C::THREADS == C::THREADS_PER_ROW * C::ROWS_PER_BLOCK && C::THREADS <= 1024 &&
                       C::THREADS % 32 == 0,
         "block size");
     static_assert(C::CLUSTER >= 1 && C::CLUSTER <= 16, "cluster size");
-    static_assert(
-        C::CLUSTER == 1 || O::STEPS == 0 || TF_ARCH == 0 || TF_ARCH >= 900, "clusters need sm_90");
+    static_assert(C::CLUSTER == 1 || O::STEPS == 0 || TF_ARCH == 0 || TF_ARCH >= 900,
+        "clusters need sm_90");
     static_assert((C::CLUSTER - 1) * UNITS_BLOCK < UNITS, "every block of the cluster has work");
-    static_assert(
-        !WAITS || PER_THREAD * O::UNIT * C::VEC_BYTES <= 256, "a thread's part fits in registers");
+    static_assert(!WAITS || PER_THREAD * O::UNIT * C::VEC_BYTES <= 256,
+        "a thread's part fits in registers");
     static_assert(C::RELOAD >= 0 && C::RELOAD <= 2, "reload source");
     static_assert(C::RELOAD == 0 || O::STEPS > 0, "only what is reduced waits");
-    static_assert(!COLUMNS_EARLY || C::RELOAD == 0, "early columns wait in registers");
-    static_assert(C::WEIGHT_LOAD != 2 || C::BLOCKS_PER_SM > 0, "kept columns need several rows");
+    static_assert(C::WEIGHT_LOAD != 1 || C::RELOAD == 0, "early columns wait in registers");
+    static_assert(C::WEIGHT_LOAD < 2 || C::BLOCKS_PER_SM > 0, "kept columns need several rows");
     static_assert(C::STAGES == 1 || (AHEAD && C::BLOCKS_PER_SM > 0 && WAITS),
         "a next row exists and waits in registers");
     static_assert(C::SMEM_BYTES >= SCRATCH_BYTES && (C::RELOAD != 1 || SLOTS > 0),
@@ -202,5 +197,6 @@ template <class C, class O> TF_DEV int row_column(const RowSpan &s, int i, int k
 // Of the units that the thread owns, those that are not hidden wholly.
 template <class C, class O> TF_DEV bool row_reads(const RowSpan &s, int i)
 {
-    return row_owns<C, O>(s, i) && (!RowLayout<C, O>::HIDES || row_column<C, O>(s, i, 0) < s.seen);
+    return row_owns<C, O>(s, i) &&
+           (!RowLayout<C, O>::HIDES || row_column<C, O>(s, i, 0) < s.seen);
 }

@@ -44,9 +44,8 @@
 //                    What does not wait is read again, each walk over it turning round.
 //   BLOCKS_PER_SM    0: a block per ROWS_PER_BLOCK rows; k: k blocks an SM walk over all rows.
 //   STAGES           1; 2: walking blocks load the next row before they reduce this one.
-//   WEIGHT_LOAD      columns: 0 when used; 1 under the row's own latency, as far as the compiler leaves
-//                    them there; 2 once a block, kept in registers (shifted rows: read again when the
-//                    shift changes); 3 as 1, before anything is computed of the row: more registers.
+//   WEIGHT_LOAD      columns: 0 when used; 1 under the row's own latency; 2 once a block, kept in
+//                    registers (shifted rows: read again when the shift changes).
 //   STORE_HINT       0 default, 1 streaming: 2 to 3 us of 67 on tensors larger than L2.
 //
 // Shared memory: reduction scratch, then (RELOAD 1) one slot for each thread and unit that waits.
@@ -141,11 +140,11 @@ template <class C, class O> class RowKernel {
             TF_UNROLL
             for (int i = 0; i < COUNT; i++)
                 if (at + i < L::PER_THREAD)
-                    row_load_unit<C, O, L::LD_COLUMN, L::COLUMN_WIDTH, W, L::COLUMN_UNITS>(
+                    row_load_unit<C, O, LD_CONST, L::COLUMN_WIDTH, W, L::COLUMN_UNITS>(
                         columns[k], kept(at, i), s, at + i, row);
             if constexpr (L::EDGES > 0)
                 if (at == 0)
-                    row_load_edge<C, O, L::LD_COLUMN, W, L::COLUMN_UNITS>(columns[k], s, row);
+                    row_load_edge<C, O, LD_CONST, W, L::COLUMN_UNITS>(columns[k], s, row);
         }
     }
 
@@ -332,8 +331,9 @@ template <class C, class O> class RowKernel {
     template <int K> TF_METHOD void reduce(u32 turn)
     {
         using R = typename O::template Reduce<K>;
-        op.template settle<K>(group_reduce<R, O::WORDS, C::THREADS, C::THREADS_PER_ROW, C::CLUSTER>(
-            op.template partial<K>(), smem_at<float>(0), turn * O::STEPS + K));
+        op.template settle<K>(
+            group_reduce<R, O::WORDS, C::THREADS, C::THREADS_PER_ROW, C::CLUSTER>(
+                op.template partial<K>(), smem_at<float>(0), turn * O::STEPS + K));
     }
 
     template <int K> TF_METHOD void later_steps(u32 turn)
@@ -351,10 +351,8 @@ template <class C, class O> class RowKernel {
         for (int at = 0; at < L::PER_THREAD; at += CHUNK) {
             if constexpr (!L::AHEAD)
                 fetch<L::LD_FIRST>(raw, s, at);
-            if constexpr (L::COLUMNS_EARLY)
+            if constexpr (C::WEIGHT_LOAD == 1)
                 fetch_columns<CHUNK>(at);
-            if constexpr (L::ORDERED)
-                warp_sync();
             first_pass(at);
         }
         reduce<0>(turn);
@@ -385,8 +383,10 @@ template <class C, class O> class RowKernel {
         }
     }
 
-  public:
-    TF_METHOD RowKernel(const typename O::Params &params) : p(params), op(params) {}
+public:
+    TF_METHOD RowKernel(const typename O::Params &params) : p(params), op(params)
+    {
+    }
 
     TF_METHOD void run()
     {

@@ -11,7 +11,6 @@ static const int64_t THREADS_VALUES[] = {
 static const int64_t ROWS_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
-static const int64_t WEIGHT_VALUES[] = {0, 1, 2, 3};
 static const int64_t BLOCKS_VALUES[] = {0, 2, 4};
 static const int64_t STAGES_VALUES[] = {1, 2};
 
@@ -29,9 +28,8 @@ const struct tfops_tunable_spec row_tunables[ROW_TUNABLES] = {
         "0: a block per row group; k: k blocks an SM walk over all rows"},
     [ROW_STAGES] = {"STAGES", VALUES(STAGES_VALUES),
         "2: the next row is loaded before this one is done"},
-    [ROW_WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(WEIGHT_VALUES),
-        "weights and the like: 0 when used, 1 beside the row, 2 once a block, 3 as 1, in that "
-        "order"},
+    [ROW_WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
+        "weights and the like: 0 when used, 1 beside the row, 2 once a block"},
     [ROW_STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
 };
 
@@ -214,7 +212,7 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
         return refuse(reason, "nothing is reduced: a row never waits");
     if (v[ROW_WEIGHT_LOAD] && !shape->columns)
         return refuse(reason, "there is no weight to load early");
-    if (v[ROW_WEIGHT_LOAD] % 2 && v[ROW_RELOAD])
+    if (v[ROW_WEIGHT_LOAD] == 1 && v[ROW_RELOAD])
         return refuse(reason, "an early weight waits in registers, beside the row");
     if (v[ROW_WEIGHT_LOAD] == 2 && !v[ROW_BLOCKS_PER_SM])
         return refuse(reason, "a kept weight needs a block that walks over rows");
@@ -314,13 +312,6 @@ static bool is_busy(const struct row_shape *shape)
     return shape->steps > 1 || (shape->group && shape->columns);
 }
 
-/* As many units as 256 threads hold beside their columns. */
-static bool is_long(const struct row_shape *shape, int64_t units)
-{
-    return !is_busy(shape) && shape->inputs == 1 && shape->elem_bytes < 4 && units >= 960 &&
-           units <= 1024;
-}
-
 /*
  * Threads for a row of `units`, by what was fastest on an H200 (docs/notes/rmsnorm.md): few rows
  * want latency, one or two units a thread; many rows of halves want few, busy threads; f32 and a
@@ -331,7 +322,7 @@ static int64_t default_threads(
 {
     int64_t units = l->units_block, threads;
     if (!shape->steps && units > 32) /* lanes that reduce a group hide it under two units each */
-        return threads_for(clamp(shape->group && shape->inputs == 1 ? units / 2 : units, 32, 512));
+        return threads_for(clamp(shape->group && shape->inputs == 1 ? units / 2 : units, 32, 256));
     if (units <= 32)
         threads = clamp(units > 16  ? 32
                         : units > 8 ? 16
@@ -348,8 +339,8 @@ static int64_t default_threads(
         threads = clamp(units / 2, 32, 512);
     else if (shape->unit > 1)
         threads = units <= 1024 ? clamp(units / 2, 32, 256) : least_idle(units);
-    else if (is_long(shape, units))
-        threads = 256;
+    else if (!is_busy(shape) && units > 960 && units <= 1024)
+        threads = 320;
     else
         threads =
             units <= 1024 ? clamp(units / (is_busy(shape) ? 4 : 3), 32, 224) : least_idle(units);
@@ -455,12 +446,14 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
     }
 }
 
-/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. */
+/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. Where the
+ * row takes most of them, columns beside it hide their own latency (docs/notes/quant.md). */
 static void default_of_many_columns(const struct layout *l, int64_t *v)
 {
     enum { THREADS = 128, MOST_HELD = 5 };
     v[ROW_THREADS_PER_ROW] = THREADS;
     v[ROW_RELOAD] = ceil_div(l->units, THREADS) > MOST_HELD ? 2 : 0;
+    v[ROW_WEIGHT_LOAD] = ceil_div(l->units, THREADS) == MOST_HELD;
 }
 
 void row_default_config(void *user, const struct tfops_problem *problem,
@@ -477,9 +470,6 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     struct layout l = lay_out(&shape, problem->align, device, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
     v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
-    if (shape.columns == 1 && shape.rows > 2 * device->sms && !l.shifted &&
-        (shape.unit > 1 || is_long(&shape, l.units_block)))
-        v[ROW_WEIGHT_LOAD] = 3;
     if (shape.state_registers && !shape.columns && !l.shifted)
         default_of_busy_row(&shape, device, &l, v);
     if (shape.columns > 1 && shape.rows > 2 * device->sms && !l.shifted && l.units > 128)
