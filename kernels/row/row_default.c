@@ -68,7 +68,7 @@ static int64_t default_threads(
         threads = row_clamp(units / 2, 32, 512);
     else if (shape->unit > 1)
         threads = units <= 1024 ? row_clamp(units / 2, 32, 256) : least_idle(units);
-    else if (!is_busy(shape) && units > 960 && units <= 1024)
+    else if (shape->columns && !is_busy(shape) && units > 960 && units <= 1024)
         threads = 320;
     else
         threads = units <= 1024 ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, 224)
