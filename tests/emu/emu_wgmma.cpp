@@ -82,7 +82,8 @@ float &accumulator(const Product &product, int row, int column)
     return product.d[(size_t)(warp * 32 + lane)][column / 8 * 4 + high * 2 + column % 2];
 }
 
-void multiply(const Warpgroup &group, const Product &product, std::vector<float> &before)
+// Adds the product to the values.
+void multiply(const Warpgroup &group, const Product &product, std::vector<float> &values)
 {
     const Actor actor = {group.agent, (uint32_t)group.first + 1, &self->seen, true, &self->fenced};
     const Element type_a = (Element)product.type_a, type_b = (Element)product.type_b;
@@ -94,8 +95,7 @@ void multiply(const Warpgroup &group, const Product &product, std::vector<float>
             float sum = 0;
             for (int i = 0; i < k; i++)
                 sum += a[(size_t)(row * k + i)] * b[(size_t)(column * k + i)];
-            float &value = before[(size_t)(row * product.n + column)];
-            value = product.accumulate ? value + sum : sum;
+            values[(size_t)(row * product.n + column)] += sum;
         }
 }
 
