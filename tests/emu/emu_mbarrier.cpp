@@ -94,7 +94,11 @@ void mbar_arrive(void *at)
 void mbar_arrive_at(void *at, int rank)
 {
     const void *site = __builtin_return_address(0);
-    arrive(find(cluster_map(at, rank), site), site);
+    void *there = cluster_map(at, rank);
+    Block &owner = owner_of(there);
+    if (&owner != self->block)
+        peer_access(owner, offset_in(owner, there), site);
+    arrive(find(there, site), site);
 }
 
 void mbar_expect(void *at, uint32_t bytes)
