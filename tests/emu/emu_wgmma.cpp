@@ -159,6 +159,7 @@ void wgmma_begin(Warpgroup &group, uint32_t agent)
 
 void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element type_a, Element type_b)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     const size_t lane = lane_of_self(), number = group.issued[lane]++;
@@ -182,12 +183,14 @@ void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element typ
 
 void wgmma_fence()
 {
+    const Unseen unseen;
     Warpgroup &group = group_of_self(__builtin_return_address(0));
     group.fenced[lane_of_self()] = 1;
 }
 
 void wgmma_commit()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     meet(group, site, [&] {
@@ -201,6 +204,7 @@ void wgmma_commit()
 
 void wgmma_wait(int pending)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     if (grid.launch->late_copies)
