@@ -372,7 +372,7 @@ enum tfops_status request_accepts(const struct tfops_problem *problem)
     const struct tfops_spec *spec = problem->spec;
     if (!spec->accepts || spec->accepts(spec->user, problem, reason))
         return TFOPS_OK;
-    return error_setf(TFOPS_E_SHAPE, 0, "request", spec->name, "%s", reason);
+    return refuse_reason(spec, reason);
 }
 
 enum tfops_status tfops_problem_from_args(
