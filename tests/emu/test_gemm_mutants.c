@@ -45,7 +45,7 @@ static const struct setup {
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
 };
 
-/* `line` becomes `with` in the mutant; `text`: some order of threads makes a finding of that kind. */
+/* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads makes a finding of that kind. */
 static const struct mutant {
     const char *name;
     int setup;
@@ -72,12 +72,8 @@ static const struct mutant {
         "mbar_expect(full, L::R_BYTES);", "race on shared memory"},
     {"expects too much", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",
         "mbar_expect(full, L::STAGE_BYTES + 16);", "16 bytes are missing"},
-    {"wrong advance", PLAIN, "gemm/gemm_mainloop.cuh",
-        "Wgmma<C::BLOCK_N>::template multiply<typename L::TR, typename L::TC>(\n"
-        "                d, wgmma_advance(a, i), wgmma_advance(b, i), i > 0 || keep);",
-        "Wgmma<C::BLOCK_N>::template multiply<typename L::TR, typename L::TC>("
-        "d, wgmma_advance(a, i / 2), wgmma_advance(b, i), i > 0 || keep);",
-        "expected"},
+    {"wrong advance", PLAIN, "gemm/gemm_mainloop.cuh", "wgmma_advance(a, i)",
+        "wgmma_advance(a, i / 2)", "expected"},
     {"parity not turned", PLAIN, "gemm/gemm_pipeline.cuh", "cursor.parity ^= 1;", "",
         "race on shared memory"},
     {"missing barrier behind the inits", PLAIN, "gemm/gemm_sm90.cuh", "block_sync();", "",
@@ -95,11 +91,9 @@ static const struct mutant {
     {"no turn taken", TURNS, "gemm/gemm_turn.cuh",
         "named_sync(FIRST_BARRIER + turn.consumer, 2 * L::WARPGROUP);", "",
         "race on shared memory"},
-    {"own stage released only", SHARED, "gemm/gemm_pipeline.cuh",
-        "mbar_arrive_at(empty(stage),\n                t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + "
-        "t : "
-        "in_row * C::CLUSTER_M + rank_m);",
-        "mbar_arrive_at(empty(stage), rank_m);", "race on shared memory"},
+    {"peers not counted", SHARED, "gemm/gemm_pipeline.cuh",
+        "mbar_init(empty(s), L::SHARERS * L::PEERS);", "mbar_init(empty(s), L::SHARERS);",
+        "race on shared memory"},
     {"cluster leaves too early", SHARED, "gemm/gemm_sm90.cuh",
         "warp_sync();\n        cluster_meet();", "warp_sync();",
         "may still touch its shared memory"},
@@ -130,9 +124,12 @@ static void fail_with(const char *what)
     exit(1);
 }
 
-/* Every place of the line has both; the constant says which. */
+/* Every place of the statement or expression has both; the constant says which. */
 static char *mutated(const char *text, const struct mutant *mutant, size_t number)
 {
+    const char *form = strchr(mutant->line, ';')
+                           ? "if constexpr (C::MUTANT == %zu) {\n%s\n} else {\n%s\n}"
+                           : "(C::MUTANT == %zu ? %s : %s)";
     struct strbuf out;
     const char *at = text, *found;
     strbuf_init(&out, NULL);
@@ -143,8 +140,7 @@ static char *mutated(const char *text, const struct mutant *mutant, size_t numbe
     }
     while ((found = strstr(at, mutant->line))) {
         strbuf_add_bytes(&out, at, (size_t)(found - at));
-        strbuf_addf(&out, "if constexpr (C::MUTANT == %zu) {\n%s\n} else {\n%s\n}", number,
-            mutant->with, mutant->line);
+        strbuf_addf(&out, form, number, mutant->with, mutant->line);
         at = found + strlen(mutant->line);
     }
     strbuf_addf(&out, "%s", at);
