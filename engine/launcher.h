@@ -43,9 +43,16 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
     const struct tfops_device *device, const struct tfops_problem *problem,
     const struct tfops_config *config);
 
-/* `args->problem->dims` hold the dynamic extent (> 0). Returns the driver's result. */
+/* `args->problem->dims` hold the dynamic extent (> 0). Returns the driver's result. *ret_call, where
+ * it is asked for: the call that gave it. */
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
-    const struct tfops_launch_args *args, CUstream stream);
+    const struct tfops_launch_args *args, CUstream stream, const char **ret_call);
+/* The call that enqueues. */
+const char *launcher_call(const struct launcher *launcher);
+
+/* Encodes the operator's tensor maps into its parameters, where it has any. */
+CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
+    const struct tfops_launch_args *args, unsigned char *params);
 
 /* Groups of blocks for an extent above 0, of a geometry that says how they follow from it. */
 static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint32_t most)
