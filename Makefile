@@ -78,7 +78,8 @@ emulator_src := $(sort $(wildcard tests/emu/emu*.h tests/emu/emu*.cpp tests/emu/
 headers := $(sort $(wildcard include/tfops/*.h))
 
 tool_names := $(sort $(patsubst tools/%.c,%,$(wildcard tools/tfops-*.c)))
-tool_src := $(filter-out tools/tfops-%.c tools/demo.c,$(wildcard tools/*.c))
+demo_src := $(wildcard tools/demo*.c)
+tool_src := $(filter-out tools/tfops-%.c $(demo_src),$(wildcard tools/*.c))
 unit_src := $(sort $(wildcard tests/unit/*.c))
 gpu_src := $(sort $(wildcard tests/gpu/*.c))
 stress_src := $(sort $(wildcard tests/stress/*.c))
@@ -95,7 +96,7 @@ gen_objects = $(patsubst $(G)/%.c,$(B)/obj/gen/%.o,$(1))
 lib_obj := $(call objects,$(lib_src)) $(call gen_objects,$(gen_src))
 
 tools := $(addprefix $(B)/,$(tool_names))
-demo := $(if $(wildcard tools/demo.c),$(B)/tfops-demo)
+demo := $(if $(demo_src),$(B)/tfops-demo)
 check_arch := $(if $(wildcard tools/build/check_arch.c),$(B)/tfops-check-arch)
 unit_tests := $(if $(unit_src),$(B)/tests/unit-tests)
 gpu_tests := $(if $(gpu_src),$(B)/tests/gpu-tests)
@@ -271,7 +272,7 @@ tool_libs = $(rpath) -L$(B) -ltfops -lcjson -lpthread -lm
 
 $(tools): $(B)/%: $(B)/obj/tools/%.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
-$(B)/tfops-demo: $(B)/obj/tools/demo.o $(tool_obj) | $(SO) $(SO_LINKS)
+$(B)/tfops-demo: $(call objects,$(demo_src)) $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
 $(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.so
 	$(call quiet,LINK) $(CC) $(link_flags) $(linked) $(internal) -o $@
@@ -334,8 +335,7 @@ setup: ## install what the build needs (apt, pip); quick when all is there
 	@tools/setup.sh
 
 demo: all ## the main job: tune RMSNorm, close, reopen, launch warm
-	@if [ -x $(B)/tfops-demo ]; then $(B)/tfops-demo; else \
-	    echo 'no demo yet: tools/demo.c is not there' >&2; exit 1; fi
+	@$(B)/tfops-demo
 
 tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh

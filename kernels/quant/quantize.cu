@@ -43,13 +43,13 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const quantize_params &p, int, long long row)
+    TF_DEV auto input(const quantize_params &p, int, long long row)
     {
-        return static_cast<const T *>(p.x) + row * p.x_stride;
+        return elements<T>(p.x, p.dtype, row * p.x_stride);
     }
-    TF_DEV OUT *out(const quantize_params &p, long long row)
+    TF_DEV auto out(const quantize_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const quantize_params &p)
     {
@@ -129,41 +129,29 @@ template <class C> TF_DEV void quantize(const quantize_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct QuantizeGenericCfg : C {
-    using DTYPE = D;
+template <class C, class O> struct QuantizeGenericCfg : C {
+    using DTYPE = AnyFloat;
     using OUT_DTYPE = O;
     static constexpr int HIDDEN = 131072, HAS_SATURATED = 0, GRANULARITY = BY_TOKEN; // run time
 };
 
-template <class C, class D, class O> TF_DEV void quantize_generic_as(const quantize_params &p)
+template <class C, class O> TF_DEV void quantize_generic_to(const quantize_params &p)
 {
-    using G = QuantizeGenericCfg<C, D, O>;
-    constexpr int VEC = 16 / (int)sizeof(D);
+    using G = QuantizeGenericCfg<C, O>;
     if (p.granularity == BY_BLOCK)
-        quantize_tiles_generic<G, D, O>(p);
+        quantize_tiles_generic<G, O>(p);
     else if (p.granularity == BY_TENSOR || (p.granularity == BY_TENSOR_GIVEN && p.quant.scales))
-        quantize_tensor_generic<G, D, O>(p);
-    else if ((u64)p.x % 16 == 0 && p.x_stride % VEC == 0 && (u64)p.out % VEC == 0 &&
-             p.out_stride % VEC == 0)
-        RowGeneric<G, QuantizeOp<G>, true>(p).run();
+        quantize_tensor_generic<G, O>(p);
     else
-        RowGeneric<G, QuantizeOp<G>, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void quantize_generic_dtype(const quantize_params &p)
-{
-    if (p.out_dtype == DTYPE_E4M3)
-        quantize_generic_as<C, D, e4m3>(p);
-    else
-        quantize_generic_as<C, D, e5m2>(p);
+        RowGeneric<G, QuantizeOp<G>>(
+            p, generic_aligned((u64)p.x | (u64)p.out, p.x_stride | p.out_stride))
+            .run();
 }
 
 template <class C> TF_DEV void quantize_generic(const quantize_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        quantize_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        quantize_generic_dtype<C, f16>(p);
+    if (p.out_dtype == DTYPE_E4M3)
+        quantize_generic_to<C, e4m3>(p);
     else
-        quantize_generic_dtype<C, bf16>(p);
+        quantize_generic_to<C, e5m2>(p);
 }

@@ -199,18 +199,18 @@ public:
 };
 
 // Element by element, the tensor read twice.
-template <class C, class T, class OUT> TF_DEV void quantize_tensor_generic(const quantize_params &p)
+template <class C, class OUT> TF_DEV void quantize_tensor_generic(const quantize_params &p)
 {
     const bool given = p.granularity == BY_TENSOR_GIVEN;
     float most = 0;
     pdl_begin<C>();
     for (long long row = block_index(); row < p.rows; row += block_count())
         for (int column = thread_index(); column < p.hidden; column += C::THREADS)
-            most = quantize_amax(given, most, quantize_element<T>(p, row, column));
+            most = quantize_amax(given, most, quantize_element(p, row, column));
     const float scale = quantize_tensor_scale<OUT, C::THREADS>(p, given, most);
     QuantizeCount<C, OUT> count(p);
     for (long long row = block_index(); row < p.rows; row += block_count())
         for (int column = thread_index(); column < p.hidden; column += C::THREADS)
-            quantize_element_by<T>(p, row, column, scale, count);
+            quantize_element_by(p, row, column, scale, count);
     count.store();
 }

@@ -20,7 +20,7 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     using T = typename C::DTYPE;
     using TABLE = typename C::TABLE_DTYPE;
     static constexpr int STEPS = 1, COLUMNS = C::GENERIC ? 0 : 1, COLUMNS_FROM = 1, WORDS = 1;
-    static constexpr int UNIT = 2, GROUP = 0, GENERIC_VEC = 1;
+    static constexpr int UNIT = 2, GROUP = 0;
     static constexpr bool MAY_SHIFT = false;
     template <int K> using Reduce = ReduceSum;
 
@@ -106,10 +106,6 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     TF_DEV bool taps(const Params &)
     {
         return false;
-    }
-    TF_DEV int column_dtype(const Params &p)
-    {
-        return p.norm.weight_dtype;
     }
 
     // ---- arithmetic ----
@@ -240,7 +236,7 @@ template <class C, class D> struct RmsnormRopeGenericCfg : C {
 template <class C, class D> TF_DEV void rmsnorm_rope_generic_dtype(const rmsnorm_rope_params &p)
 {
     using G = RmsnormRopeGenericCfg<C, D>;
-    RowGeneric<G, RmsnormRopeOp<G>, false>(p).run();
+    RowGeneric<G, RmsnormRopeOp<G>>(p, false).run();
 }
 
 template <class C> TF_DEV void rmsnorm_rope_generic(const rmsnorm_rope_params &p)

@@ -76,13 +76,13 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const softmax_params &p, int, long long row)
+    TF_DEV auto input(const softmax_params &p, int, long long row)
     {
-        return static_cast<const T *>(p.x) + row * p.x_stride;
+        return elements<T>(p.x, p.dtype, row * p.x_stride);
     }
-    TF_DEV OUT *out(const softmax_params &p, long long row)
+    TF_DEV auto out(const softmax_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const softmax_params &p)
     {
@@ -104,12 +104,14 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     // ---- the mask ----
 
     // Of N columns; rows of the mask are as aligned as all others, unless those start anywhere.
-    template <class M, int N> TF_METHOD void mask_values(int column, float (&m)[N]) const
+    template <int N> TF_METHOD void mask_values(int column, float (&m)[N]) const
     {
-        constexpr int ELEM = (int)sizeof(M);
-        const M *from = static_cast<const M *>(p.mask) +
-                        (long long)((u32)row % (u32)p.mask_rows) * p.mask_stride + column;
-        vec_unpack(ld_vec<LD_CONST, C::GENERIC ? ELEM : mask_width(ELEM), M, N>(from), m);
+        const auto from = elements<MASK>(p.mask, p.mask_dtype,
+            (long long)((u32)row % (u32)p.mask_rows) * p.mask_stride + column);
+        if constexpr (C::GENERIC)
+            load_floats<LD_CONST>(from, false, m);
+        else
+            vec_unpack(ld_vec<LD_CONST, mask_width((int)sizeof(MASK)), MASK, N>(from), m);
     }
 
     TF_DEV constexpr int mask_width(int elem)
@@ -122,14 +124,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         float m[N] = {};
         if (!at.mine)
             return;
-        if constexpr (!C::GENERIC)
-            mask_values<MASK>(at.column, m);
-        else if (p.mask_dtype == DTYPE_F32)
-            mask_values<float>(at.column, m);
-        else if (p.mask_dtype == DTYPE_F16)
-            mask_values<f16>(at.column, m);
-        else
-            mask_values<bf16>(at.column, m);
+        mask_values(at.column, m);
         TF_UNROLL
         for (int j = 0; j < N; j++)
             h[j] = h[j] * p.scale + m[j];
@@ -229,42 +224,17 @@ template <class C> TF_DEV void softmax(const softmax_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct SoftmaxGenericCfg : C {
-    using DTYPE = D;
-    using OUT_DTYPE = O;
-    using MASK_DTYPE = void; // known at run time
+template <class C> struct SoftmaxGenericCfg : C {
+    using DTYPE = AnyFloat;
+    using OUT_DTYPE = AnyFloat;
+    using MASK_DTYPE = AnyFloat;
     static constexpr int WIDTH = 1 << 20, CAUSAL = 0, HAS_MASK = 0;
-    static constexpr int VEC_BYTES = 16, ALIGN = 16;
 };
-
-template <class C, class D, class O> TF_DEV void softmax_generic_as(const softmax_params &p)
-{
-    using G = SoftmaxGenericCfg<C, D, O>;
-    constexpr u64 VEC = 16 / sizeof(D), OUT_BYTES = VEC * sizeof(O);
-    const bool aligned = (u64)p.x % 16 == 0 && (u64)p.out % min_int(OUT_BYTES, 16) == 0 &&
-                         (u64)(p.x_stride | p.out_stride) % VEC == 0;
-    if (aligned)
-        RowGeneric<G, SoftmaxOp<G>, true>(p).run();
-    else
-        RowGeneric<G, SoftmaxOp<G>, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void softmax_generic_dtype(const softmax_params &p)
-{
-    if (p.out_dtype == DTYPE_F32)
-        softmax_generic_as<C, D, float>(p);
-    else if (p.out_dtype == DTYPE_F16)
-        softmax_generic_as<C, D, f16>(p);
-    else
-        softmax_generic_as<C, D, bf16>(p);
-}
 
 template <class C> TF_DEV void softmax_generic(const softmax_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        softmax_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        softmax_generic_dtype<C, f16>(p);
-    else
-        softmax_generic_dtype<C, bf16>(p);
+    using G = SoftmaxGenericCfg<C>;
+    RowGeneric<G, SoftmaxOp<G>>(
+        p, generic_aligned((u64)p.x | (u64)p.out, p.x_stride | p.out_stride))
+        .run();
 }
