@@ -114,9 +114,17 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
         launcher->launch_kernel = driver->launch_kernel;
     launcher->plain = driver->launch_kernel && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
-                      !launcher->geometry.cooperative &&
+                      launcher->geometry.cluster == 1 && !launcher->geometry.cooperative &&
                       needs_no_workspace(problem, device, config);
+}
+
+void launcher_ask_grid(
+    const struct launcher *launcher, const struct tfops_problem *problem, uint32_t ret_grid[3])
+{
+    const struct tfops_spec *spec = launcher->spec;
+    struct tfops_geometry geometry;
+    spec->geometry(spec->user, problem, launcher->device, &launcher->config, &geometry);
+    memcpy(ret_grid, geometry.grid, sizeof geometry.grid);
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,

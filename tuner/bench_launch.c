@@ -153,7 +153,7 @@ static enum tfops_status call_same(struct launches *launches)
         return call_raw(launches);
     for (int i = 0; i < CALLS && !result; i++)
         result = launcher_launch_overlapped(
-            launcher, launches->geometry.grid[0], launches->gpu.stream, params);
+            launcher, launches->geometry.grid, launches->gpu.stream, params);
     return gpu_check(&launches->gpu, result, "cuLaunchKernelEx");
 }
 
