@@ -30,17 +30,10 @@ enum tfops_status tfops_linear(
     if (from->x_scale || from->weight_scale)
         return error_set(TFOPS_E_ARGUMENT, "request", from->x_scale ? "x_scale" : "weight_scale",
             "NULL, as nothing of linear is quantised", "a tensor");
+    if (from->scaling)
+        return error_set(TFOPS_E_ARGUMENT, "request", "args.scaling", "0", "scales");
     const struct tfops_args args = gemm_args(from);
     return tfops_launch(engine, &linear_spec, &args, stream);
-}
-
-/* More elements than one. */
-static bool is_many(const struct tfops_tensor *scale)
-{
-    for (int i = 0; scale && i < scale->rank && i < TFOPS_MAX_RANK; i++)
-        if (scale->shape[i] > 1)
-            return true;
-    return false;
 }
 
 enum tfops_status tfops_fp8_gemm(
@@ -51,11 +44,14 @@ enum tfops_status tfops_fp8_gemm(
         status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT | TFOPS_FAST_ACCUM);
     if (status)
         return status;
+    struct tfops_tensor x_column, weight_column;
     struct tfops_args args = gemm_args(from);
-    args.operands[GEMM_X_SCALE] = from->x_scale;
-    args.operands[GEMM_WEIGHT_SCALE] = from->weight_scale;
+    status = typed_scaling(from->scaling, TFOPS_SCALES_PER_TENSOR, TFOPS_SCALES_PER_GROUP,
+        &args.options[GEMM_SCALING], &args.options[GEMM_SCALE_MAJOR]);
+    if (status)
+        return status;
+    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &x_column);
+    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &weight_column);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
-    args.options[GEMM_SCALING] =
-        is_many(from->x_scale) || is_many(from->weight_scale) ? GEMM_PER_ROW : GEMM_PER_TENSOR;
     return tfops_launch(engine, &fp8_gemm_spec, &args, stream);
 }

@@ -232,14 +232,20 @@ enum tfops_activation {
  * residual are of the dtype of out or NULL; out may be residual.
  * tfops_linear(): x and weight f16 or bf16, out that or f32; no scales.
  * tfops_fp8_gemm(): x and weight e4m3 or e5m2 each, out f16, bf16 or f32; x_scale and weight_scale f32
- * of one element each, or one for each row of x and of weight.
+ * as `scaling` says:
+ *   PER_TENSOR  one each
+ *   PER_TOKEN   [m, 1] or [m] for the rows of x, [n, 1] or [n] for those of weight
+ *   PER_GROUP   [m, ⌈k / 128⌉] for 1 × 128 of x, [⌈n / 128⌉, ⌈k / 128⌉] for 128 × 128 of weight;
+ *               not with TFOPS_FAST_ACCUM
+ * and x_scale transposed with TFOPS_SCALES_TRANSPOSED.
  */
 struct tfops_gemm_args {
     size_t size;
     const struct tfops_tensor *x, *weight, *bias, *residual, *out, *x_scale, *weight_scale;
     enum tfops_activation activation;
-    uint32_t flags;  /* TFOPS_BATCH_INVARIANT; of tfops_fp8_gemm() TFOPS_FAST_ACCUM too */
-    void *workspace; /* as in struct tfops_args */
+    uint32_t scaling; /* TFOPS_SCALES_…; tfops_linear(): 0 */
+    uint32_t flags;   /* TFOPS_BATCH_INVARIANT; of tfops_fp8_gemm() TFOPS_FAST_ACCUM too */
+    void *workspace;  /* as in struct tfops_args */
     size_t workspace_bytes;
 };
 enum tfops_status tfops_linear(

@@ -209,7 +209,7 @@ OFFSET(tfops_rmsnorm_rope_args, eps, 80);
 OFFSET(tfops_rmsnorm_rope_args, variant, 88);
 OFFSET(tfops_rmsnorm_rope_args, flags, 92);
 
-SIZE(tfops_gemm_args, 88);
+SIZE(tfops_gemm_args, 96);
 OFFSET(tfops_gemm_args, size, 0);
 OFFSET(tfops_gemm_args, x, 8);
 OFFSET(tfops_gemm_args, weight, 16);
@@ -219,9 +219,10 @@ OFFSET(tfops_gemm_args, out, 40);
 OFFSET(tfops_gemm_args, x_scale, 48);
 OFFSET(tfops_gemm_args, weight_scale, 56);
 OFFSET(tfops_gemm_args, activation, 64);
-OFFSET(tfops_gemm_args, flags, 68);
-OFFSET(tfops_gemm_args, workspace, 72);
-OFFSET(tfops_gemm_args, workspace_bytes, 80);
+OFFSET(tfops_gemm_args, scaling, 68);
+OFFSET(tfops_gemm_args, flags, 72);
+OFFSET(tfops_gemm_args, workspace, 80);
+OFFSET(tfops_gemm_args, workspace_bytes, 88);
 
 SIZE(tfops_args, 232);
 OFFSET(tfops_args, size, 0);

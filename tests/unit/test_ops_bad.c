@@ -300,6 +300,12 @@ Test(ops_bad, matrices)
     args.x_scale = &scales;
     const struct tfops_tensor one = matrix_at(1, TFOPS_F32, 0, 1);
     args.weight_scale = &one;
+    args.scaling = TFOPS_SCALES_PER_TOKEN;
     REFUSED(tfops_fp8_gemm(engine, &args, NULL), TFOPS_E_SHAPE,
-        "weight_scale: expected [… → weight_scales=8], got [1]");
+        "weight_scale: expected [… → weight_scale_rows=8, weight_scale_cols=1], got [1, 1]");
+    EXPECT_REFUSED(tfops_linear(engine, &args, NULL), TFOPS_E_ARGUMENT, "x_scale");
+    args.scaling = TFOPS_SCALES_PER_BLOCK;
+    REFUSED(tfops_fp8_gemm(engine, &args, NULL), TFOPS_E_RANGE,
+        "scaling: expected TFOPS_SCALES_PER_TENSOR … TFOPS_SCALES_PER_GROUP, got "
+        "TFOPS_SCALES_PER_BLOCK");
 }
