@@ -189,13 +189,14 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     v[ROW_CLUSTER] = v[ROW_STAGES] = v[ROW_THREADS_PER_ROW] = v[ROW_ROWS_PER_BLOCK] = 1;
     if (!shape.steps)
         v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
-    v[ROW_WEIGHT_LOAD] = shape.columns == 1;
+    v[ROW_WEIGHT_LOAD] = shape.columns > 0;
     struct row_layout l = row_lay_out(&shape, problem->align, device, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
     v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
     if (shape.state_registers && !shape.columns && !l.shifted)
         default_of_busy_row(&shape, device, &l, v);
-    if (shape.columns > 1 && shape.rows > 2 * device->sms && !l.shifted && l.units > 128)
+    if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
+        l.units > 256)
         default_of_many_columns(&l, v);
     settle_long_row(&shape, problem->align, device, v);
     uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
