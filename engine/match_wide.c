@@ -84,6 +84,7 @@ void match_wide_init(const struct tfops_problem *problem, struct match_wide *ret
         if (!(problem->present >> i & 1))
             ret_match->absent |= (uint16_t)(1u << i);
     add_operands(problem, false, ret_match);
+    ret_match->first_written = ret_match->n_operands;
     add_operands(problem, true, ret_match);
     for (size_t i = 0; i < spec->n_dims; i++) {
         const uint32_t flags = spec->dims[i].flags;
@@ -238,6 +239,7 @@ static inline void bind_operand(const struct wide_operand *operand, const struct
     range->end = range->begin + (reach + 1) * operand->elem_bytes;
     found->misfit |= operand->aligned ? range->begin : 0;
     found->wrong |= (uint64_t)!data | (range->begin & (operand->elem_bytes - 1u));
+    found->wrong |= (range->begin | range->end) >> 62; /* differences of two have a sign */
 }
 
 static void describe(const struct wide_operand *operand, const struct wide_shape *shape,
@@ -269,14 +271,29 @@ static bool may_meet(const struct match_wide *match, const struct wide_shape *sh
     return !overlap_between(&of_a, &of_b);
 }
 
+static NOINLINE bool keeps_off(const struct match_wide *match, const struct wide_shape *shapes,
+    const struct match_range *ranges, unsigned written, const struct request *request)
+{
+    for (unsigned k = 0; k < written; k++)
+        if (ranges[written].begin < ranges[k].end && ranges[k].begin < ranges[written].end &&
+            !may_meet(match, shapes, written, k, request))
+            return false;
+    return true;
+}
+
+/* Ranges first, without a branch for each pair: two addresses less each other's end are both below 0
+ * where they meet. */
 static inline bool keep_apart(const struct match_wide *match, const struct wide_shape *shapes,
     const struct match_range *ranges, const struct request *request)
 {
-    for (unsigned i = 1; i < match->n_operands; i++)
-        for (unsigned k = 0; match->operands[i].written && k < i; k++)
-            if (UNLIKELY((ranges[i].begin < ranges[k].end) & (ranges[k].begin < ranges[i].end)) &&
-                !may_meet(match, shapes, i, k, request))
-                return false;
+    for (unsigned i = match->first_written; i < match->n_operands; i++) {
+        const struct match_range range = ranges[i];
+        uint64_t meets = 0;
+        for (unsigned k = 0; k < i; k++)
+            meets |= (range.begin - ranges[k].end) & (ranges[k].begin - range.end);
+        if (UNLIKELY(meets >> 63) && !keeps_off(match, shapes, ranges, i, request))
+            return false;
+    }
     return true;
 }
 
