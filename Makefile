@@ -349,9 +349,9 @@ stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
 test-emu: $(emu_tests) ## every template executed on the CPU; `make test` runs a part of it
 	@CXX='$(CXX)' $(run_tests) emu
-test-emu-full: $(emu_tests) ## the same until every pair of values was run (long)
-	@CXX='$(CXX)' TFOPS_EMU=full $(run_tests) emu
-test-emu-tsan: $(gen_src) ## the same, built with ThreadSanitizer
+test-emu-full: $(emu_tests) ## the same until every pair of values was run (hours; goes on where it was stopped)
+	@CXX='$(CXX)' TFOPS_EMU=full TFOPS_EMU_JOURNAL='$(root)/$(B)/emu-full.journal' $(run_tests) emu
+test-emu-tsan: $(gen_src) ## a part of it, built with ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-tests-emu-tsan
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli
@@ -403,7 +403,7 @@ run-tests-asan run-tests-ubsan: tests
 run-tests-tsan: all $(stress_tests) $(fakes) $(plugins)
 	@$(run_tests) stress
 run-tests-emu-tsan: $(emu_tests)
-	@CXX='$(CXX)' $(run_tests) emu
+	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) emu
 run-tests-coverage: tests
 	@find $(B) -name '*.gcda' -delete
 	@$(run_tests) unit stress gpu cli || echo 'coverage: some tests failed' >&2
@@ -420,7 +420,8 @@ memcheck: all $(memcheck_tests) ## every operator's variants under compute-sanit
 	    { [ $$? = 77 ] && [ -z "$$TFOPS_REQUIRE_GPU" ] && echo 'memcheck: SKIPPED'; }
 
 c_files = $(shell find include kernels engine cache tuner tools tests docs -name '*.[ch]' 2>/dev/null | sort)
-lint: $(gen_src) ## clang-format, clang-tidy and cppcheck, whichever are there
+lint: $(gen_src) ## the rules for templates; clang-format, clang-tidy and cppcheck, whichever are there
+	@tools/check-templates.sh
 	@CLANG_FLAGS='-std=$(STD) -D_GNU_SOURCE -DTFOPS_NVRTC_HINT="" $(includes) $(cuda_flags) $(DEPS_CFLAGS)' JOBS='$(JOBS)' \
 	    tools/lint.sh $(c_files)
 format: ## clang-format every C file in place

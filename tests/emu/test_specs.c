@@ -3,19 +3,21 @@
  * them for the host, runs them on the emulated machine and compares with the CPU reference.
  *
  *   test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] [--arch NAME] [--dry-run]
- *              [--verbose] [--keep]
+ *              [--journal FILE] [--verbose] [--keep]
  *
  * Two modes run by default: trace watches every access (races, bounds, uninitialised shared memory),
  * asan is AddressSanitizer with UBSan. --quick (TFOPS_EMU=quick) is what a CI run can afford,
  * --full (TFOPS_EMU=full) ends when every pair of values was run. Each operator is run as for sm_90a
  * and, in less variants, as for architectures without clusters and TMA. Which variants:
- * tests/support/emu_plan.c; --dry-run only lists them. Ends with the count of runs.
+ * tests/support/emu_plan.c; --dry-run only lists them. With a journal (TFOPS_EMU_JOURNAL) what has passed is not
+ * run again by the same program: a full run takes hours. Ends with the count of runs.
  */
 #include "base/error.h"
 #include "device.h"
 #include "kernels/registry.h"
 #include "problem.h"
 #include "tests/support/emu_crew.h"
+#include "tests/support/emu_journal.h"
 #include "tests/support/emu_plan.h"
 #include "tests/support/emu_shape.h"
 #include "tuner/emulate_build.h"
@@ -54,6 +56,7 @@ struct target {
 };
 
 struct batch {
+    char name[EMU_JOURNAL_NAME_BYTES];
     const struct target *target;
     const struct emu_variant *variants; /* each `step`-th */
     size_t n, step;
@@ -65,9 +68,11 @@ struct run {
     struct target targets[N_ARCHS];
     struct batch *batches;
     size_t n_batches;
+    unsigned known; /* runs that the journal has */
+    struct emu_journal journal;
     const struct level *level;
     bool verbose, keep, dry, modes[EMULATE_MODES];
-    const char *op, *arch;
+    const char *op, *arch, *journal_path;
 };
 
 /* ---- one batch, in a child --------------------------------------------------------------------- */
@@ -168,15 +173,14 @@ static void run_batch(
     const struct emulate_builder builder = {.dir = run->dir, .mode = batch->mode};
     struct build_job jobs[BATCH];
     size_t entries[BATCH], step = 0;
-    char name[32], path[EMULATE_PATH_BYTES], about[1536];
+    char path[EMULATE_PATH_BYTES], about[1536];
     struct emulate_library library;
-    snprintf(name, sizeof name, "batch%zu", number);
-    crew_step(progress, batch->n * N_TRIALS, name);
+    crew_step(progress, batch->n * N_TRIALS, batch->name);
     size_t n = render(batch, jobs, entries);
     const struct emulate_batch host = {
-        .jobs = jobs, .n = n, .cc = batch->target->device.cc, .name = name};
+        .jobs = jobs, .n = n, .cc = batch->target->device.cc, .name = batch->name};
     if ((first == 0 && emulate_build(&builder, &host, path)) ||
-        (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, name, mode_name(batch->mode)),
+        (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, batch->name, mode_name(batch->mode)),
             emulate_open(path, &library))) {
         fprintf(stderr, "%s: %s\n", batch->variants[0].problem.spec->name, error_message());
         progress->failed++;
@@ -200,12 +204,19 @@ static void run_batch(
     emulate_close(&library);
     if (!run->keep)
         unlink(path);
+    if (first == 0 && !progress->failed)
+        emu_journal_add(&run->journal, batch->name, progress->passed);
 }
 
 /* ---- what there is to do ----------------------------------------------------------------------- */
 
 static void add_batch(struct run *run, const struct batch *batch)
 {
+    unsigned passed;
+    if (emu_journal_find(&run->journal, batch->name, &passed)) {
+        run->known += passed;
+        return;
+    }
     run->batches = realloc(run->batches, (run->n_batches + 1) * sizeof *run->batches);
     if (!run->batches)
         exit(1);
@@ -220,8 +231,15 @@ static void add_batches(
         for (size_t at = 0; run->modes[mode] && step && at < plan->n; at += n * step) {
             n = (plan->n - at + step - 1) / step;
             n = n < BATCH ? n : BATCH;
-            add_batch(run,
-                &(struct batch){target, plan->variants + at, n, step, (enum emulate_mode)mode});
+            struct batch batch = {.target = target,
+                .variants = plan->variants + at,
+                .n = n,
+                .step = step,
+                .mode = (enum emulate_mode)mode};
+            snprintf(batch.name, sizeof batch.name, "%s-%s-%s-%zu",
+                plan->variants[at].problem.spec->name, target->device.arch, mode_name(batch.mode),
+                at);
+            add_batch(run, &batch);
         }
     }
 }
@@ -288,7 +306,7 @@ static void usage(void)
 {
     fprintf(stderr,
         "usage: test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] "
-        "[--arch NAME] [--dry-run] [--verbose] [--keep]\n");
+        "[--arch NAME] [--dry-run] [--journal FILE] [--verbose] [--keep]\n");
     exit(2);
 }
 
@@ -300,6 +318,7 @@ static void parse(struct run *run, int argc, char **argv)
     const char *only = NULL;
 #endif
     const char *named = getenv("TFOPS_EMU");
+    run->journal_path = getenv("TFOPS_EMU_JOURNAL");
     run->level = &LEVELS[SHARE];
     for (size_t i = 0; i < N_LEVELS; i++)
         if (named && !strcmp(named, LEVELS[i].name))
@@ -319,6 +338,8 @@ static void parse(struct run *run, int argc, char **argv)
             run->op = argv[++i];
         else if (!strcmp(argv[i], "--arch") && i + 1 < argc)
             run->arch = argv[++i];
+        else if (!strcmp(argv[i], "--journal") && i + 1 < argc)
+            run->journal_path = argv[++i];
         else if (!strcmp(argv[i], "--mode") && i + 1 < argc)
             only = argv[++i];
         else
@@ -339,6 +360,7 @@ int main(int argc, char **argv)
     if (!mkdtemp(run.dir) || !plans)
         return 1;
     set_targets(&run);
+    emu_journal_open(&run.journal, run.dry ? NULL : run.journal_path, run.level->name);
     /* The plans' variants stay for the batches that point at them. */
     for (size_t i = 0; i < registry_count * N_ARCHS; i++)
         plan_one(&run, i / N_ARCHS, i % N_ARCHS, registry_specs[i / N_ARCHS], &plans[i]);
@@ -354,6 +376,8 @@ int main(int argc, char **argv)
         emu_plan_release(&plans[i]);
     free(plans);
     free(run.batches);
-    printf("%u passed, %u failed, 0 skipped\n", result.passed, result.failed);
+    if (run.known)
+        printf("%u of the runs passed before: %s\n", run.known, run.journal_path);
+    printf("%u passed, %u failed, 0 skipped\n", run.known + result.passed, result.failed);
     return result.failed != 0;
 }

@@ -75,10 +75,9 @@ static bool right_clusters(int t, const uint64_t *out)
     return right;
 }
 
-static bool right_arrivals(int t, const uint64_t *out)
+static bool right_arrivals(const uint64_t *out)
 {
-    const uint64_t first = arena.in[t / BLOCK * BLOCK + 1];
-    return out[0] == first && out[1] == first + 1;
+    return out[0] == 1 && out[1] == 2 && out[2] == 3 && out[3] == 4;
 }
 
 /* Every fourth thread: 16 bytes five times, then elements of them. */
@@ -132,7 +131,7 @@ static bool right_thread(int kernel, int t)
     case CLUSTERS:
         return right_clusters(t, out);
     case ARRIVALS:
-        return right_arrivals(t, out);
+        return right_arrivals(out);
     case MEMORY:
         return right_memory(t, out);
     case REDUCE:

@@ -72,27 +72,24 @@ TF_DEV void wrappers_clusters(u32 own, u64 *out)
     cluster_meet();
 }
 
-// A block goes on when one thread of each block has arrived: twice.
-TF_DEV void wrappers_arrivals(u32 own, u64 *out)
+// In turn, one thread of each block lets all blocks go on.
+TF_DEV void wrappers_arrivals(u64 *out)
 {
     MBar *bar = smem_at<MBar>(1024);
-    u32 *cell = smem_at<u32>(0);
     if (thread_index() == 0) {
-        mbar_init(bar, 4);
+        mbar_init(bar, 1);
         mbar_init_fence();
     }
     cluster_meet();
-    for (u32 turn = 0; turn < 2; turn++) {
-        if (thread_index() == 1) {
-            cell[turn] = own + turn;
+    for (int turn = 0; turn < 4; turn++) {
+        if (thread_index() == 1 && cluster_rank() == turn)
             for (int rank = 0; rank < 4; rank++)
-                if (rank == cluster_rank())
+                if (rank == turn)
                     mbar_arrive(bar);
                 else
                     mbar_arrive_at(bar, rank);
-        }
         mbar_wait(bar, turn & 1);
-        out[turn] = cell[turn];
+        out[turn] = (u64)turn + 1;
         cluster_meet(); // nobody still waits for this phase when the next but one begins
     }
 }
@@ -154,7 +151,7 @@ template <class C> TF_DEV void wrappers(const wrappers_params &p)
     else if constexpr (C::KIND == CLUSTERS)
         wrappers_clusters(own, out);
     else if constexpr (C::KIND == ARRIVALS)
-        wrappers_arrivals(own, out);
+        wrappers_arrivals(out);
     else if constexpr (C::KIND == MEMORY)
         wrappers_memory(p.in + wrappers_thread(), out);
     else

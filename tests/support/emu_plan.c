@@ -42,6 +42,7 @@ enum { FACTOR_SHAPE, FACTOR_ALIGN, FACTOR_EXTENT, FIXED_FACTORS };
 enum {
     MAX_PROBLEM_FACTORS = FIXED_FACTORS + TFOPS_MAX_DTYPES + TFOPS_MAX_OPTIONS + TFOPS_MAX_OPERANDS,
     MAX_FACTORS = MAX_PROBLEM_FACTORS + TFOPS_MAX_TUNABLES,
+    DIGIT_VALUES = 64,
 };
 
 struct digits {
@@ -62,7 +63,7 @@ static uint8_t pick_dtype(uint32_t allowed, uint64_t random)
             return dtype;
 }
 
-/* The digits of a problem, drawn at random; the first problems walk through dtypes and widths. */
+/* The digits of a problem, drawn at random; problems walk through extents. */
 static struct digits draw(const struct tfops_spec *spec, size_t number, uint64_t *random)
 {
     struct digits d = {{0}};
@@ -70,7 +71,7 @@ static struct digits draw(const struct tfops_spec *spec, size_t number, uint64_t
     d.at[FACTOR_SHAPE] = (uint8_t)(number % EMU_SHAPES);
     d.at[FACTOR_ALIGN] =
         (uint8_t)((number + number / EMU_SHAPES) % 2 ? next_random(random) % N_ALIGNS : 0);
-    d.at[FACTOR_EXTENT] = (uint8_t)(next_random(random) % EMU_EXTENTS);
+    d.at[FACTOR_EXTENT] = (uint8_t)(number % EMU_EXTENTS);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         d.at[at++] = pick_dtype(spec->dtypes[i].allowed, next_random(random) + number);
     for (size_t i = 0; i < spec->n_options; i++)
@@ -105,17 +106,46 @@ static bool problem_of(
     return !tfops_problem_check(ret_problem);
 }
 
-/* Draws until the operator takes one: where operands need each other, most combinations are none. */
-static bool draw_problem(const struct tfops_spec *spec, size_t number, uint64_t *random,
-    struct digits *ret_digits, struct tfops_problem *ret_problem)
+/* Values of dtypes, options and optional operands that problems have had. */
+struct values {
+    bool seen[MAX_PROBLEM_FACTORS][DIGIT_VALUES];
+};
+
+static size_t new_values(
+    struct values *values, const struct tfops_spec *spec, const struct digits *d, bool take)
 {
-    enum { DRAWS = 200 };
-    for (int i = 0; i < DRAWS; i++) {
-        *ret_digits = draw(spec, number, random);
-        if (problem_of(spec, ret_digits, ret_problem))
-            return true;
+    const size_t end = FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
+    size_t n = 0;
+    for (size_t at = FIXED_FACTORS; at < end; at++) {
+        bool *seen = &values->seen[at][d->at[at]];
+        n += !*seen;
+        *seen |= take;
     }
-    return false;
+    return n;
+}
+
+/* Of some that the operator takes, the one with the most values that no earlier problem had. Where
+ * operands need each other, most draws are none. */
+static bool draw_problem(const struct tfops_spec *spec, size_t number, struct values *values,
+    uint64_t *random, struct digits *ret_digits, struct tfops_problem *ret_problem)
+{
+    enum { DRAWS = 400, CHOICE = 12 };
+    size_t found = 0, most = 0;
+    for (int i = 0; i < DRAWS && found < CHOICE; i++) {
+        struct tfops_problem problem;
+        struct digits digits = draw(spec, number, random);
+        if (!problem_of(spec, &digits, &problem))
+            continue;
+        size_t n = new_values(values, spec, &digits, false);
+        if (!found++ || n > most) {
+            most = n;
+            *ret_digits = digits;
+            *ret_problem = problem;
+        }
+    }
+    if (found)
+        new_values(values, spec, ret_digits, true);
+    return found > 0;
 }
 
 /* ---- the covering array ------------------------------------------------------------------------ */
@@ -131,7 +161,7 @@ struct pool {
     size_t first_tunable, n_factors;
 };
 
-enum { CONFIGS_A_PROBLEM = 400, DIGIT_VALUES = 64 };
+enum { CONFIGS_A_PROBLEM = 400 };
 
 static void pool_add(struct pool *pool, const struct tfops_problem *problem,
     const struct tfops_config *config, const struct digits *digits)
@@ -288,12 +318,13 @@ void emu_plan_make(const struct tfops_spec *spec, const struct tfops_device *dev
 {
     struct emu_plan plan = {0};
     struct pool pool = {0};
+    struct values values = {{{false}}};
     uint64_t random = 0xe30;
     bool extremes = share->extremes;
     for (size_t i = 0; i < share->problems; i++) {
         struct digits digits;
         struct tfops_problem problem;
-        if (!draw_problem(spec, i, &random, &digits, &problem))
+        if (!draw_problem(spec, i, &values, &random, &digits, &problem))
             continue;
         add_generic(&plan, &problem);
         if (i < EMU_SHAPES || share->most == SIZE_MAX)
