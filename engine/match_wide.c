@@ -171,6 +171,8 @@ static inline __attribute__((always_inline)) bool bind_dims(const struct wide_op
     uint64_t natural = 1, reach = 0, far = 0, wrong = 0, misfit = 0;
     bool ordered = true;
     for (int d = rank - 1; d >= 0; d--) {
+        /* A tensor has as many extents as its operand, or flatten() gave it those. */
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign) */
         const uint64_t extent = (uint64_t)shape->extents[d], many = -(uint64_t)(extent != 1);
         const uint64_t stride = ((uint64_t)shape->strides[d] & many) | (natural & ~many);
         wrong |= extent ^ (uint64_t)dims[operand->dims[d]];
@@ -213,8 +215,8 @@ static NOINLINE bool is_spread(const struct wide_operand *operand, const struct 
     uint32_t left = (1u << operand->rank) - 1;
     int64_t reach = 0;
     while (left) { /* extents and strides are below 2^31 */
-        int least = __builtin_ctz(left);
-        for (int d = least + 1; d < operand->rank; d++)
+        unsigned least = (unsigned)__builtin_ctz(left);
+        for (unsigned d = least + 1; d < operand->rank; d++)
             if (left >> d & 1 && view->strides[d] < view->strides[least])
                 least = d;
         if (shape->extents[least] > 1 && view->strides[least] <= reach)

@@ -135,7 +135,7 @@ static void many_free(struct many *many)
 
 /* ---- 2^31 elements and more --------------------------------------------------------------------- */
 
-#define SMALL_TABLE "max_pos=64 positions=1"
+#define SMALL_TABLE "head_dim=128 table_dim=128 max_pos=64 positions=1"
 
 /* The first operand is as large as any; the last line's rows alone are 2^31. */
 static const char *const LARGE[] = {
@@ -153,9 +153,9 @@ static const char *const LARGE[] = {
     "gated_act rows=5 ffn=4096 out_dtype=e4m3 scales=1",
     "softmax rows=5 width=32768",
     "softmax rows=5 width=1000 dtype=bf16",
-    "rope batch=1 seq=5 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 k=1 k_out=1 " SMALL_TABLE,
-    "rmsnorm_rope rows=5 num_heads=32 head_dim=128 table_dim=128 " SMALL_TABLE,
-    "rmsnorm_rope rows=5 num_heads=32 head_dim=128 table_dim=128 norm=per_head " SMALL_TABLE,
+    "rope batch=1 seq=5 q_heads=32 kv_heads=8 k=1 k_out=1 " SMALL_TABLE,
+    "rmsnorm_rope rows=5 num_heads=32 " SMALL_TABLE,
+    "rmsnorm_rope rows=5 num_heads=32 norm=per_head " SMALL_TABLE,
     "rmsnorm rows=5 hidden=1 weight_variant=one_plus",
 };
 
@@ -233,11 +233,9 @@ static const char *const INVARIANTS[] = {
     "gated_act rows=1 ffn=14336 out_dtype=e4m3 scales=1" INVARIANT,
     "softmax rows=1 width=32000 dtype=f32" INVARIANT,
     "softmax rows=1 width=151936 dtype=bf16 out_dtype=f32" INVARIANT,
-    "rope batch=1 seq=1 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 k=1 k_out=1 "
-    "dtype=f32 " SMALL_TABLE INVARIANT,
-    "rmsnorm_rope rows=1 num_heads=32 head_dim=128 table_dim=128 dtype=f32 " SMALL_TABLE INVARIANT,
-    "rmsnorm_rope rows=1 num_heads=32 head_dim=128 table_dim=128 norm=per_head " SMALL_TABLE
-        INVARIANT,
+    "rope batch=1 seq=1 q_heads=32 kv_heads=8 k=1 k_out=1 dtype=f32 " SMALL_TABLE INVARIANT,
+    "rmsnorm_rope rows=1 num_heads=32 dtype=f32 " SMALL_TABLE INVARIANT,
+    "rmsnorm_rope rows=1 num_heads=32 norm=per_head " SMALL_TABLE INVARIANT,
 };
 
 /* The row alone, then among others: every copy of it has the bits of the first. */
