@@ -222,6 +222,8 @@ static NOINLINE bool is_spread(const struct wide_operand *operand, const struct 
         if (shape->extents[least] > 1 && view->strides[least] <= reach)
             return false;
         reach += (shape->extents[least] - 1) * view->strides[least];
+        /* A bit is left, so that `least` is below 32. */
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
         left &= ~(1u << least);
     }
     return true;
