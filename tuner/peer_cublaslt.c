@@ -28,7 +28,8 @@ enum {
     DESC_B_SCALE_MODE = 32,
 };
 enum { EPILOGUE_DEFAULT = 1, EPILOGUE_RELU = 2, EPILOGUE_BIAS = 4 };
-enum { SCALE_OUTER_VECTOR = 3, PREFERENCE_WORKSPACE_BYTES = 1 };
+enum { SCALE_OUTER_VECTOR = 3, SCALE_GROUP = 4, SCALE_BLOCK = 5 };
+enum { PREFERENCE_WORKSPACE_BYTES = 1 };
 
 struct algorithm {
     uint64_t data[8];
@@ -127,9 +128,14 @@ static int set_int(struct peer *peer, int attribute, int value)
     return peer->desc_set(peer->desc, attribute, &value, sizeof value);
 }
 
+/* What shares a scale, by scaling; that of a tensor is what it assumes. */
+static const int WEIGHT_MODES[] = {0, SCALE_OUTER_VECTOR, SCALE_BLOCK};
+static const int X_MODES[] = {0, SCALE_OUTER_VECTOR, SCALE_GROUP};
+
 static int describe_product(struct peer *peer, const struct tfops_problem *problem)
 {
     const bool relu = problem->options[GEMM_ACTIVATION] == GEMM_RELU;
+    const bool told = peer->scaled && peer->scaling != GEMM_PER_TENSOR;
     int epilogue = (relu ? EPILOGUE_RELU : 0) | (peer->bias ? EPILOGUE_BIAS : 0);
     int result = peer->desc_create(&peer->desc, COMPUTE_32F, R_32F);
     if (!result)
@@ -139,10 +145,10 @@ static int describe_product(struct peer *peer, const struct tfops_problem *probl
     if (!result && peer->bias)
         result = set_int(
             peer, DESC_BIAS_DATA_TYPE, type_of((enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE]));
-    if (!result && peer->scaling == GEMM_PER_ROW)
-        result = set_int(peer, DESC_A_SCALE_MODE, SCALE_OUTER_VECTOR);
-    if (!result && peer->scaling == GEMM_PER_ROW)
-        result = set_int(peer, DESC_B_SCALE_MODE, SCALE_OUTER_VECTOR);
+    if (!result && told)
+        result = set_int(peer, DESC_A_SCALE_MODE, WEIGHT_MODES[peer->scaling]);
+    if (!result && told)
+        result = set_int(peer, DESC_B_SCALE_MODE, X_MODES[peer->scaling]);
     if (!result && peer->scaled) {
         const int8_t fast = (int8_t)problem->options[GEMM_FAST_ACCUM];
         result = peer->desc_set(peer->desc, DESC_FAST_ACCUM, &fast, sizeof fast);
@@ -182,7 +188,8 @@ static int point(struct peer *peer)
 static enum tfops_status make_factors(struct peer *peer, const struct tfops_problem *problem)
 {
     const int64_t *dims = problem->dims;
-    const size_t n = (size_t)(dims[GEMM_M] > dims[GEMM_N] ? dims[GEMM_M] : dims[GEMM_N]);
+    const size_t groups = (size_t)(peer->scaling == GEMM_PER_BLOCK ? dims[GEMM_K] / 128 + 4 : 1);
+    const size_t n = (size_t)(dims[GEMM_M] > dims[GEMM_N] ? dims[GEMM_M] : dims[GEMM_N]) * groups;
     const struct gpu_values ones = {.offset = 1};
     enum tfops_status status = gpu_alloc(peer->gpu, n * sizeof(float), &peer->factors);
     return status ? status : gpu_fill(peer->gpu, peer->factors, TFOPS_F32, n, &ones);

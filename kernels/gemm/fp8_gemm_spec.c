@@ -1,17 +1,14 @@
 /* The spec of fp8_gemm: one template (gemm/gemm.cu) with linear. */
-#include "gemm_config.h"
-#include "gemm_launch.h"
-#include "gemm_params.h"
-#include "gemm_specs.h"
-#include "kernels/spec_tables.h"
+#include "gemm_spec_tables.h"
 
 static const struct tfops_dim_spec DIMS[] = {
-    [GEMM_M] = {"m", TFOPS_DIM_DYNAMIC, 0, INT32_MAX / 256, "rows of x and out, e.g. tokens"},
-    [GEMM_N] = {"n", 0, 1, 1 << 22, "rows of weight, columns of out"},
-    [GEMM_K] = {"k", 0, 1, 1 << 22, "columns of x and weight"},
-    [GEMM_X_SCALES] = {"x_scales", TFOPS_DIM_DERIVED, 0, INT32_MAX, "1, or m with scaling=row"},
-    [GEMM_WEIGHT_SCALES] = {"weight_scales", TFOPS_DIM_DERIVED, 1, 1 << 22,
-        "1, or n with scaling=row"},
+    GEMM_PRODUCT_DIMS,
+    [GEMM_X_SCALE_ROWS] = {"x_scale_rows", TFOPS_DIM_DERIVED, 0, INT32_MAX, "extent 0 of x_scale"},
+    [GEMM_X_SCALE_COLS] = {"x_scale_cols", TFOPS_DIM_DERIVED, 0, INT32_MAX, "extent 1 of x_scale"},
+    [GEMM_WEIGHT_SCALE_ROWS] = {"weight_scale_rows", TFOPS_DIM_DERIVED, 1, 1 << 22,
+        "extent 0 of weight_scale"},
+    [GEMM_WEIGHT_SCALE_COLS] = {"weight_scale_cols", TFOPS_DIM_DERIVED, 1, 1 << 22,
+        "extent 1 of weight_scale"},
 };
 
 static const struct tfops_dtype_spec DTYPES[] = {
@@ -21,41 +18,61 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GEMM_SCALE_DTYPE] = {"scale_dtype", 1u << TFOPS_F32, "of the scales"},
 };
 
-static const char *const ACTIVATIONS[] = {"none", "relu", "silu", "gelu", "gelu_tanh"};
 static const char *const FAST_ACCUM[] = {"no", "yes"};
-static const char *const SCALINGS[] = {[GEMM_PER_TENSOR] = "tensor", [GEMM_PER_ROW] = "row"};
+static const char *const SCALINGS[] = {
+    [GEMM_PER_TENSOR] = "tensor", [GEMM_PER_ROW] = "row", [GEMM_PER_BLOCK] = "block"};
+static const char *const MAJORS[] = {"row", "column"};
 
 static const struct tfops_option_spec OPTIONS[] = {
-    [GEMM_ACTIVATION] = {"activation", ACTIVATIONS, 5, "of the biased product"},
+    GEMM_ACTIVATION_OPTION,
     [GEMM_FAST_ACCUM] = {"fast_accum", FAST_ACCUM, 2,
         "yes: sums may stay in the tensor core, which keeps about 14 bits"},
-    [GEMM_SCALING] = {"scaling", SCALINGS, 2,
-        "what shares a scale: a tensor; a row of x or weight"},
+    [GEMM_SCALING] = {"scaling", SCALINGS, 3,
+        "what shares a scale: a tensor; a row of x or weight; 128 of a row of x, 128 x 128 of "
+        "weight"},
+    [GEMM_SCALE_MAJOR] = {"scale_major", MAJORS, 2,
+        "x_scale as quantize writes it: [m, 1] or [m, k / 128], or transposed"},
 };
 
 static const struct tfops_operand_spec OPERANDS[] = {
-    [GEMM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, GEMM_DTYPE, 2, {GEMM_M, GEMM_K}, 0,
-        "quantised input rows"},
-    [GEMM_WEIGHT] = {"weight", TFOPS_IN, 0, GEMM_WEIGHT_DTYPE, 2, {GEMM_N, GEMM_K}, 0,
-        "quantised, as nn.Linear has it"},
-    [GEMM_BIAS] = {"bias", TFOPS_IN, TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ELEMENTS,
-        GEMM_OUT_DTYPE, 1, {GEMM_N}, 0, "added before the activation"},
-    [GEMM_RESIDUAL] = {"residual", TFOPS_IN, TFOPS_OPERAND_ROWS | TFOPS_OPERAND_OPTIONAL,
-        GEMM_OUT_DTYPE, 2, {GEMM_M, GEMM_N}, 1u << GEMM_OUT, "added after it"},
-    [GEMM_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, GEMM_OUT_DTYPE, 2, {GEMM_M, GEMM_N},
-        1u << GEMM_RESIDUAL, "output rows; may be residual"},
+    GEMM_X_OPERAND("quantised input rows"),
+    GEMM_WEIGHT_OPERAND(GEMM_WEIGHT_DTYPE, "quantised, as nn.Linear has it"),
+    GEMM_OUTPUT_OPERANDS,
     [GEMM_X_SCALE] = {"x_scale", TFOPS_IN, TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS,
-        GEMM_SCALE_DTYPE, 1, {GEMM_X_SCALES}, 0, "what x is multiplied by"},
+        GEMM_SCALE_DTYPE, 2, {GEMM_X_SCALE_ROWS, GEMM_X_SCALE_COLS}, 0, "what x is multiplied by"},
     [GEMM_WEIGHT_SCALE] = {"weight_scale", TFOPS_IN, TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS,
-        GEMM_SCALE_DTYPE, 1, {GEMM_WEIGHT_SCALES}, 0, "what weight is multiplied by"},
+        GEMM_SCALE_DTYPE, 2, {GEMM_WEIGHT_SCALE_ROWS, GEMM_WEIGHT_SCALE_COLS}, 0,
+        "what weight is multiplied by"},
 };
 
+/* The scales' shapes are those that quantize writes: one; one a row; one a group or block. */
 static int64_t derive(void *user, const struct tfops_problem *problem, size_t dim)
 {
     (void)user;
-    if (problem->options[GEMM_SCALING] == GEMM_PER_TENSOR)
+    const int64_t *dims = problem->dims;
+    const int scaling = problem->options[GEMM_SCALING];
+    const bool of_x = dim == GEMM_X_SCALE_ROWS || dim == GEMM_X_SCALE_COLS;
+    const bool second = dim == GEMM_X_SCALE_COLS || dim == GEMM_WEIGHT_SCALE_COLS;
+    const bool along_k = second != (of_x && problem->options[GEMM_SCALE_MAJOR] != 0);
+    if (scaling == GEMM_PER_TENSOR)
         return 1;
-    return problem->dims[dim == GEMM_X_SCALES ? GEMM_M : GEMM_N];
+    if (scaling == GEMM_PER_ROW)
+        return along_k ? 1 : dims[of_x ? GEMM_M : GEMM_N];
+    if (along_k)
+        return gemm_ceil_div(dims[GEMM_K], GEMM_GROUP_ELEMS);
+    return of_x ? dims[GEMM_M] : gemm_ceil_div(dims[GEMM_N], GEMM_GROUP_ELEMS);
+}
+
+static bool accepts(
+    void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES])
+{
+    (void)user;
+    if (problem->options[GEMM_SCALING] == GEMM_PER_BLOCK && problem->options[GEMM_FAST_ACCUM])
+        return spec_refuse(reason,
+            "fast_accum: expected no with scaling=block, whose sums are "
+            "scaled every %d of k, got yes",
+            GEMM_GROUP_ELEMS);
+    return true;
 }
 
 /*
@@ -83,29 +100,16 @@ const struct tfops_spec fp8_gemm_spec = {
     .abi = TFOPS_SPEC_ABI,
     .version = 1,
     .name = "fp8_gemm",
-    .summary = "product of fp8 matrices, scaled by tensor or by row",
-    .formula = "out = activation(x · weightᵀ · x_scale · weight_scale + bias) + residual",
+    .summary = "product of fp8 matrices, scaled by tensor, row or block",
+    .formula = "out = activation((x · x_scale) · (weight · weight_scale)ᵀ + bias) + residual",
     SPEC_TABLE(dims, DIMS),
     SPEC_TABLE(dtypes, DTYPES),
     SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(operands, OPERANDS),
-    .tunables = gemm_tunables,
-    .n_tunables = GEMM_TUNABLES,
-    .template_path = "gemm/gemm.cu",
-    .body = "gemm",
-    .generic_body = "gemm_generic",
-    .params_type = "gemm_params",
-    .param_bytes = sizeof(struct gemm_params),
+    GEMM_TEMPLATE,
     .derive = derive,
-    .constraint = gemm_constraint,
-    .default_config = gemm_default_config,
-    .geometry = gemm_geometry,
-    .pack = gemm_pack,
-    .tensor_maps = gemm_tensor_maps,
-    .cost = gemm_cost,
-    .values = gemm_values,
+    .accepts = accepts,
     .tolerance = tolerance,
-    .reference = gemm_reference,
 };
 
 static bool is_scaled(const struct tfops_problem *problem)

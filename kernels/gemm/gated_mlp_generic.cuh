@@ -11,10 +11,9 @@ struct GatedMlpGeneric {
     {
         const gemm_params &g = p.gemm;
         if (g.scaling != GEMM_UNSCALED) {
-            const bool rows = g.scaling == GEMM_PER_ROW;
-            const float x = ld_elem<LD_KEEP>(g.x_scale + (rows ? m : 0));
-            gate *= x * ld_elem<LD_KEEP>(g.weight_scale + (rows ? n : 0));
-            up *= x * ld_elem<LD_KEEP>(p.up_scale + (rows ? n : 0));
+            const float x = ld_elem<LD_KEEP>(g.x_scale + m * g.x_scale_stride);
+            gate *= x * ld_elem<LD_KEEP>(g.weight_scale + n * g.weight_scale_stride);
+            up *= x * ld_elem<LD_KEEP>(p.up_scale + n * p.up_scale_stride);
         }
         const float joined = gemm_join(p.act, p.activates, gate, up);
         return p.out_scale ? joined * (1.0f / ld_elem<LD_KEEP>(p.out_scale)) : joined;

@@ -9,16 +9,25 @@
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
+/* The scale of a whole tensor has no stride. */
 static void pack_scales(const struct tfops_launch_args *launch, struct gated_mlp_params *params)
 {
     const struct tfops_view *operands = launch->operands;
+    struct gemm_params *gemm = &params->gemm;
     params->out_scale = operands[GATED_MLP_OUT_SCALE].data;
-    params->gemm.x_scale = params->gemm.weight_scale = params->up_scale = NULL;
-    if (params->gemm.scaling == GEMM_UNSCALED)
+    gemm->x_scale = gemm->weight_scale = params->up_scale = NULL;
+    gemm->x_scale_stride = gemm->x_group_stride = gemm->weight_scale_stride = 0;
+    params->up_scale_stride = 0;
+    if (gemm->scaling == GEMM_UNSCALED)
         return;
-    params->gemm.x_scale = operands[GATED_MLP_X_SCALE].data;
-    params->gemm.weight_scale = operands[GATED_MLP_GATE_SCALE].data;
+    gemm->x_scale = operands[GATED_MLP_X_SCALE].data;
+    gemm->weight_scale = operands[GATED_MLP_GATE_SCALE].data;
     params->up_scale = operands[GATED_MLP_UP_SCALE].data;
+    if (gemm->scaling == GEMM_PER_TENSOR)
+        return;
+    gemm->x_scale_stride = operands[GATED_MLP_X_SCALE].strides[0];
+    gemm->weight_scale_stride = operands[GATED_MLP_GATE_SCALE].strides[0];
+    params->up_scale_stride = operands[GATED_MLP_UP_SCALE].strides[0];
 }
 
 static void pack_gemm(const struct tfops_launch_args *launch, struct gemm_params *params)

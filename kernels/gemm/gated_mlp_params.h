@@ -18,9 +18,9 @@ struct gated_mlp_params {
     struct gemm_params gemm; /* first: what all matrix kernels read */
     struct tensor_map up_map;
     const void *up;
-    const float *up_scale;  /* as gemm.weight_scale */
-    const float *out_scale; /* [1]: what the result is divided by; NULL: 1 */
-    long long up_stride;
+    const float *up_scale;                /* as gemm.weight_scale */
+    const float *out_scale;               /* [1]: what the result is divided by; NULL: 1 */
+    long long up_stride, up_scale_stride; /* as gemm.weight_scale_stride */
     /* Read by the generic kernel only: the template has them as constants. */
     int act, activates;
 };

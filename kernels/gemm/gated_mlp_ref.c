@@ -34,8 +34,9 @@ static double product(
                half_load(w->data, w_dtype, n * w->strides[0] + k);
     if (scaling == GEMM_UNSCALED)
         return sum;
-    return sum * half_load(operands[GATED_MLP_X_SCALE].data, TFOPS_F32, rows ? m : 0) *
-           half_load(operands[scale].data, TFOPS_F32, rows ? n : 0);
+    const struct tfops_view *x_scale = &operands[GATED_MLP_X_SCALE], *w_scale = &operands[scale];
+    return sum * half_load(x_scale->data, TFOPS_F32, rows ? m * x_scale->strides[0] : 0) *
+           half_load(w_scale->data, TFOPS_F32, rows ? n * w_scale->strides[0] : 0);
 }
 
 enum tfops_status gated_mlp_reference(void *user, const struct tfops_launch_args *launch)

@@ -10,7 +10,6 @@
 #include "gemm_params.h"
 #include "gemm_specs.h"
 #include "kernels/quant/quant_spec.h"
-#include "kernels/spec_tables.h"
 
 #define HALVES (1u << TFOPS_F16 | 1u << TFOPS_BF16)
 
@@ -51,7 +50,7 @@ static const char *const ACTIVATES[] = {[GATED_MLP_GATE] = "gate", [GATED_MLP_UP
     [GATED_MLP_OUT] = {"out", TFOPS_OUT, TFOPS_OPERAND_ROWS, GEMM_OUT_DTYPE, 2, {GEMM_M, GEMM_N},  \
         0, "output rows"},                                                                         \
     [GATED_MLP_OUT_SCALE] = {"out_scale", TFOPS_IN,                                                \
-        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ELEMENTS, scale_dtype, 1, {one}, 0,                 \
+        TFOPS_OPERAND_OPTIONAL | TFOPS_OPERAND_ELEMENTS, scale_dtype, 2, {one, one}, 0,            \
         "what out is multiplied by to have the result"}
 
 /* Sums as of linear and fp8_gemm, two of them multiplied, one rounding to the output's format. */
@@ -152,11 +151,11 @@ const struct tfops_spec gated_mlp_spec = {
 
 /* ---- fp8_gated_mlp --------------------------------------------------------------------------- */
 
-enum { FP8_ONE = GEMM_WEIGHT_SCALES + 1 };
+enum { FP8_X_SCALES = GEMM_K + 1, FP8_WEIGHT_SCALES, FP8_ONE };
 
 static const struct tfops_dim_spec FP8_DIMS[] = {PRODUCT_DIMS,
-    [GEMM_X_SCALES] = {"x_scales", TFOPS_DIM_DERIVED, 0, INT32_MAX, "1, or m with scaling=row"},
-    [GEMM_WEIGHT_SCALES] = {"weight_scales", TFOPS_DIM_DERIVED, 1, 1 << 22,
+    [FP8_X_SCALES] = {"x_scales", TFOPS_DIM_DERIVED, 0, INT32_MAX, "1, or m with scaling=row"},
+    [FP8_WEIGHT_SCALES] = {"weight_scales", TFOPS_DIM_DERIVED, 1, 1 << 22,
         "1, or n with scaling=row"},
     [FP8_ONE] = ONE_DIM};
 
@@ -181,15 +180,15 @@ static const struct tfops_option_spec FP8_OPTIONS[] = {
 
 #define SCALE_OPERAND(name, dim, of)                                                               \
     {                                                                                              \
-        name, TFOPS_IN, TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS, GEMM_SCALE_DTYPE, 1, {dim},   \
-            0, "what " of " is multiplied by"                                                      \
+        name, TFOPS_IN, TFOPS_OPERAND_ROWS | TFOPS_OPERAND_ELEMENTS, GEMM_SCALE_DTYPE, 2,          \
+            {dim, FP8_ONE}, 0, "what " of " is multiplied by"                                      \
     }
 
 static const struct tfops_operand_spec FP8_OPERANDS[] = {
     PRODUCT_OPERANDS(GEMM_WEIGHT_DTYPE, FP8_ONE, GEMM_SCALE_DTYPE),
-    [GATED_MLP_X_SCALE] = SCALE_OPERAND("x_scale", GEMM_X_SCALES, "x"),
-    [GATED_MLP_GATE_SCALE] = SCALE_OPERAND("gate_scale", GEMM_WEIGHT_SCALES, "gate"),
-    [GATED_MLP_UP_SCALE] = SCALE_OPERAND("up_scale", GEMM_WEIGHT_SCALES, "up"),
+    [GATED_MLP_X_SCALE] = SCALE_OPERAND("x_scale", FP8_X_SCALES, "x"),
+    [GATED_MLP_GATE_SCALE] = SCALE_OPERAND("gate_scale", FP8_WEIGHT_SCALES, "gate"),
+    [GATED_MLP_UP_SCALE] = SCALE_OPERAND("up_scale", FP8_WEIGHT_SCALES, "up"),
 };
 
 static const struct tfops_constant_spec FP8_CONSTANTS[] = {PAIR_CONSTANTS};
@@ -201,7 +200,7 @@ static int64_t derive_scales(void *user, const struct tfops_problem *problem, si
     (void)user;
     if (dim == FP8_ONE || problem->options[GEMM_SCALING] == GEMM_PER_TENSOR)
         return 1;
-    return problem->dims[dim == GEMM_X_SCALES ? GEMM_M : GEMM_N];
+    return problem->dims[dim == FP8_X_SCALES ? GEMM_M : GEMM_N];
 }
 
 const struct tfops_spec fp8_gated_mlp_spec = {

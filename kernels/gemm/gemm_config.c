@@ -102,21 +102,31 @@ static bool promoted(const struct tfops_problem *problem, const struct gemm_layo
     return l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
 }
 
-/* Accumulators of a thread, and one slab's partial sums where they are promoted. */
+static bool block_scaled(const struct tfops_problem *problem)
+{
+    return gemm_scaling(problem) == GEMM_PER_BLOCK;
+}
+
+/* Accumulators of a thread, and one slab's partial sums where they are promoted; the scales of the
+ * tokens across that a stage has, and of the stage after it. */
 static int64_t accumulators(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
-    return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2;
+    const int64_t scales =
+        block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 2 * v[GEMM_DEPTH] : 0;
+    return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2 + scales;
 }
 
 static bool possible_cluster(const struct tfops_device *device, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    bool shared = v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1;
-    if (l->cluster > device->max_cluster || (shared && l->cluster > 4))
-        return refuse(reason, "larger clusters than the device has, or than share a tile well");
-    if (v[GEMM_SPLIT_K] > 1 && (shared || v[GEMM_PINGPONG]))
-        return refuse(reason, "a split sum shares no tiles and takes no turns");
+    enum { PORTABLE_CLUSTER = 8 };
+    if (l->cluster > device->max_cluster || l->cluster > PORTABLE_CLUSTER)
+        return refuse(reason, "larger clusters than every device has");
+    if (v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 4)
+        return refuse(reason, "more blocks than share a tile well");
+    if (v[GEMM_SPLIT_K] > 1 && v[GEMM_PINGPONG])
+        return refuse(reason, "a split sum takes no turns");
     if ((v[GEMM_SPLIT_K] - 1) * gemm_ceil_div(l->k_stages, v[GEMM_SPLIT_K]) >= l->k_stages)
         return refuse(reason, "SPLIT_K leaves a block without work");
     if (l->tile_cols % l->out_cols)
@@ -153,6 +163,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return refuse(reason, "a consumer has whole slabs of 64 rows");
     if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
         return refuse(reason, "a store is a box of at least 32 bytes a row");
+    if (block_scaled(problem) && !v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)
+        return refuse(reason, "the columns of a tile have scales of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return refuse(reason, "the accumulators do not fit in a thread's registers");
     if (v[GEMM_SPLIT_K] > 1 &&
@@ -163,12 +175,13 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     return possible_cluster(device, v, l, reason);
 }
 
-/* Before sm_89 fp8 is decoded by whole-number instructions, which want registers of their own. */
+/* Before sm_89 fp8 is decoded by whole-number instructions, which want registers of their own, and
+ * what is scaled by blocks is summed twice. */
 static int64_t most_mma_accumulators(
     const struct tfops_problem *problem, const struct tfops_device *device)
 {
     bool fp8 = tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[0]) == 1;
-    return fp8 && device->cc < 89 ? 32 : 64;
+    return (fp8 && device->cc < 89) || block_scaled(problem) ? 32 : 64;
 }
 
 static bool possible_mma(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -239,8 +252,7 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
         return true;
     if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
         return true;
-    return l->cluster > 2 && v[GEMM_SPLIT_K] == 1 &&
-           l->down * l->across > gemm_resident_clusters(device, l->cluster);
+    return l->cluster > 2 && l->down * l->across > gemm_resident_clusters(device, l->cluster);
 }
 
 /* The shapes the default is chosen from; a sweep adds what lies between. */
@@ -319,33 +331,39 @@ static void try(struct search *search, struct tfops_config *config)
     search->best = *config;
 }
 
-/* Few tokens across: one or two consumers, a sum split or token tiles shared, deep stages or not. */
+/* One shape, its stages deep or not. */
+static void try_depths(
+    struct search *search, const struct shape *shape, bool swap, int64_t split, int64_t deepest)
+{
+    struct tfops_config config;
+    take_shape(shape, GEMM_WGMMA, swap, split, &config);
+    for (int64_t depth = 1; depth <= deepest; depth *= 2) {
+        config.values[GEMM_DEPTH] = depth;
+        try(search, &config);
+    }
+}
+
+/* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
 static void try_narrow(struct search *search, int64_t width)
 {
+    enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
     const int64_t rows = gemm_paired(search->problem) ? 2 * SLAB_ROWS : SLAB_ROWS;
-    struct tfops_config config;
     for (int64_t consumers = 1; consumers <= 2; consumers++)
-        for (int64_t blocks = 1; blocks <= 8; blocks *= 2)
-            for (int shared = 0; shared < 2; shared++)
-                for (int64_t depth = 1; depth <= 4; depth *= 2) {
-                    const struct shape shape = {
-                        rows * consumers, consumers, 0, shared ? blocks : 1, 1, width};
-                    take_shape(&shape, GEMM_WGMMA, true, shared ? 1 : blocks, &config);
-                    config.values[GEMM_DEPTH] = depth;
-                    try(search, &config);
-                }
+        for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
+            for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
+                const struct shape shape = {rows * consumers, consumers, 0, sharers, 1, width};
+                try_depths(search, &shape, true, split, DEEPEST);
+            }
 }
 
 static void try_wgmma(struct search *search)
 {
-    struct tfops_config config;
+    enum { DEEPEST = 2, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
     const int64_t tokens = search->problem->dims[GEMM_M];
-    for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++) {
-        take_shape(&WIDE[i], GEMM_WGMMA, false, 1, &config);
-        try(search, &config);
-        config.values[GEMM_DEPTH] = 2;
-        try(search, &config);
-    }
+    const int64_t most_split = tokens <= SPLIT_TOKENS ? MOST_SPLIT : 1;
+    for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++)
+        for (int64_t split = 1; split <= most_split; split *= 2)
+            try_depths(search, &WIDE[i], false, split, DEEPEST);
     if (tokens <= 256)
         try_narrow(search, width_for(tokens));
 }

@@ -51,21 +51,22 @@ bool gemm_constraint(void *user, const struct tfops_problem *problem,
 void gemm_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config);
 
-/* Clusters that run at a time, a block on each multiprocessor: GPCs have 16 or 18 of these, and a
+static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Clusters that run at a time, a block on each multiprocessor: GPCs have up to 18 of these, and a
  * cluster stays in one. */
 static inline int64_t gemm_resident_clusters(const struct tfops_device *device, int64_t cluster)
 {
-    int64_t sms = cluster > 2 ? (int64_t)device->sms / 18 * 16 : device->sms;
-    return sms >= cluster ? sms / cluster : 1;
+    const int64_t gpcs = gemm_ceil_div(device->sms, 18), each = device->sms / gpcs;
+    const int64_t clusters = cluster > 2 ? each / cluster * gpcs : device->sms / cluster;
+    return clusters ? clusters : 1;
 }
 
 /* Expected nanoseconds (gemm_model.c). */
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config);
-
-static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
 
 #endif

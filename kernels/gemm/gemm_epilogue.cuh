@@ -55,7 +55,8 @@ template <class C> struct GemmEpilogue {
             if constexpr (L::EPILOGUE_SCALING == GEMM_PER_ROW)
                 if (inside)
                     f.scale[i] = ld_elem<LD_CONST>(
-                        (weight_side ? params.weight_scale : params.x_scale) + at);
+                        weight_side ? params.weight_scale + at * params.weight_scale_stride
+                                    : params.x_scale + at * params.x_scale_stride);
             if constexpr (C::HAS_BIAS)
                 if (weight_side && inside)
                     f.bias[i] =

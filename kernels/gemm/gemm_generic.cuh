@@ -59,9 +59,24 @@ struct GemmGeneric {
         }
     }
 
-    TF_DEV void add_slice(float (&acc)[4][4], int down, int across)
+    // Block scales of four rows of x or of weight, from `first` on, in the group of column k.
+    TF_DEV void group_scales(
+        const gemm_params &p, bool weight_side, int first, int k, float (&s)[4])
     {
-        float part[4][4] = {};
+        const int group = k / GEMM_GROUP_ELEMS;
+        TF_UNROLL
+        for (int i = 0; i < 4; i++) {
+            const int row = min_int(first + i, (weight_side ? p.n : p.m) - 1);
+            s[i] = weight_side
+                       ? ld_elem<LD_KEEP>(p.weight_scale +
+                                          row / GEMM_GROUP_ELEMS * p.weight_scale_stride + group)
+                       : ld_elem<LD_KEEP>(
+                             p.x_scale + row * p.x_scale_stride + group * p.x_group_stride);
+        }
+    }
+
+    TF_DEV void multiply_slice(float (&part)[4][4], int down, int across)
+    {
         TF_UNROLL
         for (int k = 0; k < SLICE; k++) {
             const float *a = slice(0) + k * PITCH + down, *b = slice(1) + k * PITCH + across;
@@ -71,11 +86,22 @@ struct GemmGeneric {
             for (int j = 0; j < 4; j++)
                 part[i][j] += a[i] * b[j];
         }
+    }
+
+    // (m, n): the first row of x and of weight of these sums.
+    TF_DEV void add_slice(
+        const gemm_params &p, float (&acc)[4][4], const float (&part)[4][4], int m, int n, int k)
+    {
+        float x[4] = {1, 1, 1, 1}, w[4] = {1, 1, 1, 1};
+        if (p.scaling == GEMM_PER_BLOCK) {
+            group_scales(p, false, m, k, x);
+            group_scales(p, true, n, k, w);
+        }
         TF_UNROLL
         for (int i = 0; i < 4; i++)
             TF_UNROLL
         for (int j = 0; j < 4; j++)
-            acc[i][j] += part[i][j];
+            acc[i][j] += part[i][j] * (x[i] * w[j]);
     }
 
     TF_DEV float finish(const gemm_params &p, int m, int n, float x)
@@ -83,7 +109,8 @@ struct GemmGeneric {
         if (p.scaling == GEMM_PER_TENSOR)
             x *= ld_elem<LD_KEEP>(p.x_scale) * ld_elem<LD_KEEP>(p.weight_scale);
         if (p.scaling == GEMM_PER_ROW)
-            x *= ld_elem<LD_KEEP>(p.x_scale + m) * ld_elem<LD_KEEP>(p.weight_scale + n);
+            x *= ld_elem<LD_KEEP>(p.x_scale + m * p.x_scale_stride) *
+                 ld_elem<LD_KEEP>(p.weight_scale + n * p.weight_scale_stride);
         if (p.bias)
             x += load(p.bias, p.out_dtype, n);
         x = gemm_activate(p.activation, x);
@@ -109,7 +136,9 @@ struct GemmGeneric {
             fetch(0, p.x, p.dtype, p.x_stride, p.m, p.k, row, k);
             fetch(1, weight, p.weight_dtype, weight_stride, p.n, p.k, col, k);
             block_sync(); // both slices are there
-            add_slice(acc, first_row(), first_col());
+            float part[4][4] = {};
+            multiply_slice(part, first_row(), first_col());
+            add_slice(p, acc, part, row + first_row(), col + first_col(), k);
             block_sync(); // and may be overwritten
         }
     }

@@ -67,14 +67,25 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
 
 /* ---- parameters ------------------------------------------------------------------------------ */
 
+/* The scale of a whole tensor has no stride. */
 static void pack_scales(const struct tfops_launch_args *launch, struct gemm_params *params)
 {
-    params->scaling = gemm_scaling(launch->problem);
+    const struct tfops_problem *problem = launch->problem;
+    const struct tfops_view *x = &launch->operands[GEMM_X_SCALE];
+    const struct tfops_view *weight = &launch->operands[GEMM_WEIGHT_SCALE];
+    params->scaling = gemm_scaling(problem);
     params->x_scale = params->weight_scale = NULL;
+    params->x_scale_stride = params->x_group_stride = params->weight_scale_stride = 0;
     if (params->scaling == GEMM_UNSCALED)
         return;
-    params->x_scale = launch->operands[GEMM_X_SCALE].data;
-    params->weight_scale = launch->operands[GEMM_WEIGHT_SCALE].data;
+    params->x_scale = x->data;
+    params->weight_scale = weight->data;
+    if (params->scaling == GEMM_PER_TENSOR)
+        return;
+    const bool transposed = problem->options[GEMM_SCALE_MAJOR] != 0;
+    params->x_scale_stride = transposed ? 1 : x->strides[0];
+    params->x_group_stride = transposed ? x->strides[0] : 1;
+    params->weight_scale_stride = weight->strides[0];
 }
 
 void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_params)

@@ -75,9 +75,11 @@ template <class C> struct GemmLayout {
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
 
-    // Partial sums at a time: two where a stage has several and they fit in the registers.
+    // Partial sums at a time: two where a stage has several and they fit in the registers, where block
+    // scales are, too.
+    static constexpr int MOST_SUMS = C::SCALING == GEMM_PER_BLOCK ? 160 : 192;
     static constexpr int
-        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= 192 && C::CONSUMERS < 3 ? 2 : 1;
+        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= MOST_SUMS &&C::CONSUMERS < 3 ? 2 : 1;
 
     static constexpr int R_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int C_BYTES = C::BLOCK_N * ROW_BYTES;
@@ -103,7 +105,8 @@ template <class C> struct GemmLayout {
     static constexpr int BARRIER_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
     static constexpr int SMEM_BYTES = BARRIER_AT + 2 * 8 * C::STAGES;
 
-    // Blocks of a cluster: side by side in the output, or along K.
+    // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
+    static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
     static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
     static constexpr bool MULTICAST = PEERS > 1;
 
@@ -123,8 +126,8 @@ template <class C> struct GemmLayout {
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");
-    static_assert(C::CLUSTER == C::CLUSTER_M * C::CLUSTER_N * C::SPLIT_K, "cluster");
-    static_assert(C::SPLIT_K == 1 || (!MULTICAST && !C::PINGPONG), "a cluster along K alone");
+    static_assert(C::CLUSTER == RECTANGLE * C::SPLIT_K && C::CLUSTER <= 16, "cluster");
+    static_assert(C::SPLIT_K == 1 || !C::PINGPONG, "a split sum takes no turns");
     static_assert((C::SPLIT_K - 1) * SPLIT_STAGES < K_STAGES, "each block of a split has work");
     static_assert(PARTIAL_BYTES <= BUFFER_AT, "the stages hold a partial tile");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");

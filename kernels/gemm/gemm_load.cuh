@@ -9,12 +9,18 @@
 template <class C> struct GemmKRange {
     int first, count;
 
+    // Which share: that of its rectangle of the cluster.
+    TF_DEV int share()
+    {
+        return C::SPLIT_K == 1 ? 0 : cluster_rank() / GemmLayout<C>::RECTANGLE;
+    }
+
     TF_DEV GemmKRange mine()
     {
         using L = GemmLayout<C>;
         if constexpr (C::SPLIT_K == 1)
             return {0, L::K_STAGES};
-        const int first = cluster_rank() * L::SPLIT_STAGES;
+        const int first = share() * L::SPLIT_STAGES;
         return {first, min_int(L::SPLIT_STAGES, L::K_STAGES - first)};
     }
 };
@@ -69,11 +75,12 @@ template <class C> TF_DEV void gemm_produce(const gemm_params &p)
     const GemmKRange<C> range = GemmKRange<C>::mine();
     const GemmTiles<C> tiles = GemmTiles<C>::start(p);
     // The blocks with the same R tile are those of this block's row of the rectangle.
+    const int origin = GemmKRange<C>::share() * L::RECTANGLE;
     u16 r_mask = 0, c_mask = 0;
     for (int i = 0; i < C::CLUSTER_N; i++)
-        r_mask |= (u16)(1u << (i * C::CLUSTER_M + tiles.rank_m));
+        r_mask |= (u16)(1u << (origin + i * C::CLUSTER_M + tiles.rank_m));
     for (int i = 0; i < C::CLUSTER_M; i++)
-        c_mask |= (u16)(1u << (tiles.rank_n * C::CLUSTER_M + i));
+        c_mask |= (u16)(1u << (origin + tiles.rank_n * C::CLUSTER_M + i));
     Cursor cursor = {0, 0};
     tma_prefetch_map(p.x_map);
     tma_prefetch_map(p.weight_map);

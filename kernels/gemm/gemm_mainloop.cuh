@@ -6,6 +6,7 @@
 #include "device/wgmma.cuh"
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_pipeline.cuh"
+#include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_turn.cuh"
 
 template <class C> struct GemmMainloop {
@@ -14,6 +15,7 @@ template <class C> struct GemmMainloop {
     using Cursor = GemmCursor<C>;
     using Turn = GemmTurn<C>;
     using Slab = float[L::REGS];
+    using Scales = GemmScales<C>;
 
     // Starts the products of one slab with tile `depth` of a stage.
     TF_DEV void issue(Slab &d, u32 stage, int depth, int row, bool keep)
@@ -71,18 +73,19 @@ template <class C> struct GemmMainloop {
         wgmma_commit();
     }
 
-    TF_DEV void add(Slab &acc, Slab &part)
+    TF_DEV void add(Slab &acc, Slab &part, const typename Scales::Factors &factors)
     {
         wgmma_pin(part);
         TF_UNROLL
         for (int i = 0; i < L::REGS; i++)
-            acc[i] += part[i];
+            Scales::add(factors, acc[i], part[i], i);
     }
 
     // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
     // with one, while the other consumer's is. None is in flight at the loop's edge.
-    TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
-        const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    TF_DEV void promote(const gemm_params &p, float (&acc)[L::SLABS][L::REGS], Cursor &cursor,
+        int row, const GemmKRange<C> &range, const GemmTiles<C> &at, const GemmTurn<C> &turn,
+        const Scales &scales)
     {
         constexpr int UNITS = C::DEPTH * L::SLABS, PARTS = L::PARTS;
         float part[PARTS][L::REGS];
@@ -91,8 +94,12 @@ template <class C> struct GemmMainloop {
             TF_UNROLL
         for (int i = 0; i < L::REGS; i++)
             acc[s][i] = 0;
-        _Pragma("unroll 1") for (int k = 0; k < stages; k++)
+        typename Scales::Stage next, now;
+        Scales::load(scales, p, range.first, next);
+        _Pragma("unroll 1") for (int k = 1; k <= range.count; k++)
         {
+            now = next;
+            Scales::load(scales, p, range.first + k, next);
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
             start(part[0], cursor.stage, 0, row);
             TF_UNROLL
@@ -105,7 +112,8 @@ template <class C> struct GemmMainloop {
                 }
                 if (u == UNITS - 1)
                     Ring::release(cursor.stage, at.rank_m, at.rank_n);
-                add(acc[u % L::SLABS], part[u % PARTS]);
+                add(acc[u % L::SLABS], part[u % PARTS],
+                    Scales::factors(scales, now, u / L::SLABS, u % L::SLABS));
                 if (PARTS == 1 && u + 1 < UNITS)
                     start(part[0], cursor.stage, u + 1, row);
             }

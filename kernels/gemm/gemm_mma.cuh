@@ -17,6 +17,7 @@
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
 #include "gemm/gemm_pair.cuh"
+#include "gemm/gemm_scales.cuh"
 
 template <class C> struct MmaLayout {
     using TX = typename C::DTYPE;
@@ -194,7 +195,8 @@ template <class C> struct GemmMma {
         if constexpr (C::SCALING == GEMM_PER_TENSOR)
             x *= ld_elem<LD_CONST>(p.x_scale) * ld_elem<LD_CONST>(p.weight_scale);
         if constexpr (C::SCALING == GEMM_PER_ROW)
-            x *= ld_elem<LD_CONST>(p.x_scale + m) * ld_elem<LD_CONST>(p.weight_scale + n);
+            x *= ld_elem<LD_CONST>(p.x_scale + m * p.x_scale_stride) *
+                 ld_elem<LD_CONST>(p.weight_scale + n * p.weight_scale_stride);
         if constexpr (C::HAS_BIAS)
             x += to_f32(ld_elem<LD_CONST>(static_cast<const TO *>(p.bias) + n));
         x = gemm_activate(C::ACTIVATION, x);
@@ -202,6 +204,39 @@ template <class C> struct GemmMma {
             x += to_f32(
                 ld_elem<LD_KEEP>(static_cast<const TO *>(p.residual) + m * p.residual_stride + n));
         return x;
+    }
+
+    // Adds up the sums of one group, a block of K, each times x's and weight's block scale.
+    TF_DEV void add_scaled(
+        const gemm_params &p, Acc &acc, const Acc &part, int row, int col, int group)
+    {
+        float x[L::DOWN][2];
+        TF_UNROLL
+        for (int i = 0; i < 2 * L::DOWN; i++)
+            x[i / 2][i % 2] = GemmGroups::x(p, row + 16 * (i / 2) + i % 2 * 8, group);
+        TF_UNROLL
+        for (int j = 0; j < L::ACROSS; j++) {
+            const float weight = GemmGroups::weight<C::N>(p, col + 8 * j, group);
+            TF_UNROLL
+            for (int i = 0; i < 4 * L::DOWN; i++)
+                acc[i / 4][j][i % 4] += part[i / 4][j][i % 4] * (x[i / 4][i % 4 / 2] * weight);
+        }
+    }
+
+    // A block of K. With block scales it is one group.
+    TF_DEV void add_block(const gemm_params &p, Acc &acc, const u8 *stage, int row, int col,
+        int warp_row, int warp_col, int block)
+    {
+        if constexpr (C::SCALING == GEMM_PER_BLOCK) {
+            static_assert(L::BLOCK_K == GEMM_GROUP_ELEMS, "a sum for each group");
+            const int lane = thread_index() % 32;
+            Acc part = {};
+            multiply(part, stage, warp_row, warp_col);
+            add_scaled(
+                p, acc, part, row + warp_row + lane / 4, col + warp_col + lane % 4 * 2, block);
+        } else {
+            multiply(acc, stage, warp_row, warp_col);
+        }
     }
 
     TF_DEV float join(const gemm_params &p, int m, int n, float gate, float up)
@@ -241,8 +276,8 @@ template <class C> struct GemmMma {
             cp_async_wait<C::STAGES - 2>();
             block_sync(); // the stage is there, and nobody reads the one that is filled next
             fill(p, row, col, block + C::STAGES - 1);
-            multiply(acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), warp_row,
-                warp_n * L::COLS);
+            add_block(p, acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), row, col,
+                warp_row, warp_n * L::COLS, block);
         }
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)

@@ -37,9 +37,9 @@ template <class C> struct GemmPair {
             const int last = weight_side ? C::N - 1 : p.m - 1;
             const int i = C::SCALING == GEMM_PER_ROW ? min_int(at, last) : 0;
             if (weight_side)
-                return {ld_elem<LD_CONST>(p.weight_scale + i),
-                    ld_elem<LD_CONST>(gemm_pair(p).up_scale + i)};
-            const float x = ld_elem<LD_CONST>(p.x_scale + i);
+                return {ld_elem<LD_CONST>(p.weight_scale + i * p.weight_scale_stride),
+                    ld_elem<LD_CONST>(gemm_pair(p).up_scale + i * gemm_pair(p).up_scale_stride)};
+            const float x = ld_elem<LD_CONST>(p.x_scale + i * p.x_scale_stride);
             return {x, x};
         }
     }

@@ -11,17 +11,22 @@
 
 /* activation */
 enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
-/* scaling: one factor a tensor; one a row of x and one a row of weight; none */
-enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_UNSCALED };
+/* scaling: one factor a tensor; one a row of x and one a row of weight; one a group of x's row and
+ * one a block of weight (GEMM_GROUP_ELEMS of k; as many rows of weight); none */
+enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_PER_BLOCK, GEMM_UNSCALED };
+enum { GEMM_GROUP_ELEMS = 128 };
 
 struct gemm_params {
     struct tensor_map x_map, weight_map, out_map;
     const void *x, *weight;
-    const float *x_scale, *weight_scale; /* by scaling: NULL; [1]; [m] and [n] */
-    const void *bias;                    /* [n] or NULL, dtype of out */
-    const void *residual;                /* [m, n] or NULL, dtype of out; may be out */
+    /* Of row m and group g at m · x_scale_stride + g · x_group_stride; of row n, or of block n / 128,
+     * and group g at n · weight_scale_stride + g. NULL: none. */
+    const float *x_scale, *weight_scale;
+    const void *bias;     /* [n] or NULL, dtype of out */
+    const void *residual; /* [m, n] or NULL, dtype of out; may be out */
     void *out;
     long long x_stride, weight_stride, residual_stride, out_stride;
+    long long x_scale_stride, x_group_stride, weight_scale_stride;
     int m, n, k;
     /* Read by the generic kernel only: the templates have them as constants. */
     int dtype, weight_dtype, out_dtype; /* enum tfops_dtype; bias and residual: of out */

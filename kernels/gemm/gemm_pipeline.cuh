@@ -72,8 +72,10 @@ template <class C> struct GemmRing {
                 mbar_arrive(empty(stage));
         } else if (t < L::PEERS) { // the blocks of this block's column, then the others of its row
             const int in_row = t - C::CLUSTER_M < rank_n ? t - C::CLUSTER_M : t - C::CLUSTER_M + 1;
-            mbar_arrive_at(empty(stage),
-                t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + t : in_row * C::CLUSTER_M + rank_m);
+            const int origin = C::SPLIT_K > 1 ? cluster_rank() / L::RECTANGLE * L::RECTANGLE : 0;
+            mbar_arrive_at(
+                empty(stage), origin + (t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + t
+                                                         : in_row * C::CLUSTER_M + rank_m));
         }
     }
 };

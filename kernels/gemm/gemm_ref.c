@@ -23,17 +23,35 @@ static double activate(int activation, double x)
     }
 }
 
-/* The factor of row m of x and row n of weight. */
-static double scale_of(const struct tfops_launch_args *launch, int64_t m, int64_t n)
+/* One element of a matrix of scales, or of its transpose. */
+static double scale_at(const struct tfops_view *scales, bool transposed, int64_t row, int64_t col)
 {
-    const int scaling = gemm_scaling(launch->problem);
-    if (scaling == GEMM_UNSCALED)
-        return 1;
-    const bool rows = scaling == GEMM_PER_ROW;
-    return half_load(launch->operands[GEMM_X_SCALE].data, TFOPS_F32, rows ? m : 0) *
-           half_load(launch->operands[GEMM_WEIGHT_SCALE].data, TFOPS_F32, rows ? n : 0);
+    const int64_t down = transposed ? col : row, across = transposed ? row : col;
+    return half_load(scales->data, TFOPS_F32, down * scales->strides[0] + across);
 }
 
+/* The factor of the products of row m of x and row n of weight from k on. */
+static double scale_of(const struct tfops_launch_args *launch, int64_t m, int64_t n, int64_t k)
+{
+    const struct tfops_problem *problem = launch->problem;
+    const int scaling = gemm_scaling(problem);
+    if (scaling == GEMM_UNSCALED)
+        return 1;
+    const struct tfops_view *x = &launch->operands[GEMM_X_SCALE];
+    const struct tfops_view *weight = &launch->operands[GEMM_WEIGHT_SCALE];
+    const bool transposed = problem->options[GEMM_SCALE_MAJOR] != 0;
+    switch (scaling) {
+    case GEMM_PER_ROW:
+        return scale_at(x, transposed, m, 0) * scale_at(weight, false, n, 0);
+    case GEMM_PER_BLOCK:
+        return scale_at(x, transposed, m, k / GEMM_GROUP_ELEMS) *
+               scale_at(weight, false, n / GEMM_GROUP_ELEMS, k / GEMM_GROUP_ELEMS);
+    default:
+        return scale_at(x, false, 0, 0) * scale_at(weight, false, 0, 0);
+    }
+}
+
+/* Scaled group by group, which is right for all scalings. */
 static double product(const struct tfops_launch_args *launch, int64_t m, int64_t n)
 {
     const struct tfops_problem *problem = launch->problem;
@@ -41,10 +59,16 @@ static double product(const struct tfops_launch_args *launch, int64_t m, int64_t
     const struct tfops_view *weight = &launch->operands[GEMM_WEIGHT];
     const enum tfops_dtype x_dtype = (enum tfops_dtype)problem->dtypes[GEMM_DTYPE];
     const enum tfops_dtype weight_dtype = gemm_weight_dtype(problem);
-    double sum = 0;
-    for (int64_t k = 0; k < problem->dims[GEMM_K]; k++)
-        sum += half_load(x->data, x_dtype, m * x->strides[0] + k) *
-               half_load(weight->data, weight_dtype, n * weight->strides[0] + k);
+    const int64_t depth = problem->dims[GEMM_K];
+    double sum = 0, part = 0;
+    for (int64_t k = 0; k < depth; k++) {
+        part += half_load(x->data, x_dtype, m * x->strides[0] + k) *
+                half_load(weight->data, weight_dtype, n * weight->strides[0] + k);
+        if ((k + 1) % GEMM_GROUP_ELEMS && k + 1 < depth)
+            continue;
+        sum += part * scale_of(launch, m, n, k);
+        part = 0;
+    }
     return sum;
 }
 
@@ -57,7 +81,7 @@ enum tfops_status gemm_reference(void *user, const struct tfops_launch_args *lau
     const enum tfops_dtype dtype = (enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE];
     for (int64_t m = 0; m < problem->dims[GEMM_M]; m++)
         for (int64_t n = 0; n < problem->dims[GEMM_N]; n++) {
-            double value = product(launch, m, n) * scale_of(launch, m, n);
+            double value = product(launch, m, n);
             if (operands[GEMM_BIAS].data)
                 value += half_load(operands[GEMM_BIAS].data, dtype, n);
             value = activate(problem->options[GEMM_ACTIVATION], value);

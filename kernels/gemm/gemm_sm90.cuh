@@ -8,7 +8,7 @@
 //   CONSUMERS         warpgroups that multiply.
 //   PINGPONG          0: consumers share a tile; 1: they take turns, one stores while one multiplies.
 //   CLUSTER_M, _N     blocks that share a C tile, an R tile by multicast.
-//   SPLIT_K           blocks of a cluster that share the sum of a tile.
+//   SPLIT_K           blocks of a cluster that share the sum of a tile: as many rectangles.
 //   GROUP             rectangles down a band (gemm_tiles.cuh).
 //   SWAP              1: weight rows run down the tile, tokens across it; weight lines leave L2
 //                     first, being read once.
@@ -28,14 +28,16 @@ template <class C> struct GemmConsumer {
     using Epilogue = GemmEpilogue<C>;
     using Cursor = GemmCursor<C>;
 
-    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
-        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+    TF_DEV void multiply(const gemm_params &p, float (&acc)[L::SLABS][L::REGS], Cursor &cursor,
+        int row, const GemmTile &tile, const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
+        const GemmKRange<C> range = GemmKRange<C>::mine();
         GemmTurn<C>::take(turn);
         if constexpr (L::PROMOTE)
-            GemmMainloop<C>::promote(acc, cursor, row, stages, tiles, turn);
+            GemmMainloop<C>::promote(
+                p, acc, cursor, row, range, tiles, turn, GemmScales<C>::start(p, tile, row));
         else
-            GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
+            GemmMainloop<C>::accumulate(acc, cursor, row, range.count, tiles, turn);
     }
 
     // From the sums of a tile at `tile`, its rows from `row` on, to the output.
@@ -69,7 +71,7 @@ template <class C> struct GemmConsumer {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             float acc[L::SLABS][L::REGS];
             turn.more = index + tiles.step < tiles.count;
-            multiply(acc, cursor, row, L::K_STAGES, tiles, turn);
+            multiply(p, acc, cursor, row, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
@@ -78,15 +80,15 @@ template <class C> struct GemmConsumer {
         Epilogue::finish_stores(epilogue);
     }
 
-    // The one tile of a cluster along K. The producer meets the cluster barrier, too.
+    // The one tile of a block in a cluster along K. The producer meets the cluster barrier, too.
     TF_DEV void run_split(const gemm_params &p, int consumer)
     {
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
         const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
-        const int row = consumer * L::ROWS, first = cluster_rank() * L::OUT_COLS;
+        const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(acc, cursor, row, GemmKRange<C>::mine().count, tiles, {consumer, true, false});
+        multiply(p, acc, cursor, row, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there

@@ -6,11 +6,19 @@
 
 extern const struct tfops_spec linear_spec, fp8_gemm_spec, gated_mlp_spec, fp8_gated_mlp_spec;
 
-enum { GEMM_M, GEMM_N, GEMM_K, GEMM_X_SCALES, GEMM_WEIGHT_SCALES };
+enum {
+    GEMM_M,
+    GEMM_N,
+    GEMM_K,
+    GEMM_X_SCALE_ROWS,
+    GEMM_X_SCALE_COLS,
+    GEMM_WEIGHT_SCALE_ROWS,
+    GEMM_WEIGHT_SCALE_COLS,
+};
 /* linear has the first two: its weight is of dtype. */
 enum { GEMM_DTYPE, GEMM_OUT_DTYPE, GEMM_WEIGHT_DTYPE, GEMM_SCALE_DTYPE };
 /* linear: the first. */
-enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING };
+enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING, GEMM_SCALE_MAJOR };
 /* linear: the first five. */
 enum {
     GEMM_X,

@@ -1,4 +1,4 @@
-// gemm_split.cuh: one tile's sum over K by the blocks of a cluster.
+// gemm_split.cuh: one tile's sum over K by blocks of a cluster, one in each of its rectangles.
 //
 // Every block leaves its partial sums in its own shared memory, where the stages were; each adds
 // up a part of the columns in the order of K, so that the same inputs give the same bits, and no
@@ -37,17 +37,19 @@ template <class C> struct GemmSplit {
     // The sums of this block's columns, from `first` on.
     TF_DEV void gather(float (&sum)[L::SLABS][L::OUT_REGS], int first)
     {
+        const int place_in_rectangle = cluster_rank() % L::RECTANGLE;
         TF_UNROLL
-        for (int rank = 0; rank < C::SPLIT_K; rank++)
+        for (int share = 0; share < C::SPLIT_K; share++)
             TF_UNROLL
         for (int s = 0; s < L::SLABS; s++)
             TF_UNROLL
         for (int i = 0; i < L::OUT_REGS; i += 4) {
             float part[4];
-            cluster_load(place((s * L::REGS + i) / 4 + first / 8)->sum, rank, part);
+            cluster_load(place((s * L::REGS + i) / 4 + first / 8)->sum,
+                share * L::RECTANGLE + place_in_rectangle, part);
             TF_UNROLL
             for (int k = 0; k < 4; k++)
-                sum[s][i + k] = rank ? sum[s][i + k] + part[k] : part[k];
+                sum[s][i + k] = share ? sum[s][i + k] + part[k] : part[k];
         }
     }
 };

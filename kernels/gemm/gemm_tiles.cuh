@@ -28,7 +28,7 @@ template <class C> struct GemmTiles {
         t.count = t.down * t.across;
         t.next = (int)(block_index() / C::CLUSTER);
         t.step = (int)(block_count() / C::CLUSTER);
-        const int rank = L::MULTICAST ? cluster_rank() : 0;
+        const int rank = L::MULTICAST ? cluster_rank() % L::RECTANGLE : 0;
         t.rank_m = rank % C::CLUSTER_M;
         t.rank_n = rank / C::CLUSTER_M;
         return t;

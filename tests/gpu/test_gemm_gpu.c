@@ -10,8 +10,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum scaling { NONE, TENSOR, ROW };
-enum { BIAS = 1, RESIDUAL = 2, IN_PLACE = 4, FAST = 8 };
+enum scaling { NONE, TENSOR, ROW, BLOCK };
+enum {
+    BIAS = 1,
+    RESIDUAL = 2,
+    IN_PLACE = 4,
+    FAST = 8,
+    COLUMN = 16
+}; /* COLUMN: x_scale transposed */
 enum { ACTIVATE_NONE, RELU, SILU, GELU, GELU_TANH };
 
 struct gemm_case {
@@ -51,11 +57,19 @@ static const struct gemm_case CASES[] = {
     {ROW, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 7, 256, 1024, 0, BIAS, 0},
     {ROW, TFOPS_E4M3, TFOPS_E4M3, TFOPS_BF16, 300, 272, 400, 0, BIAS | RESIDUAL, SILU},
     {ROW, TFOPS_E4M3, TFOPS_E5M2, TFOPS_F32, 1000, 136, 144, 0, 0, 0},
-    {ROW, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 91, 75, 130, 0, 0, GELU_TANH},
+    {ROW, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 91, 75, 130, 0, COLUMN, GELU_TANH},
+    {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_BF16, 1, 256, 1024, 0, 0, 0},
+    {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 16, 272, 1040, 0, COLUMN, 0},
+    {BLOCK, TFOPS_E4M3, TFOPS_E5M2, TFOPS_F16, 65, 136, 512, 16, COLUMN | RESIDUAL, 0},
+    {BLOCK, TFOPS_E5M2, TFOPS_E4M3, TFOPS_BF16, 130, 528, 400, 0, BIAS, SILU},
+    {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 300, 400, 272, 0, COLUMN, 0},
+    {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_BF16, 1000, 1040, 384, 0, BIAS | RESIDUAL | COLUMN, GELU},
+    {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 91, 175, 333, 0, BIAS, 0},
+    {BLOCK, TFOPS_E5M2, TFOPS_E5M2, TFOPS_F32, 129, 300, 260, 4, COLUMN, RELU},
 };
 
 enum { X, WEIGHT, BIAS_OPERAND, RESIDUAL_OPERAND, OUT, X_SCALE, WEIGHT_SCALE, OPERANDS };
-static const char *const OPS[] = {"linear", "fp8_gemm", "fp8_gemm"};
+static const char *const OPS[] = {"linear", "fp8_gemm", "fp8_gemm", "fp8_gemm"};
 
 struct run {
     struct support_tensor tensors[OPERANDS]; /* by operand; aliases and absent: bytes == 0 */
@@ -70,12 +84,23 @@ static void give(struct run *run, struct tfops_engine *engine, int operand, enum
     run->args.operands[operand] = &run->tensors[operand].tensor;
 }
 
+static void give_scales(struct run *run, struct tfops_engine *engine, const struct gemm_case *c)
+{
+    const int64_t groups = c->scaling == BLOCK ? (c->k + 127) / 128 : 1;
+    const int64_t x = c->scaling == TENSOR ? 1 : c->m;
+    const int64_t weight = c->scaling == TENSOR ? 1 : c->scaling == ROW ? c->n : (c->n + 127) / 128;
+    const bool column = c->with & COLUMN;
+    give(run, engine, X_SCALE, TFOPS_F32, column ? groups : x, column ? x : groups, c->pad);
+    give(run, engine, WEIGHT_SCALE, TFOPS_F32, weight, groups, c->pad);
+}
+
 static void make_run(struct run *run, struct tfops_engine *engine, const struct gemm_case *c)
 {
     *run = (struct run){.args = {.size = sizeof run->args}};
     run->args.options[0] = (uint8_t)c->activation;
     run->args.options[1] = (c->with & FAST) != 0;
-    run->args.options[2] = c->scaling == ROW;
+    run->args.options[2] = c->scaling > TENSOR ? (uint8_t)(c->scaling - TENSOR) : 0;
+    run->args.options[3] = (c->with & COLUMN) != 0;
     give(run, engine, X, c->dtype, c->m, c->k, c->pad);
     give(run, engine, WEIGHT, c->weight_dtype, c->n, c->k, c->pad);
     if (c->with & BIAS)
@@ -86,10 +111,8 @@ static void make_run(struct run *run, struct tfops_engine *engine, const struct 
         run->args.operands[OUT] = run->args.operands[RESIDUAL_OPERAND];
     else
         give(run, engine, OUT, c->out_dtype, c->m, c->n, c->pad);
-    if (c->scaling) {
-        give(run, engine, X_SCALE, TFOPS_F32, 0, c->scaling == ROW ? c->m : 1, 0);
-        give(run, engine, WEIGHT_SCALE, TFOPS_F32, 0, c->scaling == ROW ? c->n : 1, 0);
-    }
+    if (c->scaling)
+        give_scales(run, engine, c);
 }
 
 static void free_run(struct run *run)

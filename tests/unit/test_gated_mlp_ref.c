@@ -69,19 +69,19 @@ static enum tfops_status launch(const struct call *call)
 {
     const bool scaled = call->scaling != GEMM_UNSCALED, rows = call->scaling == GEMM_PER_ROW;
     const int64_t x_shape[] = {M, K}, weight_shape[] = {N, K}, out_shape[] = {M, N};
-    const int64_t one[] = {1}, m_shape[] = {M}, n_shape[] = {N};
+    const int64_t one[] = {1, 1}, m_shape[] = {M, 1}, n_shape[] = {N, 1};
     void *up = packed + tfops_dtype_bytes(call->dtype) * N * K;
     struct tfops_tensor tensors[] = {
         [GATED_MLP_X] = tfops_tensor_contiguous(x, call->dtype, 2, x_shape),
         [GATED_MLP_GATE_WEIGHT] = tfops_tensor_contiguous(packed, call->dtype, 2, weight_shape),
         [GATED_MLP_UP_WEIGHT] = tfops_tensor_contiguous(up, call->dtype, 2, weight_shape),
         [GATED_MLP_OUT] = tfops_tensor_contiguous(out, TFOPS_F32, 2, out_shape),
-        [GATED_MLP_OUT_SCALE] = tfops_tensor_contiguous(&out_scale, TFOPS_F32, 1, one),
-        [GATED_MLP_X_SCALE] = tfops_tensor_contiguous(x_scales, TFOPS_F32, 1, rows ? m_shape : one),
+        [GATED_MLP_OUT_SCALE] = tfops_tensor_contiguous(&out_scale, TFOPS_F32, 2, one),
+        [GATED_MLP_X_SCALE] = tfops_tensor_contiguous(x_scales, TFOPS_F32, 2, rows ? m_shape : one),
         [GATED_MLP_GATE_SCALE] =
-            tfops_tensor_contiguous(gate_scales, TFOPS_F32, 1, rows ? n_shape : one),
+            tfops_tensor_contiguous(gate_scales, TFOPS_F32, 2, rows ? n_shape : one),
         [GATED_MLP_UP_SCALE] =
-            tfops_tensor_contiguous(up_scales, TFOPS_F32, 1, rows ? n_shape : one)};
+            tfops_tensor_contiguous(up_scales, TFOPS_F32, 2, rows ? n_shape : one)};
     struct tfops_args args = {.size = sizeof args};
     for (int i = 0; i <= (scaled ? GATED_MLP_UP_SCALE : GATED_MLP_OUT_SCALE); i++)
         if (i != GATED_MLP_OUT_SCALE || call->with_out_scale)

@@ -57,15 +57,17 @@ static enum tfops_status launch(const struct call *call)
 {
     const bool scaled = call->scaling != GEMM_UNSCALED, rows = call->scaling == GEMM_PER_ROW;
     const int64_t x_shape[] = {M, K}, weight_shape[] = {N, K}, out_shape[] = {M, N};
-    const int64_t bias_shape[] = {N}, one[] = {1}, m_shape[] = {M};
+    const int64_t bias_shape[] = {N}, one[] = {1, 1};
+    const int64_t x_scale_shape[] = {M, 1}, weight_scale_shape[] = {N, 1};
     struct tfops_tensor tensors[] = {[GEMM_X] = tfops_tensor_contiguous(x, call->dtype, 2, x_shape),
         [GEMM_WEIGHT] = tfops_tensor_contiguous(weight, call->dtype, 2, weight_shape),
         [GEMM_BIAS] = tfops_tensor_contiguous(bias, TFOPS_F32, 1, bias_shape),
         [GEMM_RESIDUAL] = tfops_tensor_contiguous(residual, TFOPS_F32, 2, out_shape),
         [GEMM_OUT] = tfops_tensor_contiguous(out, TFOPS_F32, 2, out_shape),
-        [GEMM_X_SCALE] = tfops_tensor_contiguous(x_scales, TFOPS_F32, 1, rows ? m_shape : one),
+        [GEMM_X_SCALE] =
+            tfops_tensor_contiguous(x_scales, TFOPS_F32, 2, rows ? x_scale_shape : one),
         [GEMM_WEIGHT_SCALE] =
-            tfops_tensor_contiguous(weight_scales, TFOPS_F32, 1, rows ? bias_shape : one)};
+            tfops_tensor_contiguous(weight_scales, TFOPS_F32, 2, rows ? weight_scale_shape : one)};
     struct tfops_args args = {.size = sizeof args};
     for (int i = 0; i <= GEMM_WEIGHT_SCALE; i++)
         if ((i != GEMM_BIAS || call->with_bias) && (i != GEMM_RESIDUAL || call->with_residual) &&
@@ -125,6 +127,46 @@ Test(gemm_ref, one_scale_a_row_of_either_side)
     for (int i = 0; i < M * N; i++)
         cr_expect_eq(
             out[i], product(i / N, i % N) * x_scales[i / N] * weight_scales[i % N] + bias[i % N]);
+}
+
+/* Ones with k = 130: the sum of a group is its length times its scales. */
+static void block_scaled(bool transposed)
+{
+    enum { LONG = 130, WIDE = 129 };
+    static uint8_t ones[WIDE * LONG];
+    static float sums[M * WIDE], x_group[2 * M], weight_group[4] = {1, 10, 100, 1000};
+    const int64_t x_shape[] = {M, LONG}, weight_shape[] = {WIDE, LONG}, out_shape[] = {M, WIDE};
+    const int64_t plain[] = {M, 2}, flipped[] = {2, M}, blocks[] = {2, 2};
+    for (int64_t i = 0; i < WIDE * LONG; i++)
+        host_store(ones, TFOPS_E4M3, i, 1);
+    for (int m = 0; m < M; m++)
+        for (int g = 0; g < 2; g++)
+            x_group[transposed ? g * M + m : m * 2 + g] = (float)(m + 1 + 4 * g);
+    struct tfops_tensor tensors[] = {
+        [GEMM_X] = tfops_tensor_contiguous(ones, TFOPS_E4M3, 2, x_shape),
+        [GEMM_WEIGHT] = tfops_tensor_contiguous(ones, TFOPS_E4M3, 2, weight_shape),
+        [GEMM_OUT] = tfops_tensor_contiguous(sums, TFOPS_F32, 2, out_shape),
+        [GEMM_X_SCALE] =
+            tfops_tensor_contiguous(x_group, TFOPS_F32, 2, transposed ? flipped : plain),
+        [GEMM_WEIGHT_SCALE] = tfops_tensor_contiguous(weight_group, TFOPS_F32, 2, blocks)};
+    struct tfops_args args = {.size = sizeof args};
+    for (int i = 0; i <= GEMM_WEIGHT_SCALE; i++)
+        args.operands[i] = i == GEMM_BIAS || i == GEMM_RESIDUAL ? NULL : &tensors[i];
+    args.options[GEMM_SCALING] = GEMM_PER_BLOCK;
+    args.options[GEMM_SCALE_MAJOR] = transposed;
+    EXPECT_OK(tfops_launch(engine, tfops_engine_operator(engine, "fp8_gemm"), &args, NULL));
+    for (int i = 0; i < M * WIDE; i++) {
+        const int m = i / WIDE, block = i % WIDE / 128;
+        const float want = 128 * (float)(m + 1) * weight_group[2 * block] +
+                           2 * (float)(m + 5) * weight_group[2 * block + 1];
+        cr_expect_eq(sums[i], want, "%d: %g, not %g", i, (double)sums[i], (double)want);
+    }
+}
+
+Test(gemm_ref, one_scale_a_group_of_x_and_a_block_of_weight)
+{
+    block_scaled(false);
+    block_scaled(true);
 }
 
 Test(gemm_ref, a_missing_scale_is_named)

@@ -180,17 +180,51 @@ Test(gemm_spec, the_mma_kernel_has_no_maps)
     cr_expect_eq(maps_of(&problem, &config, maps), 0);
 }
 
-Test(gemm_spec, scales_are_one_or_as_many_as_rows)
+static void expect_scales(int scaling, bool transposed, const int64_t want[4])
 {
-    struct tfops_problem problem = make(&fp8_gemm_spec, 100, 16, 32, TFOPS_BF16);
-    cr_expect_eq(problem.dtypes[GEMM_WEIGHT_DTYPE], TFOPS_E4M3);
-    cr_expect_eq(problem.dtypes[GEMM_SCALE_DTYPE], TFOPS_F32);
-    cr_expect_eq(problem.dims[GEMM_X_SCALES], 1);
-    cr_expect_eq(problem.dims[GEMM_WEIGHT_SCALES], 1);
-    problem.options[GEMM_SCALING] = GEMM_PER_ROW;
+    struct tfops_problem problem = make(&fp8_gemm_spec, 100, 200, 300, TFOPS_BF16);
+    problem.options[GEMM_SCALING] = (uint8_t)scaling;
+    problem.options[GEMM_SCALE_MAJOR] = transposed;
     EXPECT_OK(tfops_problem_check(&problem));
-    cr_expect_eq(problem.dims[GEMM_X_SCALES], 100);
-    cr_expect_eq(problem.dims[GEMM_WEIGHT_SCALES], 16);
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(problem.dims[GEMM_X_SCALE_ROWS + i], want[i], "scaling %d, extent %d: %lld",
+            scaling, i, (long long)problem.dims[GEMM_X_SCALE_ROWS + i]);
+}
+
+Test(gemm_spec, scales_have_the_shapes_that_quantize_writes)
+{
+    expect_scales(GEMM_PER_TENSOR, false, (const int64_t[]){1, 1, 1, 1});
+    expect_scales(GEMM_PER_ROW, false, (const int64_t[]){100, 1, 200, 1});
+    expect_scales(GEMM_PER_ROW, true, (const int64_t[]){1, 100, 200, 1});
+    expect_scales(GEMM_PER_BLOCK, false, (const int64_t[]){100, 3, 2, 3});
+    expect_scales(GEMM_PER_BLOCK, true, (const int64_t[]){3, 100, 2, 3});
+}
+
+Test(gemm_spec, block_scales_exclude_fast_accum)
+{
+    struct tfops_problem problem = make(&fp8_gemm_spec, 100, 200, 300, TFOPS_BF16);
+    problem.options[GEMM_SCALING] = GEMM_PER_BLOCK;
+    problem.options[GEMM_FAST_ACCUM] = 1;
+    EXPECT_STATUS(tfops_problem_check(&problem), TFOPS_E_SHAPE);
+    EXPECT_CONTAINS(expect_error().message, "fast_accum: expected no with scaling=block");
+}
+
+Test(gemm_spec, default_with_block_scales_is_in_the_space)
+{
+    static const int64_t M[] = {1, 16, 64, 100, 256, 4096};
+    static const int64_t NK[][2] = {
+        {16, 16}, {200, 300}, {4096, 4096}, {4096, 14336}, {7168, 2112}};
+    for (size_t arch = 0; arch < tfops_arch_count(); arch++) {
+        const struct tfops_device device = device_named(tfops_arch_name(arch));
+        for (size_t shape = 0; shape < sizeof NK / sizeof NK[0]; shape++)
+            for (size_t m = 0; m < sizeof M / sizeof M[0]; m++) {
+                struct tfops_problem problem =
+                    make(&fp8_gemm_spec, M[m], NK[shape][0], NK[shape][1], TFOPS_BF16);
+                problem.options[GEMM_SCALING] = GEMM_PER_BLOCK;
+                EXPECT_OK(tfops_problem_check(&problem));
+                check_default(&problem, &device);
+            }
+    }
 }
 
 Test(gemm_spec, a_larger_product_takes_longer)

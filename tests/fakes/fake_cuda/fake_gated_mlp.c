@@ -12,9 +12,9 @@ static size_t gated_mlp_operands(const void *params, struct fake_operand *o)
     o[1] = rows_of(g->x, g->m, g->k, g->x_stride, g->dtype, false);
     o[2] = rows_of(g->weight, g->n, g->k, g->weight_stride, g->weight_dtype, false);
     o[3] = rows_of(p->up, g->n, g->k, p->up_stride, g->weight_dtype, false);
-    o[4] = rows_of(g->x_scale, 1, rows ? g->m : 1, 0, TFOPS_F32, false);
-    o[5] = rows_of(g->weight_scale, 1, rows ? g->n : 1, 0, TFOPS_F32, false);
-    o[6] = rows_of(p->up_scale, 1, rows ? g->n : 1, 0, TFOPS_F32, false);
+    o[4] = rows_of(g->x_scale, rows ? g->m : 1, 1, g->x_scale_stride, TFOPS_F32, false);
+    o[5] = rows_of(g->weight_scale, rows ? g->n : 1, 1, g->weight_scale_stride, TFOPS_F32, false);
+    o[6] = rows_of(p->up_scale, rows ? g->n : 1, 1, p->up_scale_stride, TFOPS_F32, false);
     o[7] = rows_of(p->out_scale, 1, 1, 0, TFOPS_F32, false);
     return 8;
 }
@@ -28,28 +28,37 @@ static double gated_mlp_activated(int act, double x)
     return x / (1 + exp(-x));
 }
 
+struct gated_mlp_weight {
+    const void *data;
+    const float *scale;
+    int64_t stride, scale_stride;
+};
+
 /* Row m of x times row n of a weight. */
-static double gated_mlp_sum(const struct gemm_params *p, const void *weight, int64_t weight_stride,
-    const float *scale, int64_t m, int64_t n)
+static double gated_mlp_sum(
+    const struct gemm_params *p, const struct gated_mlp_weight *weight, int64_t m, int64_t n)
 {
-    const bool rows = p->scaling == GEMM_PER_ROW;
     double sum = 0;
     for (int64_t k = 0; k < p->k; k++)
         sum += (double)load_elem(p->x, p->dtype, m * p->x_stride + k) *
-               (double)load_elem(weight, p->weight_dtype, n * weight_stride + k);
+               (double)load_elem(weight->data, p->weight_dtype, n * weight->stride + k);
     if (p->scaling == GEMM_UNSCALED)
         return sum;
-    return sum * (double)p->x_scale[rows ? m : 0] * (double)scale[rows ? n : 0];
+    return sum * (double)p->x_scale[m * p->x_scale_stride] *
+           (double)weight->scale[n * weight->scale_stride];
 }
 
 static void gated_mlp_run(const void *params)
 {
     const struct gated_mlp_params *p = params;
     const struct gemm_params *g = &p->gemm;
+    const struct gated_mlp_weight weights[] = {
+        {g->weight, g->weight_scale, g->weight_stride, g->weight_scale_stride},
+        {p->up, p->up_scale, p->up_stride, p->up_scale_stride}};
     for (int64_t m = 0; m < g->m; m++)
         for (int64_t n = 0; n < g->n; n++) {
-            double gate = gated_mlp_sum(g, g->weight, g->weight_stride, g->weight_scale, m, n);
-            double up = gated_mlp_sum(g, p->up, p->up_stride, p->up_scale, m, n);
+            double gate = gated_mlp_sum(g, &weights[0], m, n);
+            double up = gated_mlp_sum(g, &weights[1], m, n);
             double value = p->activates == GATED_MLP_GATE ? gated_mlp_activated(p->act, gate) * up
                                                           : gate * gated_mlp_activated(p->act, up);
             if (p->out_scale)
