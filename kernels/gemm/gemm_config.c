@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROW_BYTES = 128, SLAB_ROWS = 64, STORE_BUFFERS = 2, BARRIER_BYTES = 16 };
+enum { ROW_BYTES = 128, SLAB_ROWS = 64, STORE_BUFFERS = 2, FACTOR_STAGES = 2, BARRIER_BYTES = 16 };
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
@@ -58,6 +58,20 @@ static void lay_out_store(const int64_t *v, struct gemm_layout *l)
     l->fixed_bytes = v[GEMM_CONSUMERS] * STORE_BUFFERS * buffer;
 }
 
+static bool block_scaled(const struct tfops_problem *problem)
+{
+    return gemm_scaling(problem) == GEMM_PER_BLOCK;
+}
+
+/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
+static int64_t factor_bytes(const int64_t *v)
+{
+    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t weight = v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N];
+    const int64_t blocks = GEMM_GROUP_ELEMS % weight ? 2 : 1;
+    return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + BARRIER_BYTES);
+}
+
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -78,6 +92,7 @@ struct gemm_layout gemm_lay_out(
         l.threads += 128;
         l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / SLAB_ROWS;
         lay_out_store(v, &l);
+        l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
     }
     return l;
 }
@@ -102,18 +117,12 @@ static bool promoted(const struct tfops_problem *problem, const struct gemm_layo
     return l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
 }
 
-static bool block_scaled(const struct tfops_problem *problem)
-{
-    return gemm_scaling(problem) == GEMM_PER_BLOCK;
-}
-
-/* Accumulators of a thread, and one slab's partial sums where they are promoted; the scales of the
- * tokens across that a stage has, and of the stage after it. */
+/* Accumulators of a thread, and one slab's partial sums where they are promoted, with a factor for
+ * each token across where these have scales of their own. */
 static int64_t accumulators(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
-    const int64_t scales =
-        block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 2 * v[GEMM_DEPTH] : 0;
+    const int64_t scales = block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 4 : 0;
     return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2 + scales;
 }
 
@@ -163,8 +172,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return refuse(reason, "a consumer has whole slabs of 64 rows");
     if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
         return refuse(reason, "a store is a box of at least 32 bytes a row");
-    if (block_scaled(problem) && !v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)
-        return refuse(reason, "the columns of a tile have scales of at most two blocks");
+    if (block_scaled(problem) && (v[GEMM_PINGPONG] || (!v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)))
+        return refuse(reason, "block scales: no turns, and columns of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return refuse(reason, "the accumulators do not fit in a thread's registers");
     if (v[GEMM_SPLIT_K] > 1 &&

@@ -5,7 +5,8 @@
 // round, so that few tokens become a narrow tile.
 //
 // Shared memory, from a 1024-aligned base: STAGES times { DEPTH R tiles, DEPTH C tiles }, a tile's row
-// 128 bytes of K, swizzled by 128; two store buffers for each consumer; barriers. With SPLIT_K > 1 the stages are
+// 128 bytes of K, swizzled by 128; two store buffers for each consumer; factors of block
+// scales; barriers. With SPLIT_K > 1 the stages are
 // overwritten with the partial tile at the end.
 #pragma once
 #include "device/core.cuh"
@@ -69,15 +70,26 @@ template <class C> struct GemmLayout {
     static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
-    static constexpr int PRODUCER_REGS = C::CONSUMERS == 2 ? 40 : 32;
-    static constexpr int CONSUMER_REGS = C::CONSUMERS == 2 ? 232 : 160;
+    // Together what 168 a thread (128 with four warpgroups) make; block scales are made by producers.
+    static constexpr int SCALE_REGS = C::SCALING == GEMM_PER_BLOCK && C::CONSUMERS == 2 ? 16 : 0;
+    static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
+    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
 
-    // Partial sums at a time: two where a stage has several and they fit in the registers, where block
-    // scales are, too.
-    static constexpr int MOST_SUMS = C::SCALING == GEMM_PER_BLOCK ? 160 : 192;
+    // Block scales (gemm_scales.cuh): rows of x in a tile, and blocks of weight that its rows lie in.
+    static constexpr bool BLOCK_SCALED = C::SCALING == GEMM_PER_BLOCK;
+    static constexpr int SCALE_LINES = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
+    static constexpr int SCALE_BLOCKS =
+        GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
+    static constexpr int SCALE_STAGES = 2;
+    static constexpr int SCALE_BYTES =
+        BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : 0;
+
+    // Partial sums at a time: two where a stage has several and they fit in the registers, where the
+    // factors of block scales are, too.
+    static constexpr int MOST_SUMS = BLOCK_SCALED ? 160 : 192;
     static constexpr int
         PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= MOST_SUMS &&C::CONSUMERS < 3 ? 2 : 1;
 
@@ -102,8 +114,10 @@ template <class C> struct GemmLayout {
 
     static constexpr int BUFFER_AT = C::STAGES * STAGE_BYTES;
     static constexpr int PARTIAL_BYTES = C::SPLIT_K > 1 ? C::BLOCK_M *C::BLOCK_N * 4 : 0;
-    static constexpr int BARRIER_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
-    static constexpr int SMEM_BYTES = BARRIER_AT + 2 * 8 * C::STAGES;
+    static constexpr int SCALES_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
+    static constexpr int BARRIER_AT = SCALES_AT + SCALE_BYTES;
+    static constexpr int SCALE_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
+    static constexpr int SMEM_BYTES = SCALE_BARRIER_AT + (BLOCK_SCALED ? 2 * 8 * SCALE_STAGES : 0);
 
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
