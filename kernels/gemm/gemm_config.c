@@ -149,6 +149,9 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
 static bool possible_pair(
     const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
+    enum { MOST_REGS_PAIR = 160 };
+    if (l->slabs * v[GEMM_BLOCK_N] / 2 > MOST_REGS_PAIR)
+        return refuse(reason, "the sums of a pair and what joins them do not fit in registers");
     if (v[GEMM_SWAP] ? l->slabs % 2 : v[GEMM_SPLIT_K] > 1)
         return refuse(reason, "pairs: of slabs with SWAP, else of columns of a whole sum");
     int64_t weight_rows = v[GEMM_SWAP] ? SLAB_ROWS : l->tile_cols;
@@ -236,9 +239,11 @@ static void settle_stages(const struct tfops_problem *problem, const struct tfop
     config->values[GEMM_STAGES] = fit < 2 ? 2 : fit > most ? most : fit;
 }
 
-/* The smallest width that holds all tokens. */
-static int64_t width_for(int64_t tokens)
+/* The smallest width that holds all tokens, of which each of the blocks that share them loads 8. */
+static int64_t width_for(int64_t tokens, int64_t sharers)
 {
+    if (tokens < 8 * sharers)
+        tokens = 8 * sharers;
     size_t last = sizeof BLOCK_N_VALUES / sizeof BLOCK_N_VALUES[0] - 1, i = 0;
     while (i < last && BLOCK_N_VALUES[i] < tokens)
         i++;
@@ -353,14 +358,15 @@ static void try_depths(
 }
 
 /* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
-static void try_narrow(struct search *search, int64_t width)
+static void try_narrow(struct search *search, int64_t tokens)
 {
     enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
     const int64_t rows = gemm_paired(search->problem) ? 2 * SLAB_ROWS : SLAB_ROWS;
     for (int64_t consumers = 1; consumers <= 2; consumers++)
         for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
             for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
-                const struct shape shape = {rows * consumers, consumers, 0, sharers, 1, width};
+                const struct shape shape = {
+                    rows * consumers, consumers, 0, sharers, 1, width_for(tokens, sharers)};
                 try_depths(search, &shape, true, split, DEEPEST);
             }
 }
@@ -374,7 +380,7 @@ static void try_wgmma(struct search *search)
         for (int64_t split = 1; split <= most_split; split *= 2)
             try_depths(search, &WIDE[i], false, split, DEEPEST);
     if (tokens <= 256)
-        try_narrow(search, width_for(tokens));
+        try_narrow(search, tokens);
 }
 
 static struct search find_best(
@@ -411,7 +417,7 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
         return refuse(reason, "never worth measuring for such a problem");
     if (v[GEMM_GROUP] > GROUP_VALUES[0] && l->down <= GROUP_VALUES[0])
         return refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M]))
+    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M], v[GEMM_CLUSTER_M]))
         return refuse(reason, "BLOCK_N is not the width that holds all tokens");
     const struct search search = find_best(problem, device);
     if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)
