@@ -112,14 +112,18 @@ const struct tfops_spec fp8_gemm_spec = {
     .tolerance = tolerance,
 };
 
+static bool is_scaled(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind ? kind->scaled : problem->spec->n_operands > GEMM_X_SCALE;
+}
+
 int gemm_scaling(const struct tfops_problem *problem)
 {
-    return problem->spec->n_operands > GEMM_X_SCALE ? problem->options[GEMM_SCALING]
-                                                    : GEMM_UNSCALED;
+    return is_scaled(problem) ? problem->options[GEMM_SCALING] : GEMM_UNSCALED;
 }
 
 enum tfops_dtype gemm_weight_dtype(const struct tfops_problem *problem)
 {
-    bool own = problem->spec->n_dtypes > GEMM_WEIGHT_DTYPE;
-    return (enum tfops_dtype)problem->dtypes[own ? GEMM_WEIGHT_DTYPE : GEMM_DTYPE];
+    return (enum tfops_dtype)problem->dtypes[is_scaled(problem) ? GEMM_WEIGHT_DTYPE : GEMM_DTYPE];
 }

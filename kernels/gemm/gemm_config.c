@@ -48,8 +48,8 @@ static int64_t dtype_bytes(const struct tfops_problem *problem, int dtype)
 
 static void lay_out_store(const int64_t *v, struct gemm_layout *l)
 {
-    int64_t parts = gemm_ceil_div(v[GEMM_BLOCK_N] / 8, v[GEMM_SPLIT_K]);
-    l->out_cols = v[GEMM_SPLIT_K] > 1 ? 8 * parts : v[GEMM_BLOCK_N];
+    int64_t parts = gemm_ceil_div(l->tile_cols / 8, v[GEMM_SPLIT_K]);
+    l->out_cols = v[GEMM_SPLIT_K] > 1 ? 8 * parts : l->tile_cols;
     int64_t line = (v[GEMM_SWAP] ? SLAB_ROWS : l->out_cols) * l->out_elem;
     int64_t box = line % 128 == 0 ? 128 : line % 64 == 0 ? 64 : 32;
     l->box_cols = box / l->out_elem;
@@ -81,10 +81,11 @@ struct gemm_layout gemm_lay_out(
     l.out_elem = dtype_bytes(problem, GEMM_OUT_DTYPE);
     l.k_stages = gemm_ceil_div(dims[GEMM_K] * l.elem, ROW_BYTES * v[GEMM_DEPTH]);
     l.cluster = v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] * v[GEMM_SPLIT_K];
-    l.down =
-        gemm_ceil_div(dims[v[GEMM_SWAP] ? GEMM_N : GEMM_M], v[GEMM_BLOCK_M] * v[GEMM_CLUSTER_M]);
-    l.across =
-        gemm_ceil_div(dims[v[GEMM_SWAP] ? GEMM_M : GEMM_N], v[GEMM_BLOCK_N] * v[GEMM_CLUSTER_N]);
+    const bool paired = gemm_paired(problem), swap = v[GEMM_SWAP];
+    l.tile_rows = v[GEMM_BLOCK_M] / (paired && swap ? 2 : 1);
+    l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
+    l.down = gemm_ceil_div(dims[swap ? GEMM_N : GEMM_M], l.tile_rows * v[GEMM_CLUSTER_M]);
+    l.across = gemm_ceil_div(dims[swap ? GEMM_M : GEMM_N], l.tile_cols * v[GEMM_CLUSTER_N]);
     l.stage_bytes = (v[GEMM_BLOCK_M] + v[GEMM_BLOCK_N]) * ROW_BYTES * v[GEMM_DEPTH];
     l.threads = 128 * v[GEMM_CONSUMERS];
     if (v[GEMM_MAINLOOP] == GEMM_WGMMA) {
@@ -137,10 +138,25 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
         return refuse(reason, "a split sum takes no turns");
     if ((v[GEMM_SPLIT_K] - 1) * gemm_ceil_div(l->k_stages, v[GEMM_SPLIT_K]) >= l->k_stages)
         return refuse(reason, "SPLIT_K leaves a block without work");
-    if (v[GEMM_BLOCK_N] % l->out_cols)
+    if (l->tile_cols % l->out_cols)
         return refuse(reason, "blocks of a split store equal parts of a tile");
     if (v[GEMM_BLOCK_N] % (8 * v[GEMM_CLUSTER_M]) || v[GEMM_BLOCK_M] % (8 * v[GEMM_CLUSTER_N]))
         return refuse(reason, "blocks of a cluster load whole groups of 8 rows of a shared tile");
+    return true;
+}
+
+/* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */
+static bool possible_pair(
+    const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { MOST_REGS_PAIR = 160 };
+    if (l->slabs * v[GEMM_BLOCK_N] / 2 > MOST_REGS_PAIR)
+        return refuse(reason, "the sums of a pair and what joins them do not fit in registers");
+    if (v[GEMM_SWAP] ? l->slabs % 2 : v[GEMM_SPLIT_K] > 1)
+        return refuse(reason, "pairs: of slabs with SWAP, else of columns of a whole sum");
+    int64_t weight_rows = v[GEMM_SWAP] ? SLAB_ROWS : l->tile_cols;
+    if (weight_rows % (8 * (v[GEMM_SWAP] ? v[GEMM_CLUSTER_N] : v[GEMM_CLUSTER_M])))
+        return refuse(reason, "blocks of a cluster load whole groups of 8 rows of both weights");
     return true;
 }
 
@@ -166,6 +182,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     if (v[GEMM_SPLIT_K] > 1 &&
         v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4 > v[GEMM_STAGES] * l->stage_bytes)
         return refuse(reason, "the stages do not hold a partial tile");
+    if (gemm_paired(problem) && !possible_pair(v, l, reason))
+        return false;
     return possible_cluster(device, v, l, reason);
 }
 
@@ -221,9 +239,11 @@ static void settle_stages(const struct tfops_problem *problem, const struct tfop
     config->values[GEMM_STAGES] = fit < 2 ? 2 : fit > most ? most : fit;
 }
 
-/* The smallest width that holds all tokens. */
-static int64_t width_for(int64_t tokens)
+/* The smallest width that holds all tokens, of which each of the blocks that share them loads 8. */
+static int64_t width_for(int64_t tokens, int64_t sharers)
 {
+    if (tokens < 8 * sharers)
+        tokens = 8 * sharers;
     size_t last = sizeof BLOCK_N_VALUES / sizeof BLOCK_N_VALUES[0] - 1, i = 0;
     while (i < last && BLOCK_N_VALUES[i] < tokens)
         i++;
@@ -239,7 +259,7 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
         return false;
     if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
         return true;
-    if (v[GEMM_CONSUMERS] == 1 && v[GEMM_BLOCK_M] > 64)
+    if (v[GEMM_CONSUMERS] == 1 && l->slabs > (gemm_paired(problem) && v[GEMM_SWAP] ? 2 : 1))
         return true;
     if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 4 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
                                  (!narrow && !(promotes && l->slabs == 1))))
@@ -341,13 +361,15 @@ static void try_depths(
 }
 
 /* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
-static void try_narrow(struct search *search, int64_t width)
+static void try_narrow(struct search *search, int64_t tokens)
 {
     enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
+    const int64_t rows = gemm_paired(search->problem) ? 2 * SLAB_ROWS : SLAB_ROWS;
     for (int64_t consumers = 1; consumers <= 2; consumers++)
         for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
             for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
-                const struct shape shape = {64 * consumers, consumers, 0, sharers, 1, width};
+                const struct shape shape = {
+                    rows * consumers, consumers, 0, sharers, 1, width_for(tokens, sharers)};
                 try_depths(search, &shape, true, split, DEEPEST);
             }
 }
@@ -361,7 +383,7 @@ static void try_wgmma(struct search *search)
         for (int64_t split = 1; split <= most_split; split *= 2)
             try_depths(search, &WIDE[i], false, split, DEEPEST);
     if (tokens <= 256)
-        try_narrow(search, width_for(tokens));
+        try_narrow(search, tokens);
 }
 
 static struct search find_best(
@@ -398,7 +420,7 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
         return refuse(reason, "never worth measuring for such a problem");
     if (v[GEMM_GROUP] > GROUP_VALUES[0] && l->down <= GROUP_VALUES[0])
         return refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M]))
+    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M], v[GEMM_CLUSTER_M]))
         return refuse(reason, "BLOCK_N is not the width that holds all tokens");
     const struct search search = find_best(problem, device);
     if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)

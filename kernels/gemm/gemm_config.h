@@ -29,14 +29,15 @@ extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES];
 
 /* What follows from a config. */
 struct gemm_layout {
-    int64_t elem, out_elem;     /* bytes */
-    int64_t down, across;       /* rectangles of a cluster's tiles */
-    int64_t threads, cluster;   /* of a block; blocks */
-    int64_t k_stages;           /* stages that a whole sum takes */
-    int64_t slabs;              /* 64-row parts of a consumer's tile */
-    int64_t out_cols;           /* columns of a tile that a block stores */
-    int64_t box_rows, box_cols; /* of a store to the output */
-    int64_t fixed_bytes;        /* of shared memory, without the stages */
+    int64_t elem, out_elem;       /* bytes */
+    int64_t tile_rows, tile_cols; /* outputs of a tile: half of its products where they are pairs */
+    int64_t down, across;         /* rectangles of a cluster's tiles */
+    int64_t threads, cluster;     /* of a block; blocks */
+    int64_t k_stages;             /* stages that a whole sum takes */
+    int64_t slabs;                /* 64-row parts of a consumer's tile */
+    int64_t out_cols;             /* columns of a tile that a block stores */
+    int64_t box_rows, box_cols;   /* of a store to the output */
+    int64_t fixed_bytes;          /* of shared memory, without the stages */
     int64_t stage_bytes;
 };
 

@@ -28,6 +28,16 @@ template <class C> struct GemmWeight<C, decltype((void)sizeof(typename C::WEIGHT
     using type = typename C::WEIGHT_DTYPE;
 };
 
+// PAIRED: two weights, gate and up, whose products of the same column are joined into one output
+// (gemm_pair.cuh). Their rows share a tile: halves of it where it has weights across, so that both
+// sums are columns of one wgmma, and alternating slabs where weights run down (SWAP).
+template <class C, class = void> struct GemmPaired {
+    static constexpr bool VALUE = false;
+};
+template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
+    static constexpr bool VALUE = C::PAIRED;
+};
+
 template <class C> struct GemmLayout {
     using TX = typename C::DTYPE;
     using TW = typename GemmWeight<C>::type;
@@ -49,6 +59,16 @@ template <class C> struct GemmLayout {
     static constexpr int ROWS = C::BLOCK_M / SHARERS; // of a consumer
     static constexpr int SLABS = ROWS / 64;           // of 64 rows, one wgmma each
     static constexpr int REGS = C::BLOCK_N / 2;       // accumulators a slab
+
+    // Rows and columns of the output: a pair's products are halves down or across.
+    static constexpr bool PAIRED = GemmPaired<C>::VALUE;
+    static constexpr int PAIR_ROWS = C::SWAP ? 64 : C::BLOCK_N / 2; // of one weight, side by side
+    static constexpr int PAIR_DOWN = PAIRED && C::SWAP ? 2 : 1;
+    static constexpr int PAIR_ACROSS = PAIRED && !C::SWAP ? 2 : 1;
+    static constexpr int TILE_ROWS = C::BLOCK_M / PAIR_DOWN, TILE_COLS = C::BLOCK_N / PAIR_ACROSS;
+    static constexpr int OUT_ROWS = ROWS / PAIR_DOWN, OUT_SLABS = SLABS / PAIR_DOWN; // a consumer's
+    static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
+
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     // Together what 168 a thread (128 with four warpgroups) make; block scales are made by producers.
     static constexpr int SCALE_REGS = C::SCALING == GEMM_PER_BLOCK && C::CONSUMERS == 2 ? 16 : 0;
@@ -78,8 +98,8 @@ template <class C> struct GemmLayout {
     static constexpr int STAGE_BYTES = C::DEPTH * (R_BYTES + C_BYTES);
 
     // Columns of a tile that a block stores: all, or its part of a split sum.
-    static constexpr int OUT_COLS = C::SPLIT_K > 1 ? 8 * ceil_div(C::BLOCK_N / 8, C::SPLIT_K)
-                                                   : C::BLOCK_N;
+    static constexpr int OUT_COLS = C::SPLIT_K > 1 ? 8 * ceil_div(TILE_COLS / 8, C::SPLIT_K)
+                                                   : TILE_COLS;
     static constexpr int OUT_REGS = OUT_COLS / 2;
 
     // A store buffer is a box of the output: BOX_ROWS rows of BOX_BYTES, swizzled like the map says.
@@ -112,7 +132,11 @@ template <class C> struct GemmLayout {
     static_assert(ROWS % 64 == 0 && C::BLOCK_M % SHARERS == 0, "whole slabs");
     static_assert(C::BLOCK_M <= 256 && C::BLOCK_N <= 256 && C::BLOCK_N % 8 == 0, "a TMA box");
     static_assert(C::SWAP || (OUT_COLS * OUT_ELEM) % 32 == 0, "a store box");
-    static_assert(C::BLOCK_N % OUT_COLS == 0, "equal parts of a split");
+    static_assert(TILE_COLS % OUT_COLS == 0, "equal parts of a split");
+    static_assert(SLABS % PAIR_DOWN == 0 && TILE_COLS % 8 == 0, "whole pairs");
+    static_assert(PAIR_ACROSS == 1 || C::SPLIT_K == 1, "the sums of a split pair lie in slabs");
+    static_assert(!PAIRED || PAIR_ROWS % (8 * (C::SWAP ? C::CLUSTER_N : C::CLUSTER_M)) == 0,
+        "each block of a cluster loads whole groups of both weights");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");

@@ -16,6 +16,7 @@
 #include "device/thread.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_scales.cuh"
 
 template <class C> struct MmaLayout {
@@ -31,6 +32,10 @@ template <class C> struct MmaLayout {
     static constexpr int WARPS_M = 2, WARPS_N = 2 * C::CONSUMERS;
     static constexpr int ROWS = C::BLOCK_M / WARPS_M, COLS = C::BLOCK_N / WARPS_N; // of a warp
     static constexpr int DOWN = ROWS / 16, ACROSS = COLS / 8; // products of a step
+    // Of a pair a warp has both weights' rows of the same columns, one half after the other.
+    static constexpr bool PAIRED = GemmPaired<C>::VALUE;
+    static constexpr int OUT_COLS = PAIRED ? COLS / 2 : COLS;
+    static constexpr int TILE_COLS = WARPS_N * OUT_COLS;
     static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
     static constexpr int SMEM_BYTES = C::STAGES * STAGE_BYTES;
@@ -64,6 +69,16 @@ template <class C> struct GemmMma {
         }
     }
 
+    // Sixteen bytes of row `row` of a tensor into row `line` of a tile.
+    template <class T>
+    TF_DEV void fill_chunk(
+        u8 *tile, int line, int chunk, const T *base, long long stride, int rows, int row, int k)
+    {
+        const bool inside = row < rows;
+        copy16<T>(tile + gemm_swizzle<128>(line * L::ROW_BYTES + chunk * 16),
+            base + (inside ? row : 0) * stride, k + chunk * 16 / L::ELEM, inside);
+    }
+
     // Rows [first, first + ROWS) of one operand into a stage.
     template <class T, int ROWS>
     TF_DEV void fill_tile(u8 *tile, const T *base, long long stride, int rows, int first, int k)
@@ -71,9 +86,22 @@ template <class C> struct GemmMma {
         TF_UNROLL
         for (int i = 0; i < ROWS * 8; i += C::THREADS) {
             const int at = i + thread_index(), row = at / 8, chunk = at % 8;
-            const bool inside = first + row < rows;
-            copy16<T>(tile + gemm_swizzle<128>(row * L::ROW_BYTES + chunk * 16),
-                base + (inside ? first + row : 0) * stride, k + chunk * 16 / L::ELEM, inside);
+            fill_chunk<T>(tile, row, chunk, base, stride, rows, first + row, k);
+        }
+    }
+
+    // Of both weights of a pair, in turns of OUT_COLS rows.
+    template <class T> TF_DEV void fill_pair(u8 *tile, const gemm_params &p, int first, int k)
+    {
+        const T *gate = static_cast<const T *>(p.weight);
+        const T *up = static_cast<const T *>(gemm_pair(p).up);
+        TF_UNROLL
+        for (int i = 0; i < C::BLOCK_N * 8; i += C::THREADS) {
+            const int at = i + thread_index(), row = at / 8, chunk = at % 8;
+            const int n = first + row / L::COLS * L::OUT_COLS + row % L::OUT_COLS;
+            const bool is_up = row % L::COLS >= L::OUT_COLS;
+            fill_chunk<T>(tile, row, chunk, is_up ? up : gate,
+                is_up ? gemm_pair(p).up_stride : p.weight_stride, C::N, n, k);
         }
     }
 
@@ -83,9 +111,12 @@ template <class C> struct GemmMma {
         if (block < L::K_BLOCKS) {
             fill_tile<typename L::TX, C::BLOCK_M>(stage, static_cast<const typename L::TX *>(p.x),
                 p.x_stride, p.m, row, block * L::BLOCK_K);
-            fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES,
-                static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
-                block * L::BLOCK_K);
+            if constexpr (L::PAIRED)
+                fill_pair<typename L::TW>(stage + L::X_BYTES, p, col, block * L::BLOCK_K);
+            else
+                fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES,
+                    static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
+                    block * L::BLOCK_K);
         }
         cp_async_commit();
     }
@@ -208,23 +239,36 @@ template <class C> struct GemmMma {
         }
     }
 
-    // One product's results of a lane: two neighbours in each of two rows.
-    TF_DEV void store(const gemm_params &p, int row, int col, const float (&d)[4])
+    TF_DEV float join(const gemm_params &p, int m, int n, float gate, float up)
+    {
+        using Pair = GemmPair<C>;
+        return Pair::value(Pair::side(p, false, m), Pair::side(p, true, n), gate, up) *
+               Pair::out_factor(p);
+    }
+
+    // One product's results of a lane: two neighbours in each of two rows. `up`: of a pair.
+    TF_DEV void store(
+        const gemm_params &p, int row, int col, const float (&d)[4], const float (&up)[4])
     {
         typename L::TO *out = static_cast<typename L::TO *>(p.out);
         TF_UNROLL
         for (int i = 0; i < 4; i++) {
             const int m = row + i / 2 * 8, n = col + i % 2;
-            if (m < p.m && n < C::N)
-                st_elem(
-                    out + m * p.out_stride + n, from_f32<typename L::TO>(finish(p, m, n, d[i])));
+            if (m >= p.m || n >= C::N)
+                continue;
+            float x;
+            if constexpr (L::PAIRED)
+                x = join(p, m, n, d[i], up[i]);
+            else
+                x = finish(p, m, n, d[i]);
+            st_elem(out + m * p.out_stride + n, from_f32<typename L::TO>(x));
         }
     }
 
     TF_DEV void tile(const gemm_params &p, int row, int col)
     {
         const int warp = thread_index() / 32, lane = thread_index() % 32;
-        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_col = warp / L::WARPS_M * L::COLS;
+        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
         Acc acc = {};
         for (int block = 0; block < C::STAGES - 1; block++)
             fill(p, row, col, block);
@@ -233,14 +277,15 @@ template <class C> struct GemmMma {
             block_sync(); // the stage is there, and nobody reads the one that is filled next
             fill(p, row, col, block + C::STAGES - 1);
             add_block(p, acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), row, col,
-                warp_row, warp_col, block);
+                warp_row, warp_n * L::COLS, block);
         }
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)
             TF_UNROLL
-        for (int j = 0; j < L::ACROSS; j++)
-            store(p, row + warp_row + 16 * i + lane / 4, col + warp_col + 8 * j + lane % 4 * 2,
-                acc[i][j]);
+        for (int j = 0; j < L::OUT_COLS / 8; j++)
+            store(p, row + warp_row + 16 * i + lane / 4,
+                col + warp_n * L::OUT_COLS + 8 * j + lane % 4 * 2, acc[i][j],
+                acc[i][j + L::ACROSS - L::OUT_COLS / 8]);
     }
 };
 
@@ -250,9 +295,10 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
         pdl_launch();
         pdl_wait();
     }
-    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, C::BLOCK_N);
+    constexpr int COLS = MmaLayout<C>::TILE_COLS;
+    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, COLS);
     const int index = (int)block_index(), band = index / (C::GROUP * across);
     const int in_band = index % (C::GROUP * across), first = band * C::GROUP;
     const int height = min_int(down - first, C::GROUP);
-    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * C::BLOCK_N);
+    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * COLS);
 }

@@ -56,7 +56,8 @@ static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, d
 static double memory_ns(const struct tfops_problem *problem, const struct gemm_layout *l)
 {
     const int64_t *dims = problem->dims;
-    double in = (double)(dims[GEMM_M] + dims[GEMM_N]) * (double)(dims[GEMM_K] * l->elem);
+    double in =
+        (double)(dims[GEMM_M] + gemm_weight_rows(problem)) * (double)(dims[GEMM_K] * l->elem);
     double out = (double)dims[GEMM_M] * (double)(dims[GEMM_N] * l->out_elem);
     return (in + out) / MEMORY_BYTES_NS;
 }

@@ -39,6 +39,22 @@ template <class C> struct GemmConsumer {
             GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
     }
 
+    // From the sums of a tile at `tile`, its rows from `row` on, to the output.
+    template <int REGS>
+    TF_DEV void store(Epilogue &epilogue, const gemm_params &p, const GemmTile &tile, int row,
+        const float (&sum)[L::SLABS][REGS])
+    {
+        epilogue.row = tile.row + row / L::PAIR_DOWN;
+        epilogue.col = tile.col;
+        if constexpr (L::PAIRED) {
+            float joined[L::OUT_SLABS][L::OUT_REGS];
+            GemmPair<C>::join(epilogue, p, sum, joined);
+            Epilogue::store(epilogue, p, joined);
+        } else {
+            Epilogue::store(epilogue, p, sum);
+        }
+    }
+
     // Tiles one after the other, all consumers on each or each on every second one.
     TF_DEV void run(const gemm_params &p, int consumer)
     {
@@ -59,9 +75,7 @@ template <class C> struct GemmConsumer {
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
-            epilogue.row = tile.row + row;
-            epilogue.col = tile.col;
-            Epilogue::store(epilogue, p, acc);
+            store(epilogue, p, tile, row, acc);
         }
         Epilogue::finish_stores(epilogue);
     }
@@ -83,9 +97,7 @@ template <class C> struct GemmConsumer {
             return;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmSplit<C>::gather(sum, first);
-        epilogue.row = tile.row + row;
-        epilogue.col = tile.col + first;
-        Epilogue::store(epilogue, p, sum);
+        store(epilogue, p, {tile.row, tile.col + first}, row, sum);
         Epilogue::finish_stores(epilogue);
     }
 };

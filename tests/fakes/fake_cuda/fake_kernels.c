@@ -1,13 +1,14 @@
 /*
  * Kernels in C, by the prefix of the entry's name, longer ones first: the built-in operators
- * (fake_acts.c, fake_gemm.c, fake_norms.c, fake_quant.c), the tuner's support kernels and the operators
- * of the plug-ins that tests use. Parameters are the structs of the templates. Tuned variants have
+ * (fake_acts.c, fake_gated_mlp.c, fake_gemm.c, fake_norms.c, fake_quant.c), the tuner's support kernels
+ * and the operators of the plug-ins that tests use. Parameters are the structs of the templates. Tuned variants have
  * dtype and options compiled in, which a cubin does not show: so the run-time fields of the structs
  * must be packed for every variant.
  */
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
 #include "fake_acts.c"
+#include "fake_gated_mlp.c"
 #include "fake_gemm.c"
 #include "fake_norms.c"
 #include "fake_quant.c"
@@ -227,6 +228,8 @@ static const struct fake_kernel kernels[] = {
     {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
+    {"tfops_fp8_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
     {"tfops_rope", sizeof(struct rope_params), rope_operands, rope_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},
