@@ -5,7 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROW_BYTES = 128, SLAB_ROWS = 64, STORE_BUFFERS = 2, FACTOR_STAGES = 2, BARRIER_BYTES = 16 };
+enum {
+    ROW_BYTES = 128,
+    SLAB_ROWS = 64,
+    STORE_BUFFERS = 2,
+    FACTOR_STAGES = 2,
+    BARRIER_BYTES = 16,
+    MOST_STAGES = 8
+};
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
@@ -64,6 +71,13 @@ static bool block_scaled(const struct tfops_problem *problem)
 }
 
 /* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
+/* Sums of squares, and a barrier more a stage. */
+static int64_t norm_bytes(const int64_t *v)
+{
+    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    return 4 * x * (v[GEMM_SPLIT_K] > 1 ? 2 : 1) + BARRIER_BYTES / 2 * (MOST_STAGES + 2);
+}
+
 static int64_t factor_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
@@ -93,6 +107,7 @@ struct gemm_layout gemm_lay_out(
         l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / SLAB_ROWS;
         lay_out_store(v, &l);
         l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
+        l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
     return l;
 }
@@ -145,6 +160,17 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
     return true;
 }
 
+/* The three warps that normalise rows have registers for so many of them. */
+static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
+{
+    enum { MOST_ROWS = 128 };
+    if (v[GEMM_PINGPONG] || v[GEMM_CONSUMERS] > 2)
+        return refuse(reason, "rows are normalised for one or two consumers that share a tile");
+    if (v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M] > MOST_ROWS)
+        return refuse(reason, "more rows of x than the producers normalise");
+    return true;
+}
+
 /* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */
 static bool possible_pair(
     const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
@@ -183,6 +209,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4 > v[GEMM_STAGES] * l->stage_bytes)
         return refuse(reason, "the stages do not hold a partial tile");
     if (gemm_paired(problem) && !possible_pair(v, l, reason))
+        return false;
+    if (gemm_normed(problem) && !possible_norm(v, reason))
         return false;
     return possible_cluster(device, v, l, reason);
 }
@@ -232,7 +260,7 @@ static bool possible(const struct tfops_problem *problem, const struct tfops_dev
 static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
     struct tfops_config *config)
 {
-    enum { MOST_STAGES = 8, MOST_MMA_STAGES = 4 };
+    enum { MOST_MMA_STAGES = 4 };
     const struct gemm_layout l = gemm_lay_out(problem, config);
     int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? MOST_STAGES : MOST_MMA_STAGES;
     int64_t fit = (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + BARRIER_BYTES);
