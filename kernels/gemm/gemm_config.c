@@ -164,19 +164,20 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
 static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
 {
     enum { MOST_ROWS = 128 };
+    int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
     if (v[GEMM_PINGPONG] || v[GEMM_CONSUMERS] > 2)
         return refuse(reason, "rows are normalised for one or two consumers that share a tile");
-    if (v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M] > MOST_ROWS)
+    if (rows * v[GEMM_DEPTH] > MOST_ROWS)
         return refuse(reason, "more rows of x than the producers normalise");
     return true;
 }
 
 /* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */
-static bool possible_pair(
-    const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { MOST_REGS_PAIR = 160 };
-    if (l->slabs * v[GEMM_BLOCK_N] / 2 > MOST_REGS_PAIR)
+    enum { MOST_REGS_SLABS = 160 };
+    if (l->slabs > 1 && accumulators(problem, v, l) > MOST_REGS_SLABS)
         return refuse(reason, "the sums of a pair and what joins them do not fit in registers");
     if (v[GEMM_SWAP] ? l->slabs % 2 : v[GEMM_SPLIT_K] > 1)
         return refuse(reason, "pairs: of slabs with SWAP, else of columns of a whole sum");
@@ -208,7 +209,7 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     if (v[GEMM_SPLIT_K] > 1 &&
         v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4 > v[GEMM_STAGES] * l->stage_bytes)
         return refuse(reason, "the stages do not hold a partial tile");
-    if (gemm_paired(problem) && !possible_pair(v, l, reason))
+    if (gemm_paired(problem) && !possible_pair(problem, v, l, reason))
         return false;
     if (gemm_normed(problem) && !possible_norm(v, reason))
         return false;

@@ -81,8 +81,6 @@ template <class C> struct GemmNorm {
 
     TF_DEV void normalise(u8 *tile, const Sixteen &weight, float (&part)[EACH])
     {
-        float w[8], x[8];
-        vec_unpack(weight, w);
         TF_UNROLL
         for (int i = 0; i < EACH; i++) {
             const int row = maker() / LANES + AT_ONCE * i;
@@ -90,14 +88,18 @@ template <class C> struct GemmNorm {
                 break;
             Sixteen *at = reinterpret_cast<Sixteen *>(
                 tile + gemm_swizzle<128>(row * L::ROW_BYTES + maker() % LANES * 16));
-            vec_unpack(*at, x);
+            Sixteen value = *at;
+            float x[8];
+            vec_unpack(value, x);
             TF_UNROLL
-            for (int e = 0; e < 8; e++) {
+            for (int e = 0; e < 8; e++)
                 part[i] += x[e] * x[e];
-                x[e] *= w[e];
+            if constexpr (C::HAS_NORM_WEIGHT) {
+                TF_UNROLL
+                for (int e = 0; e < value.WORDS; e++)
+                    value.w[e] = mul2<T>(value.w[e], weight.w[e]);
+                *at = value;
             }
-            if constexpr (C::HAS_NORM_WEIGHT)
-                *at = vec_pack<T, 8>(x);
         }
     }
 
@@ -119,12 +121,15 @@ template <class C> struct GemmNorm {
         }
     }
 
-    TF_DEV void stage(const gemm_params &p, const Cursor &cursor, int k, float (&part)[EACH])
+    TF_DEV void fetch_stage(const gemm_params &p, int k, Sixteen (&weight)[C::DEPTH])
     {
-        Sixteen weight[C::DEPTH];
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++)
             weight[d] = fetch(p, k * L::BLOCK_K + d * 64 + maker() % LANES * 8);
+    }
+
+    TF_DEV void stage(const Cursor &cursor, const Sixteen (&weight)[C::DEPTH], float (&part)[EACH])
+    {
         mbar_wait(Ring::full(cursor.stage), cursor.parity);
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++)
@@ -143,9 +148,16 @@ template <class C> struct GemmNorm {
         u32 phase = 0;
         for (int index = tiles.next; index < tiles.count; index += tiles.step) {
             float part[EACH] = {};
+            Sixteen next[C::DEPTH]; // norm_weight of the stage that follows: L2 is far
+            fetch_stage(p, range.first, next);
             _Pragma("unroll 1") for (int k = range.first; k < range.first + range.count; k++)
             {
-                stage(p, cursor, k, part);
+                Sixteen weight[C::DEPTH];
+                TF_UNROLL
+                for (int d = 0; d < C::DEPTH; d++)
+                    weight[d] = next[d];
+                fetch_stage(p, k + 1, next);
+                stage(cursor, weight, part);
                 Cursor::advance(cursor);
             }
             mbar_wait(rows_empty(), phase ^ 1);
