@@ -1,7 +1,7 @@
 /*
  * Configs of the matrix kernels: the tunables, what follows from their values (the host's side of
- * GemmLayout and MmaLayout, which assert that the two agree), which are worth compiling, and the one
- * to use when nothing was measured.
+ * GemmLayout and MmaLayout, which assert that the two agree), which are possible (gemm_config.c), which
+ * are worth compiling, and the one to use when nothing was measured (gemm_space.c).
  */
 #ifndef TFOPS_KERNELS_GEMM_CONFIG_H
 #define TFOPS_KERNELS_GEMM_CONFIG_H
@@ -25,6 +25,9 @@ enum {
 };
 enum { GEMM_MMA, GEMM_WGMMA }; /* MAINLOOP */
 
+/* Of 64 rows is a wgmma; of a stage are two barriers. */
+enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8 };
+
 extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES];
 
 /* What follows from a config. */
@@ -44,6 +47,14 @@ struct gemm_layout {
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config);
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config);
+
+/* Whether the kernels can do it; false writes the reason, where there is room for one. */
+bool gemm_possible(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *layout,
+    char reason[TFOPS_REASON_BYTES]);
+bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text);
+/* Whether sums of the tensor cores are added up in fp32 registers. */
+bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout *layout);
 
 bool gemm_constraint(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,

@@ -38,6 +38,14 @@ template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
     static constexpr bool VALUE = C::PAIRED;
 };
 
+// NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
+template <class C, class = void> struct GemmNormed {
+    static constexpr bool VALUE = false;
+};
+template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
+    static constexpr bool VALUE = C::NORMED;
+};
+
 template <class C> struct GemmLayout {
     using TX = typename C::DTYPE;
     using TW = typename GemmWeight<C>::type;
@@ -70,8 +78,10 @@ template <class C> struct GemmLayout {
     static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
-    // Together what 168 a thread (128 with four warpgroups) make; block scales are made by producers.
-    static constexpr int SCALE_REGS = C::SCALING == GEMM_PER_BLOCK && C::CONSUMERS == 2 ? 16 : 0;
+    static constexpr bool NORMED = GemmNormed<C>::VALUE;
+    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
+    static constexpr bool BUSY_PRODUCER = C::SCALING == GEMM_PER_BLOCK || NORMED;
+    static constexpr int SCALE_REGS = BUSY_PRODUCER && C::CONSUMERS == 2 ? 16 : 0;
     static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
 
@@ -84,8 +94,14 @@ template <class C> struct GemmLayout {
     static constexpr int SCALE_BLOCKS =
         GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
     static constexpr int SCALE_STAGES = 2;
+    // Norms (gemm_norm.cuh): a sum of squares for each row of x in a tile, and their totals of a split.
+    static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
+    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * (C::SPLIT_K > 1 ? 2 : 1) : 0;
     static constexpr int SCALE_BYTES =
-        BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : 0;
+        BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
+    static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
+                                          : NORMED     ? C::STAGES + 2
+                                                       : 0;
 
     // Partial sums at a time: two where a stage has several and they fit in the registers, where the
     // factors of block scales are, too.
@@ -117,7 +133,7 @@ template <class C> struct GemmLayout {
     static constexpr int SCALES_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
     static constexpr int BARRIER_AT = SCALES_AT + SCALE_BYTES;
     static constexpr int SCALE_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
-    static constexpr int SMEM_BYTES = SCALE_BARRIER_AT + (BLOCK_SCALED ? 2 * 8 * SCALE_STAGES : 0);
+    static constexpr int SMEM_BYTES = SCALE_BARRIER_AT + 8 * SCALE_BARRIERS;
 
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
@@ -137,6 +153,8 @@ template <class C> struct GemmLayout {
     static_assert(PAIR_ACROSS == 1 || C::SPLIT_K == 1, "the sums of a split pair lie in slabs");
     static_assert(!PAIRED || PAIR_ROWS % (8 * (C::SWAP ? C::CLUSTER_N : C::CLUSTER_M)) == 0,
         "each block of a cluster loads whole groups of both weights");
+    static_assert(
+        !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");

@@ -5,6 +5,7 @@
 #pragma once
 #include "device/wgmma.cuh"
 #include "gemm/gemm_load.cuh"
+#include "gemm/gemm_norm.cuh"
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_turn.cuh"
@@ -45,6 +46,7 @@ template <class C> struct GemmMainloop {
         _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
+            GemmNorm<C>::wait(cursor);
             pin(acc);
             wgmma_fence();
             TF_UNROLL

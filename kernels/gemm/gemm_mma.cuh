@@ -16,6 +16,7 @@
 #include "device/thread.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_mma_norm.cuh"
 #include "gemm/gemm_odd_rows.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_scales.cuh"
@@ -35,6 +36,7 @@ template <class C> struct MmaLayout {
     static constexpr int DOWN = ROWS / 16, ACROSS = COLS / 8; // products of a step
     // Of a pair a warp has both weights' rows of the same columns, one half after the other.
     static constexpr bool PAIRED = GemmPaired<C>::VALUE;
+    static constexpr bool NORMED = GemmNormed<C>::VALUE;
     static constexpr int OUT_COLS = PAIRED ? COLS / 2 : COLS;
     static constexpr int TILE_COLS = WARPS_N * OUT_COLS;
     static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
@@ -303,11 +305,22 @@ template <class C> struct GemmMma {
         }
     }
 
+    // `factors` from this lane's first row on.
+    TF_DEV void scale_rows(Acc &acc, const float *factors)
+    {
+        TF_UNROLL
+        for (int i = 0; i < L::DOWN; i++)
+            TF_UNROLL
+        for (int j = 0; j < 4 * L::ACROSS; j++)
+            acc[i][j / 4][j % 4] *= factors[16 * i + j % 4 / 2 * 8];
+    }
+
     TF_DEV void tile(const gemm_params &p, int row, int col)
     {
         const int warp = thread_index() / 32, lane = thread_index() % 32;
         const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
         Acc acc = {};
+        [[maybe_unused]] typename GemmMmaNorm<C>::Part squares = {};
         Held held;
         for (int block = 0; block < C::STAGES - 1; block++) {
             fill(p, held, row, col, block);
@@ -317,10 +330,14 @@ template <class C> struct GemmMma {
             cp_async_wait<C::STAGES - 2>();
             block_sync(); // the stage is there, and nobody reads the one that is filled next
             fill(p, held, row, col, block + C::STAGES - 1);
-            add_block(p, acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), row, col,
-                warp_row, warp_n * L::COLS, block);
+            u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
+            if constexpr (L::NORMED)
+                GemmMmaNorm<C>::normalise(p, stage, block, squares);
+            add_block(p, acc, stage, row, col, warp_row, warp_n * L::COLS, block);
             leave(held, block + C::STAGES - 1);
         }
+        if constexpr (L::NORMED)
+            scale_rows(acc, GemmMmaNorm<C>::factors(p, squares) + warp_row + lane / 4);
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)
             TF_UNROLL

@@ -66,6 +66,7 @@ template <class C> struct GemmConsumer {
         GemmTurn<C> turn = {consumer, true, false};
         Cursor cursor = {0, 0};
         GemmScaleCursor scales = {0, 0};
+        [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
         for (int index = tiles.next + skipped * tiles.step; index < tiles.count; index += step) {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
@@ -75,6 +76,8 @@ template <class C> struct GemmConsumer {
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
+            if constexpr (L::NORMED)
+                GemmNorm<C>::apply_next(p, row, acc, phase);
             store(epilogue, p, tile, row, acc);
         }
         Epilogue::finish_stores(epilogue);
@@ -97,6 +100,8 @@ template <class C> struct GemmConsumer {
             return;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmSplit<C>::gather(sum, first);
+        if constexpr (L::NORMED)
+            GemmNorm<C>::apply_split(p, row, first, sum);
         store(epilogue, p, {tile.row, tile.col + first}, row, sum);
         Epilogue::finish_stores(epilogue);
     }
@@ -107,6 +112,7 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
     using L = GemmLayout<C>;
     if (thread_index() == 0) {
         GemmScales<C>::init();
+        GemmNorm<C>::init();
         GemmRing<C>::init();
     }
     if constexpr (C::CLUSTER > 1)
@@ -126,6 +132,9 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
             gemm_produce<C>(p);
         if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
             GemmScales<C>::produce(p, (u32)warp - 1);
+        if constexpr (L::NORMED)
+            if (warp > 0)
+                GemmNorm<C>::produce(p);
         warp_sync();
         if constexpr (C::SPLIT_K > 1) {
             cluster_arrive();
