@@ -68,7 +68,8 @@ static bool block_scaled(const struct tfops_problem *problem)
 static int64_t norm_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
-    return 4 * x * (v[GEMM_SPLIT_K] > 1 ? 2 : 1) + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
+    const int64_t parts = (x > 64 ? 1 : 3) + (v[GEMM_SPLIT_K] > 1);
+    return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
 }
 
 static int64_t factor_bytes(const int64_t *v)

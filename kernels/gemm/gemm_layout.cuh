@@ -80,8 +80,8 @@ template <class C> struct GemmLayout {
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
     // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
-    static constexpr bool BUSY_PRODUCER = C::SCALING == GEMM_PER_BLOCK || NORMED;
-    static constexpr int SCALE_REGS = BUSY_PRODUCER && C::CONSUMERS == 2 ? 16 : 0;
+    static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
+    static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
 
@@ -94,9 +94,11 @@ template <class C> struct GemmLayout {
     static constexpr int SCALE_BLOCKS =
         GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
     static constexpr int SCALE_STAGES = 2;
-    // Norms (gemm_norm.cuh): a sum of squares for each row of x in a tile, and their totals of a split.
+    // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
-    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * (C::SPLIT_K > 1 ? 2 : 1) : 0;
+    static constexpr int NORM_TEAMS = X_ROWS > 64 ? 1 : 3; // of warps, each with sums of its own
+    static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
+    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
     static constexpr int SCALE_BYTES =
         BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
     static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES

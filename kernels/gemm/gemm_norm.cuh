@@ -4,7 +4,8 @@
 //
 // The factor of a row commutes with the product: it multiplies the sums. What is left for a tile of x is
 // to add up its squares and to multiply it by norm_weight, rounded to x's dtype, in shared memory before
-// wgmma reads it: the producers' other three warps do that, a stage ahead of the consumers.
+// wgmma reads it: the producers' other three warps do that, ahead of the consumers. What they do with a
+// short tile is a chain of waits: each warp takes a stage of its own; a high one they share.
 //
 // Synchronisation: ready[s] completes when a stage's x tiles are normalised; rows_full when the sums of
 // squares of a tile are there, rows_empty when the consumers have taken them.
@@ -26,8 +27,9 @@ template <class C> struct GemmNorm {
     using Ring = GemmRing<C>;
     using Cursor = GemmCursor<C>;
     using Sixteen = Vec<T, 8>;
-    static constexpr int MAKERS = 3, LANES = 8; // warps; of a row
-    static constexpr int AT_ONCE = 32 * MAKERS / LANES, EACH = ceil_div(L::X_ROWS, AT_ONCE);
+    static constexpr int WARPS = 3, TEAMS = L::NORM_TEAMS, TEAM = WARPS / TEAMS; // warps of one
+    static constexpr int LANES = 8;                                              // of a row
+    static constexpr int AT_ONCE = 32 * TEAM / LANES, EACH = ceil_div(L::X_ROWS, AT_ONCE);
     static constexpr int OWNERS = L::WARPGROUP * C::CONSUMERS;
     enum { TOTALS_DONE = 8 }; // a named barrier beyond the store buffers'
 
@@ -46,7 +48,7 @@ template <class C> struct GemmNorm {
         return smem_at<MBar>(L::SCALE_BARRIER_AT) + C::STAGES + 1;
     }
 
-    // Sums of squares of a tile's rows; of a split sum first this block's, then those of all.
+    // Sums of squares of a tile's rows, by team; of a split sum behind them those of all blocks.
     TF_DEV float *squares()
     {
         return smem_at<float>(L::SCALES_AT);
@@ -56,17 +58,23 @@ template <class C> struct GemmNorm {
     {
         if constexpr (L::NORMED) {
             for (u32 s = 0; s < C::STAGES; s++)
-                mbar_init(ready(s), MAKERS);
-            mbar_init(rows_full(), MAKERS);
+                mbar_init(ready(s), TEAM);
+            mbar_init(rows_full(), WARPS);
             mbar_init(rows_empty(), 4 * C::CONSUMERS);
         }
     }
 
     // ---- the warps that normalise ----
 
+    TF_DEV int team()
+    {
+        return (thread_index() / 32 - 1) / TEAM;
+    }
+
+    // Of this thread in its team.
     TF_DEV int maker()
     {
-        return thread_index() - 32;
+        return (thread_index() - 32) % (32 * TEAM);
     }
 
     // Eight elements of norm_weight from k on, zeros behind its end.
@@ -117,7 +125,7 @@ template <class C> struct GemmNorm {
             const int row = maker() / LANES + AT_ONCE * i;
             const float sum = lanes_sum<LANES>(part[i]);
             if (maker() % LANES == 0 && row < L::X_ROWS)
-                squares()[row] = sum;
+                squares()[team() * L::X_ROWS + row] = sum;
         }
     }
 
@@ -144,21 +152,25 @@ template <class C> struct GemmNorm {
     {
         const GemmKRange<C> range = GemmKRange<C>::mine();
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
-        Cursor cursor = {0, 0};
+        const int last = range.first + range.count;
+        Cursor start = {0, 0}; // of a tile
         u32 phase = 0;
         for (int index = tiles.next; index < tiles.count; index += tiles.step) {
             float part[EACH] = {};
             Sixteen next[C::DEPTH]; // norm_weight of the stage that follows: L2 is far
-            fetch_stage(p, range.first, next);
-            _Pragma("unroll 1") for (int k = range.first; k < range.first + range.count; k++)
+            Cursor cursor = start;
+            Cursor::skip(cursor, (u32)team());
+            Cursor::skip(start, (u32)range.count);
+            fetch_stage(p, range.first + team(), next);
+            _Pragma("unroll 1") for (int k = range.first + team(); k < last; k += TEAMS)
             {
                 Sixteen weight[C::DEPTH];
                 TF_UNROLL
                 for (int d = 0; d < C::DEPTH; d++)
                     weight[d] = next[d];
-                fetch_stage(p, k + 1, next);
+                fetch_stage(p, k + TEAMS, next);
                 stage(cursor, weight, part);
-                Cursor::advance(cursor);
+                Cursor::skip(cursor, TEAMS);
             }
             mbar_wait(rows_empty(), phase ^ 1);
             leave(part);
@@ -175,13 +187,17 @@ template <class C> struct GemmNorm {
             mbar_wait(ready(cursor.stage), cursor.parity);
     }
 
-    TF_DEV float factor(const gemm_params &p, const float *sums, int row)
+    template <int PARTS> TF_DEV float factor(const gemm_params &p, const float *sums, int row)
     {
-        return rsqrt_approx(sums[row] * (1.0f / (float)C::K) + gemm_norm(p).eps);
+        float sum = sums[row];
+        TF_UNROLL
+        for (int i = 1; i < PARTS; i++)
+            sum += sums[i * L::X_ROWS + row];
+        return rsqrt_approx(sum * (1.0f / (float)C::K) + gemm_norm(p).eps);
     }
 
-    // `first`: the tile's row of x that a consumer's first sum belongs to.
-    template <int REGS>
+    // `sums` in PARTS parts. `first`: the tile's row of x that a consumer's first sum belongs to.
+    template <int PARTS, int REGS>
     TF_DEV void apply(
         const gemm_params &p, const float *sums, int first, float (&acc)[L::SLABS][REGS])
     {
@@ -190,7 +206,7 @@ template <class C> struct GemmNorm {
         constexpr int COUNT = L::SLABS * REGS / LINES;
         TF_UNROLL
         for (int line = 0; line < LINES; line++) {
-            const float f = factor(p, sums,
+            const float f = factor<PARTS>(p, sums,
                 first + (C::SWAP ? line / 2 * 8 + lane % 4 * 2 + line % 2
                                  : line / 2 * 64 + thread / 32 * 16 + lane / 4 + line % 2 * 8));
             TF_UNROLL
@@ -207,7 +223,7 @@ template <class C> struct GemmNorm {
         const gemm_params &p, int row, float (&acc)[L::SLABS][L::REGS], u32 &phase)
     {
         mbar_wait(rows_full(), phase);
-        apply(p, squares(), C::SWAP ? 0 : row, acc);
+        apply<TEAMS>(p, squares(), C::SWAP ? 0 : row, acc);
         arrive(rows_empty());
         phase ^= 1;
     }
@@ -216,13 +232,14 @@ template <class C> struct GemmNorm {
     TF_DEV void apply_split(
         const gemm_params &p, int row, int first, float (&acc)[L::SLABS][L::OUT_REGS])
     {
-        float *totals = squares() + L::X_ROWS;
+        float *totals = squares() + TEAMS * L::X_ROWS;
         const int own = cluster_rank() % L::RECTANGLE;
         for (int i = 4 * (thread_index() - L::WARPGROUP); i < L::X_ROWS; i += 4 * OWNERS) {
             float sum[4] = {};
-            for (int share = 0; share < C::SPLIT_K; share++) {
+            for (int at = 0; at < C::SPLIT_K * TEAMS; at++) {
                 float part[4];
-                cluster_load(squares() + i, share * L::RECTANGLE + own, part);
+                cluster_load(
+                    squares() + at % TEAMS * L::X_ROWS + i, at / TEAMS * L::RECTANGLE + own, part);
                 TF_UNROLL
                 for (int e = 0; e < 4; e++)
                     sum[e] += part[e];
@@ -232,6 +249,6 @@ template <class C> struct GemmNorm {
                 totals[i + e] = sum[e];
         }
         named_sync(TOTALS_DONE, OWNERS);
-        apply(p, totals, C::SWAP ? first : row, acc);
+        apply<1>(p, totals, C::SWAP ? first : row, acc);
     }
 };
