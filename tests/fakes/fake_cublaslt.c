@@ -178,8 +178,7 @@ int cublasLtMatmul(void *handle, void *desc, const void *alpha, const void *a, v
             for (uint64_t k = 0; k < la->rows; k++)
                 sum += (double)host_load(a, dtype_of(la->type), (int64_t)n * la->ld + (int64_t)k) *
                        (double)host_load(b, dtype_of(lb->type), (int64_t)m * lb->ld + (int64_t)k);
-            host_store(d, dtype_of(ld->type), (int64_t)m * ld->ld + (int64_t)n,
-                (float)sum * scale);
+            host_store(d, dtype_of(ld->type), (int64_t)m * ld->ld + (int64_t)n, (float)sum * scale);
         }
     report(algorithm->data[0], descriptor, la, lb->cols);
     return SUCCESS;
