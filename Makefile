@@ -78,11 +78,13 @@ emulator_src := $(sort $(wildcard tests/emu/emu*.h tests/emu/emu*.cpp tests/emu/
 headers := $(sort $(wildcard include/tfops/*.h))
 
 tool_names := $(sort $(patsubst tools/%.c,%,$(wildcard tools/tfops-*.c)))
-tool_src := $(filter-out tools/tfops-%.c tools/demo.c,$(wildcard tools/*.c))
+demo_src := $(wildcard tools/demo*.c)
+tool_src := $(filter-out tools/tfops-%.c $(demo_src),$(wildcard tools/*.c))
 unit_src := $(sort $(wildcard tests/unit/*.c))
 gpu_src := $(sort $(wildcard tests/gpu/*.c))
 stress_src := $(sort $(wildcard tests/stress/*.c))
 emu_src := $(sort $(wildcard tests/emu/test_*.c tests/emu/test_*.cpp))
+memcheck_src := $(sort $(wildcard tests/memcheck/*.c))
 support_src := $(sort $(wildcard tests/support/*.c))
 fake_src := $(sort $(wildcard tests/fakes/*.c))
 plugin_src := $(sort $(wildcard tests/plugins/*.c))
@@ -94,11 +96,12 @@ gen_objects = $(patsubst $(G)/%.c,$(B)/obj/gen/%.o,$(1))
 lib_obj := $(call objects,$(lib_src)) $(call gen_objects,$(gen_src))
 
 tools := $(addprefix $(B)/,$(tool_names))
-demo := $(if $(wildcard tools/demo.c),$(B)/tfops-demo)
+demo := $(if $(demo_src),$(B)/tfops-demo)
 check_arch := $(if $(wildcard tools/build/check_arch.c),$(B)/tfops-check-arch)
 unit_tests := $(if $(unit_src),$(B)/tests/unit-tests)
 gpu_tests := $(if $(gpu_src),$(B)/tests/gpu-tests)
 stress_tests := $(patsubst tests/stress/%.c,$(B)/tests/stress/%,$(stress_src))
+memcheck_tests := $(patsubst tests/memcheck/%.c,$(B)/tests/memcheck/%,$(memcheck_src))
 emu_tests := $(patsubst tests/emu/%,$(B)/tests/emu/%,$(basename $(emu_src)))
 fakes := $(patsubst tests/fakes/%.c,$(B)/fakes/lib%.so,$(fake_src))
 plugins := $(patsubst tests/plugins/%.c,$(B)/plugins/%.so,$(plugin_src))
@@ -150,7 +153,7 @@ $(B)/flags: FORCE
 
 # Files come and go. When the list changes, archives and programs are made from the new one, and
 # programs whose source is gone go too: the test runner takes what it finds.
-all_sources := $(lib_src) $(tool_src) $(unit_src) $(gpu_src) $(stress_src) $(emu_src) $(support_src) \
+all_sources := $(lib_src) $(tool_src) $(unit_src) $(gpu_src) $(stress_src) $(memcheck_src) $(emu_src) $(support_src) \
     $(fake_src) $(plugin_src) $(example_src) $(fuzz_src)
 $(B)/sources: FORCE
 	@mkdir -p $(@D)
@@ -269,7 +272,7 @@ tool_libs = $(rpath) -L$(B) -ltfops -lcjson -lpthread -lm
 
 $(tools): $(B)/%: $(B)/obj/tools/%.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
-$(B)/tfops-demo: $(B)/obj/tools/demo.o $(tool_obj) | $(SO) $(SO_LINKS)
+$(B)/tfops-demo: $(call objects,$(demo_src)) $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
 $(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.so
 	$(call quiet,LINK) $(CC) $(link_flags) $(linked) $(internal) -o $@
@@ -290,7 +293,7 @@ $(B)/tests/unit-tests: $(call objects,$(unit_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
 $(B)/tests/gpu-tests: $(call objects,$(gpu_src)) $(test_shared) $(B)/sources
 	$(criterion_link)
-$(stress_tests): $(B)/tests/stress/%: $(B)/obj/tests/stress/%.o $(test_shared) $(B)/sources
+$(stress_tests) $(memcheck_tests): $(B)/tests/%: $(B)/obj/tests/%.o $(test_shared) $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) $(linked) $(internal) -o $@
 # Variants are built with AddressSanitizer, which must be in the program that loads them.
 $(emu_tests): $(B)/tests/emu/%: $(B)/obj/tests/emu/%.o $(test_archives) $(B)/sources
@@ -313,7 +316,7 @@ $(B)/examples/%: docs/examples/%.c $(SO) $(SO_LINKS) $(B)/flags $(B)/sources
 $(fuzzers): $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(test_archives) $(B)/sources
 	$(call quiet,LINK) mkdir -p $(@D) && $(CC) $(link_flags) -fsanitize=fuzzer $(linked) $(libs) -o $@
 
-test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(emu_tests) $(fakes) $(plugins) $(examples)
+test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(memcheck_tests) $(emu_tests) $(fakes) $(plugins) $(examples)
 
 # ---- targets -------------------------------------------------------------------------------------
 
@@ -332,8 +335,7 @@ setup: ## install what the build needs (apt, pip); quick when all is there
 	@tools/setup.sh
 
 demo: all ## the main job: tune RMSNorm, close, reopen, launch warm
-	@if [ -x $(B)/tfops-demo ]; then $(B)/tfops-demo; else \
-	    echo 'no demo yet: tools/demo.c is not there' >&2; exit 1; fi
+	@$(B)/tfops-demo
 
 tests: all $(test_programs) ## build all test programs
 run_tests = TFOPS_BUILD='$(root)/$(B)' MAKE='$(MAKE)' tests/run-tests.sh
@@ -347,9 +349,9 @@ stress: all $(stress_tests) $(fakes) $(plugins) ## the stress tests in long form
 	@TFOPS_STRESS=long $(run_tests) stress
 test-emu: $(emu_tests) ## every template executed on the CPU; `make test` runs a part of it
 	@CXX='$(CXX)' $(run_tests) emu
-test-emu-full: $(emu_tests) ## the same until every pair of values was run (long)
-	@CXX='$(CXX)' TFOPS_EMU=full $(run_tests) emu
-test-emu-tsan: $(gen_src) ## the same, built with ThreadSanitizer
+test-emu-full: $(emu_tests) ## the same until every pair of values was run (hours; goes on where it was stopped)
+	@CXX='$(CXX)' TFOPS_EMU=full TFOPS_EMU_JOURNAL='$(root)/$(B)/emu-full.journal' $(run_tests) emu
+test-emu-tsan: $(gen_src) ## a part of it, built with ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-tests-emu-tsan
 cli: all $(fakes) $(plugins) $(examples) ## the tools' golden tests alone
 	@$(run_tests) cli
@@ -401,7 +403,7 @@ run-tests-asan run-tests-ubsan: tests
 run-tests-tsan: all $(stress_tests) $(fakes) $(plugins)
 	@$(run_tests) stress
 run-tests-emu-tsan: $(emu_tests)
-	@CXX='$(CXX)' $(run_tests) emu
+	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) emu
 run-tests-coverage: tests
 	@find $(B) -name '*.gcda' -delete
 	@$(run_tests) unit stress gpu cli || echo 'coverage: some tests failed' >&2
@@ -413,13 +415,13 @@ endif
 valgrind: $(unit_tests) $(stress_tests) $(fakes) $(plugins) all ## unit and stress tests under Valgrind
 	@command -v valgrind >/dev/null || { echo 'valgrind is not installed: apt-get install valgrind' >&2; exit 1; }
 	@TFOPS_TEST_WRAPPER=valgrind $(run_tests) unit stress
-memcheck: all $(gpu_tests) $(fakes) $(plugins) ## GPU tests under compute-sanitizer
-	@if command -v compute-sanitizer >/dev/null || [ -x '$(CUDA_HOME)/bin/compute-sanitizer' ]; then \
-	    PATH="$$PATH:$(CUDA_HOME)/bin" TFOPS_TEST_WRAPPER=compute-sanitizer $(run_tests) gpu; \
-	else echo 'memcheck: SKIPPED: no compute-sanitizer on this machine'; [ -z "$$TFOPS_REQUIRE_GPU" ]; fi
+memcheck: all $(memcheck_tests) ## every operator's variants under compute-sanitizer (needs a GPU)
+	@TFOPS_BUILD='$(root)/$(B)' CUDA_HOME='$(CUDA_HOME)' tests/memcheck/run.sh || \
+	    { [ $$? = 77 ] && [ -z "$$TFOPS_REQUIRE_GPU" ] && echo 'memcheck: SKIPPED'; }
 
 c_files = $(shell find include kernels engine cache tuner tools tests docs -name '*.[ch]' 2>/dev/null | sort)
-lint: $(gen_src) ## clang-format, clang-tidy and cppcheck, whichever are there
+lint: $(gen_src) ## the rules for templates; clang-format, clang-tidy and cppcheck, whichever are there
+	@tools/check-templates.sh
 	@CLANG_FLAGS='-std=$(STD) -D_GNU_SOURCE -DTFOPS_NVRTC_HINT="" $(includes) $(cuda_flags) $(DEPS_CFLAGS)' JOBS='$(JOBS)' \
 	    tools/lint.sh $(c_files)
 format: ## clang-format every C file in place

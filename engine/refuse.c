@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "problem.h"
 #include <stdio.h>
+#include <string.h>
 #include <tfops/tensor.h>
 
 enum tfops_status refuse_null(const char *what)
@@ -10,15 +11,15 @@ enum tfops_status refuse_null(const char *what)
     return error_set(TFOPS_E_ARGUMENT, "request", what, "not NULL", "NULL");
 }
 
-static void print_shape(const struct tfops_tensor *tensor, char *text, size_t bytes)
+void refuse_print_shape(const struct tfops_tensor *tensor, char *ret_text, size_t bytes)
 {
-    size_t length = (size_t)snprintf(text, bytes, "[");
+    size_t length = (size_t)snprintf(ret_text, bytes, "[");
     int rank = tensor->rank < 0 ? 0 : tensor->rank > TFOPS_MAX_RANK ? TFOPS_MAX_RANK : tensor->rank;
     for (int i = 0; i < rank && length < bytes; i++)
-        length += (size_t)snprintf(
-            text + length, bytes - length, "%s%lld", i ? ", " : "", (long long)tensor->shape[i]);
+        length += (size_t)snprintf(ret_text + length, bytes - length, "%s%lld", i ? ", " : "",
+            (long long)tensor->shape[i]);
     if (length < bytes)
-        snprintf(text + length, bytes - length, "]");
+        snprintf(ret_text + length, bytes - length, "]");
 }
 
 enum tfops_status refuse_shape(const struct tfops_problem *problem,
@@ -38,7 +39,7 @@ enum tfops_status refuse_shape(const struct tfops_problem *problem,
     }
     if (length < sizeof expected)
         snprintf(expected + length, sizeof expected - length, "]");
-    print_shape(tensor, actual, sizeof actual);
+    refuse_print_shape(tensor, actual, sizeof actual);
     return error_set(TFOPS_E_SHAPE, "request", operand->name, expected, actual);
 }
 
@@ -66,10 +67,10 @@ enum tfops_status refuse_dtype(const struct tfops_problem *problem,
     const struct tfops_dtype_spec *parameter = &problem->spec->dtypes[operand->dtype];
     uint8_t bound = problem->dtypes[operand->dtype];
     char expected[96];
-    size_t length = (size_t)snprintf(expected, sizeof expected, "%s: ", parameter->name);
+    size_t length = (size_t)snprintf(expected, sizeof expected, "%s:", parameter->name);
     for (int i = 1; i < TFOPS_DTYPE_COUNT && length < sizeof expected; i++)
         if (bound ? i == bound : parameter->allowed >> i & 1)
-            length += (size_t)snprintf(expected + length, sizeof expected - length, "%s ",
+            length += (size_t)snprintf(expected + length, sizeof expected - length, " %s",
                 tfops_dtype_name((enum tfops_dtype)i));
     return error_set(TFOPS_E_DTYPE, "request", operand->name, expected, tfops_dtype_name(dtype));
 }
@@ -126,4 +127,27 @@ enum tfops_status refuse_scalar(const struct tfops_scalar_spec *scalar, double v
     snprintf(expected, sizeof expected, "from %g to %g", scalar->min, scalar->max);
     snprintf(actual, sizeof actual, "%g", value);
     return error_set(TFOPS_E_RANGE, "request", scalar->name, expected, actual);
+}
+
+/* Where `part` begins last; NULL: nowhere. */
+static char *find_last(char *text, const char *part)
+{
+    char *last = NULL;
+    for (char *next = strstr(text, part); next; next = strstr(next + 1, part))
+        last = next;
+    return last;
+}
+
+enum tfops_status refuse_reason(const struct tfops_spec *spec, const char *reason)
+{
+    static const char EXPECTED[] = ": expected ", GOT[] = ", got ";
+    char text[TFOPS_REASON_BYTES];
+    snprintf(text, sizeof text, "%s", reason);
+    char *expected = strstr(text, EXPECTED);
+    char *got = expected ? find_last(expected, GOT) : NULL; /* what was expected may hold one too */
+    if (!got || strcspn(text, " ") < strcspn(text, ":"))
+        return error_setf(TFOPS_E_SHAPE, 0, "request", spec->name, "%s", reason);
+    *expected = *got = '\0';
+    return error_set(
+        TFOPS_E_SHAPE, "request", text, expected + sizeof EXPECTED - 1, got + sizeof GOT - 1);
 }

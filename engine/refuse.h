@@ -25,8 +25,13 @@ REFUSAL refuse_address(const struct tfops_operand_spec *operand, const void *dat
 REFUSAL refuse_operand(const struct tfops_operand_spec *operand, bool given);
 REFUSAL refuse_args(const struct tfops_spec *spec, const struct tfops_args *args);
 REFUSAL refuse_option(const struct tfops_option_spec *option, unsigned value);
+/* A spec's reason: "cos: expected …, got …" is told apart, another text stands as it is. */
+REFUSAL refuse_reason(const struct tfops_spec *spec, const char *reason);
 REFUSAL refuse_scalar(const struct tfops_scalar_spec *scalar, double value);
 
 #undef REFUSAL
+
+/* "[2, 4096]", cut at `bytes`. */
+void refuse_print_shape(const struct tfops_tensor *tensor, char *ret_text, size_t bytes);
 
 #endif

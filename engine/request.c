@@ -372,13 +372,13 @@ enum tfops_status request_accepts(const struct tfops_problem *problem)
     const struct tfops_spec *spec = problem->spec;
     if (!spec->accepts || spec->accepts(spec->user, problem, reason))
         return TFOPS_OK;
-    return error_setf(TFOPS_E_SHAPE, 0, "request", spec->name, "%s", reason);
+    return refuse_reason(spec, reason);
 }
 
 enum tfops_status tfops_problem_from_args(
     const struct tfops_spec *spec, const struct tfops_args *args, struct tfops_problem *ret_problem)
 {
-    struct request request;
+    struct request request = {0};
     if (!ret_problem)
         return refuse_null("ret_problem");
     enum tfops_status status = request_bind(spec, args, &request);

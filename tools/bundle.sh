@@ -46,6 +46,7 @@ cp -r kernels "$out/source/" 2>/dev/null || :
 mkdir -p "$out/source/tests/gpu"
 cp tests/gpu/*.cu "$out/source/tests/gpu/" 2>/dev/null || :
 cp tests/run-tests.sh "$out/source/tests/"
+cp -r tests/memcheck "$out/source/tests/" 2>/dev/null || :
 cat >"$out/run-tests.sh" <<'END'
 #!/usr/bin/env bash
 # Runs the bundled tests; parts as arguments (unit gpu stress cli examples; default all of them).

@@ -12,6 +12,8 @@
 # printf, assert or allocation, no volatile loop, no entry of its own.
 set -eu
 export LC_ALL=C
+# shellcheck source=tools/seeded.sh
+. "$(dirname "$0")/seeded.sh"
 
 check() {
     cd "$1"
@@ -168,12 +170,7 @@ END {
 
 # Each seeded line must be reported, and nothing else.
 self_test() {
-    tree=$(mktemp -d)
-    trap 'rm -rf "$tree"' EXIT
-    put() {
-        mkdir -p "$tree/$(dirname "$1")"
-        printf '%b' "$2" >"$tree/$1"
-    }
+    seeded_tree
     put kernels/device/right.cuh '#define LOAD(x) asm(x)\n\nTF_DEV int both()\n{\n#ifdef TF_HOST\n    return emu::me->thread;\n#else\n    return threadIdx.x; // asm\n#endif\n}\n\nTF_DEV void hint()\n{\n#ifndef TF_HOST\n    LOAD("prefetch");\n#endif\n}\n\nTF_DEV u32 soft(u32 w)\n{\n#if TF_ARCH >= 890 && !defined(TF_HOST)\n    asm("cvt" : "=r"(w));\n    return w;\n#else\n    return soft_decode(w);\n#endif\n}\n\nTF_DEV u32 hard(u32 w)\n{\n#if defined(TF_HOST) || TF_ARCH < 890\n    return soft_decode(w);\n#else\n    asm("cvt" : "=r"(w));\n    return w;\n#endif\n}\n'
     put kernels/device/no_host.cuh 'TF_DEV u32 lane()\n{\n    u32 r;\n    asm("mov" : "=r"(r));\n    return r;\n}\n'
     put kernels/device/no_device.cuh 'TF_DEV void f()\n{\n#ifdef TF_HOST\n    emu::f();\n#endif\n}\n'
@@ -185,14 +182,7 @@ self_test() {
         kernels/device/no_host.cuh:1 kernels/device/no_host.cuh:4 kernels/device/silent.cuh:1
         kernels/norm/n.cu:1 kernels/norm/n.cu:2 kernels/norm/n.cu:3 kernels/norm/n.cu:4
         kernels/norm/n.cu:5 kernels/norm/n.cu:6 kernels/norm/n.cu:8'
-    found=$( (check "$tree" || :) | sed -n 's/^\([^ :]*:[0-9]*\): .*/\1/p' | sort | tr '\n' ' ')
-    # shellcheck disable=SC2086
-    expected=$(printf '%s\n' $expected | sort | tr '\n' ' ')
-    if [ "$found" != "$expected" ]; then
-        printf 'check-templates self-test: expected\n  %s\nfound\n  %s\n' "$expected" "$found"
-        exit 1
-    fi
-    echo "check-templates self-test: all seeded violations found"
+    expect_found "$expected"
 }
 
 case ${1:-} in

@@ -4,33 +4,15 @@
  * own and starts empty.
  */
 #define _POSIX_C_SOURCE 200809L
-#include "cli.h"
+#include "demo.h"
 #include "cli_cancel.h"
 #include "cli_engine.h"
-#include "cli_operands.h"
-#include "cli_options.h"
-#include "cli_progress.h"
-#include "cli_sweep.h"
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <tfops/tfops.h>
 #include <unistd.h>
-
-#define ARCH "sm_90a"
-#define EPS 1e-5
-#define CHECKED_ROWS 16 /* on the cpu device; the fp64 reference is not made for speed */
-
-struct demo_options {
-    struct cli_common common;
-    const char *cache;
-    int progress;
-    double budget;
-    uint64_t top;
-};
 
 #define AT(field) offsetof(struct demo_options, field)
 static const struct cli_option OPTIONS[] = {
@@ -46,53 +28,21 @@ static const struct cli_option OPTIONS[] = {
 static const struct cli_program PROGRAM = {
     "[OPTION…]",
     "Tunes RMSNorm for the hidden sizes of Llama 3 on the GPU, remembers the winners, starts again "
-    "from the cache and checks the results. Without a GPU: compiles for " ARCH
+    "from the cache and checks the results. Without a GPU: compiles for " DEMO_ARCH
     " and executes the kernels on the CPU.",
     OPTIONS,
     sizeof OPTIONS / sizeof *OPTIONS,
     NULL,
 };
 
-static const struct model {
-    const char *name;
-    int64_t hidden;
-} MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
+static const struct demo_model MODELS[] = {{"Llama 3 8B", 4096}, {"Llama 3 70B", 8192}};
 #define N_MODELS (sizeof MODELS / sizeof *MODELS)
-#define ROWS 2048
-
-struct demo {
-    struct cli cli;
-    struct demo_options options;
-    bool gpu;
-    char device[32], cache[4096];
-    struct cli_sweep sweep;
-    struct cli_progress progress;
-    struct tfops_engine *reference; /* the cpu device */
-};
 
 /* One start of a process: how long until the first result, and what it had to compile. */
 struct start {
     double open_ms, prepare_ms, launch_ms;
     uint64_t compiles;
 };
-
-/* ---- bfloat16 -------------------------------------------------------------------------------- */
-
-static float from_bf16(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-/* Round to nearest even; the demo has no NaN. */
-static uint16_t to_bf16(float value)
-{
-    uint32_t wide;
-    memcpy(&wide, &value, sizeof wide);
-    return (uint16_t)((wide + 0x7fff + (wide >> 16 & 1)) >> 16);
-}
 
 /* ---- the cache's place ----------------------------------------------------------------------- */
 
@@ -138,8 +88,8 @@ static int open_engine(const struct demo *demo, const char *device, const char *
     return cli_engine_open(&demo->cli, &target, ret_engine);
 }
 
-static int make_problem(const struct demo *demo, const struct tfops_engine *engine, int64_t rows,
-    const struct model *model, struct tfops_problem *ret_problem)
+int demo_problem(const struct demo *demo, const struct tfops_engine *engine, int64_t rows,
+    const struct demo_model *model, struct tfops_problem *ret_problem)
 {
     char rows_word[32], hidden_word[32];
     snprintf(rows_word, sizeof rows_word, "rows=%lld", (long long)rows);
@@ -171,10 +121,10 @@ static void on_progress(void *user, enum tfops_tune_stage stage, uint32_t done, 
     cli_progress_show(&demo->progress, total ? (double)done / total : 0, text);
 }
 
-static int tune(struct demo *demo, struct tfops_engine *engine, const struct model *model)
+static int tune(struct demo *demo, struct tfops_engine *engine, const struct demo_model *model)
 {
     struct tfops_problem problem;
-    int code = make_problem(demo, engine, ROWS, model, &problem);
+    int code = demo_problem(demo, engine, DEMO_ROWS, model, &problem);
     if (code != CLI_OK)
         return code;
     struct tfops_tune_options options = {.size = sizeof options,
@@ -186,7 +136,7 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
         .user = demo,
         .cancel = cli_cancel_flag()};
     struct tfops_tune_result result = {.size = sizeof result};
-    printf("\nrmsnorm %d×%lld bf16 (%s), the whole space or %g s of it\n", ROWS,
+    printf("\nrmsnorm %d×%lld bf16 (%s), the whole space or %g s of it\n", DEMO_ROWS,
         (long long)model->hidden, model->name, options.budget_s);
     fflush(stdout);
     cli_sweep_init(&demo->sweep);
@@ -205,217 +155,16 @@ static int tune(struct demo *demo, struct tfops_engine *engine, const struct mod
     return status == TFOPS_OK ? CLI_OK : cli_fail_last(&demo->cli, status, "tuning");
 }
 
-/* ---- results --------------------------------------------------------------------------------- */
-
-/* y = x / sqrt(mean(x²) + eps) · w, written once more here: the library must not judge itself. */
-static void formula(const uint16_t *x, const uint16_t *w, int64_t hidden, double *ret_y)
-{
-    double squares = 0;
-    for (int64_t i = 0; i < hidden; i++)
-        squares += (double)from_bf16(x[i]) * from_bf16(x[i]);
-    double scale = 1 / sqrt(squares / (double)hidden + EPS);
-    for (int64_t i = 0; i < hidden; i++)
-        ret_y[i] = from_bf16(x[i]) * scale * from_bf16(w[i]);
-}
-
-/* Numbers in (-2, 2), the same in every run. */
-static void fill(uint16_t *values, size_t n, uint64_t seed)
-{
-    for (size_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-        values[i] = to_bf16((float)(int32_t)(seed >> 32) * 0x1p-30f);
-    }
-}
-
-/* Relative error of `y` against the formula over `rows` rows. */
-static bool error_of(const uint16_t *x, const uint16_t *w, const uint16_t *y, int64_t rows,
-    int64_t hidden, double *ret_error)
-{
-    double *expected = cli_new((size_t)hidden, sizeof *expected);
-    double wrong = 0, size = 0;
-    for (int64_t r = 0; expected && r < rows; r++) {
-        formula(x + r * hidden, w, hidden, expected);
-        for (int64_t i = 0; i < hidden; i++) {
-            double difference = from_bf16(y[r * hidden + i]) - expected[i];
-            wrong += difference * difference;
-            size += expected[i] * expected[i];
-        }
-    }
-    *ret_error = sqrt(wrong / size);
-    bool good = expected;
-    free(expected);
-    return good;
-}
-
-/* Host copies of the operands, and where they stand in the spec's table. */
-struct data {
-    int64_t rows, hidden;
-    uint16_t *x, *w, *y;
-};
-
-static bool make_data(struct data *data, int64_t rows, int64_t hidden)
-{
-    size_t n = (size_t)(rows * hidden);
-    *data = (struct data){.rows = rows, .hidden = hidden};
-    data->x = cli_new(n, sizeof *data->x);
-    data->w = cli_new((size_t)hidden, sizeof *data->w);
-    data->y = cli_new(n, sizeof *data->y);
-    if (!data->x || !data->w || !data->y)
-        return false;
-    fill(data->x, n, 1);
-    fill(data->w, (size_t)hidden, 2);
-    return true;
-}
-
-static void free_data(struct data *data)
-{
-    free(data->x);
-    free(data->w);
-    free(data->y);
-}
-
-static size_t operand_index(const struct tfops_spec *spec, const char *name)
-{
-    for (size_t i = 0; i < spec->n_operands; i++)
-        if (strcmp(spec->operands[i].name, name) == 0)
-            return i;
-    return 0; /* not reached: the demo knows its operator */
-}
-
-static struct tfops_tensor *operand(
-    struct cli_operands *operands, const struct tfops_spec *spec, const char *name)
-{
-    return &operands->tensors[operand_index(spec, name)];
-}
-
-/* Copies in, launches through the typed call, waits, copies out. */
-static enum tfops_status launch(struct tfops_engine *engine, const struct tfops_problem *problem,
-    struct cli_operands *operands, struct data *data, double *ret_ms)
-{
-    size_t row_bytes = (size_t)data->hidden * sizeof(uint16_t);
-    size_t bytes = (size_t)data->rows * row_bytes;
-    struct tfops_tensor *x = operand(operands, problem->spec, "x");
-    struct tfops_tensor *w = operand(operands, problem->spec, "weight");
-    struct tfops_tensor *y = operand(operands, problem->spec, "out");
-    enum tfops_status status = tfops_device_write(engine, x->data, data->x, bytes);
-    if (status == TFOPS_OK)
-        status = tfops_device_write(engine, w->data, data->w, row_bytes);
-    double start = cli_seconds();
-    if (status == TFOPS_OK)
-        status = tfops_rmsnorm(engine, x, w, y, EPS, TFOPS_WEIGHT_PLAIN, NULL);
-    if (status == TFOPS_OK)
-        status = tfops_device_synchronize(engine);
-    *ret_ms = (cli_seconds() - start) * 1e3;
-    if (status == TFOPS_OK)
-        status = tfops_device_read(engine, data->y, y->data, bytes);
-    return status;
-}
-
-static int run_on(const struct demo *demo, struct tfops_engine *engine,
-    const struct tfops_problem *problem, struct data *data, double *ret_ms)
-{
-    struct cli_operands operands = {0};
-    enum tfops_status status = cli_operands_make(engine, problem, NULL, &operands);
-    if (status == TFOPS_OK)
-        status = launch(engine, problem, &operands, data, ret_ms);
-    cli_operands_release(&operands);
-    return status == TFOPS_OK ? CLI_OK : cli_fail_last(&demo->cli, status, "launch");
-}
-
-static int judge(const struct demo *demo, const struct tfops_problem *problem,
-    const struct data *data, const char *what)
-{
-    double error = 0;
-    struct tfops_tolerance tolerance = {.relative = 0};
-    problem->spec->tolerance(
-        problem->spec->user, problem, operand_index(problem->spec, "out"), &tolerance);
-    if (!error_of(data->x, data->w, data->y, data->rows, data->hidden, &error))
-        return cli_fail_memory(&demo->cli);
-    bool right = error <= tolerance.relative;
-    printf("  %s: %lld rows against the formula in fp64: relative error %.2e, at most %.2e: %s\n",
-        what, (long long)data->rows, error, tolerance.relative, right ? "right" : "WRONG");
-    if (right)
-        return CLI_OK;
-    struct tfops_error record;
-    cli_error(&record, TFOPS_E_WRONG, what, NULL, NULL, "%s: the result is wrong", what);
-    return cli_fail(&demo->cli, CLI_FAILED, &record);
-}
-
-/* The same rows on the cpu device: both must agree with the formula. */
-static int check_cpu(const struct demo *demo, const struct model *model)
-{
-    struct tfops_problem problem;
-    struct data data;
-    double ms = 0;
-    int code = make_problem(demo, demo->reference, CHECKED_ROWS, model, &problem);
-    if (code != CLI_OK)
-        return code;
-    code = make_data(&data, CHECKED_ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
-    if (code == CLI_OK)
-        code = run_on(demo, demo->reference, &problem, &data, &ms);
-    if (code == CLI_OK)
-        code = judge(demo, &problem, &data, "cpu device");
-    free_data(&data);
-    return code;
-}
-
-/* The kernel itself, not the reference, on the same rows: what a GPU would run, on this CPU. */
-static enum tfops_status execute(const struct demo *demo, const struct tfops_problem *problem,
-    struct data *data, struct tfops_emulate_result *ret_result)
-{
-    const int64_t shape[] = {data->rows, data->hidden};
-    const struct tfops_tensor x = tfops_tensor_contiguous(data->x, TFOPS_BF16, 2, shape);
-    const struct tfops_tensor w = tfops_tensor_contiguous(data->w, TFOPS_BF16, 1, &shape[1]);
-    const struct tfops_tensor y = tfops_tensor_contiguous(data->y, TFOPS_BF16, 2, shape);
-    struct tfops_args args = {.size = sizeof args};
-    for (size_t i = 0; i < problem->spec->n_operands; i++) {
-        const char *name = problem->spec->operands[i].name;
-        args.operands[i] = strcmp(name, "x") == 0        ? &x
-                           : strcmp(name, "weight") == 0 ? &w
-                           : strcmp(name, "out") == 0    ? &y
-                                                         : NULL;
-    }
-    const struct tfops_emulate_options options = {
-        .size = sizeof options, .arch = ARCH, .args = &args};
-    return tfops_emulate(demo->reference, problem, &options, ret_result);
-}
-
-/* Needs a C++ compiler; without one it says so and goes on. */
-static int check_template(const struct demo *demo, const struct model *model)
-{
-    struct tfops_problem problem;
-    struct data data = {0};
-    struct tfops_emulate_result result = {.size = sizeof result};
-    enum tfops_status status = TFOPS_OK;
-    int code = make_problem(demo, demo->reference, CHECKED_ROWS, model, &problem);
-    if (code == CLI_OK)
-        code = make_data(&data, CHECKED_ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
-    if (code == CLI_OK)
-        status = execute(demo, &problem, &data, &result);
-    if (code == CLI_OK && status == TFOPS_E_UNSUPPORTED) {
-        struct tfops_error error;
-        cli_last_error(status, &error);
-        printf("  the CUDA template was not executed: %s\n", error.message);
-    } else if (code == CLI_OK) {
-        code = status == TFOPS_OK
-                   ? judge(demo, &problem, &data, "the CUDA template, executed on the CPU")
-                   : cli_fail_last(&demo->cli, status, "the template on the CPU");
-    }
-    free_data(&data);
-    return code;
-}
-
 /* ---- starts ---------------------------------------------------------------------------------- */
 
 /* Without a GPU a start ends when every binary is there: nothing can be loaded. */
 static int first_result(const struct demo *demo, struct tfops_engine *engine,
-    const struct model *model, struct start *start, bool check)
+    const struct demo_model *model, struct start *start, bool check)
 {
     struct tfops_problem problem;
     struct tfops_plan *plan = NULL;
-    struct data data = {0};
     double ms = 0;
-    int code = make_problem(demo, engine, ROWS, model, &problem);
+    int code = demo_problem(demo, engine, DEMO_ROWS, model, &problem);
     if (code != CLI_OK)
         return code;
     double began = cli_seconds();
@@ -423,15 +172,9 @@ static int first_result(const struct demo *demo, struct tfops_engine *engine,
     start->prepare_ms += (cli_seconds() - began) * 1e3;
     if (status != TFOPS_OK)
         return cli_fail_last(&demo->cli, status, "prepare");
-    if (demo->gpu) {
-        code = make_data(&data, ROWS, model->hidden) ? CLI_OK : cli_fail_memory(&demo->cli);
-        if (code == CLI_OK)
-            code = run_on(demo, engine, &problem, &data, &ms);
-        start->launch_ms += ms;
-        if (code == CLI_OK && check)
-            code = judge(demo, &problem, &data, "GPU, warm");
-        free_data(&data);
-    }
+    if (demo->gpu)
+        code = demo_check_launch(demo, engine, &problem, model, &ms, check);
+    start->launch_ms += ms;
     tfops_plan_release(plan);
     return code;
 }
@@ -472,7 +215,7 @@ static int compare_starts(const struct demo *demo)
     struct tfops_engine *beside = NULL;
     printf("\ncold and warm start, both problems%s\n",
         demo->gpu ? " (the CUDA context is there already)"
-                  : " (for " ARCH ", without the launch: no GPU)");
+                  : " (for " DEMO_ARCH ", without the launch: no GPU)");
     int code = open_engine(demo, demo->device, demo->cache, TFOPS_MISS_GENERIC, &beside);
     if (code == CLI_OK)
         code = run_start(demo, "", &cold, false);
@@ -511,15 +254,15 @@ static int tell(struct demo *demo)
     if (code == CLI_OK)
         printf("\nresults\n");
     for (size_t i = 0; i < N_MODELS && code == CLI_OK; i++)
-        code = check_cpu(demo, &MODELS[i]);
+        code = demo_check_cpu(demo, &MODELS[i]);
     for (size_t i = 0; i < N_MODELS && code == CLI_OK && !demo->gpu; i++)
-        code = check_template(demo, &MODELS[i]);
+        code = demo_check_template(demo, &MODELS[i]);
     if (code != CLI_OK)
         return code;
     if (demo->gpu)
         printf("\nDone on the GPU: tuned, remembered, started again from the cache, verified.\n");
     else
-        printf("\nDone without a GPU: compiled for " ARCH ", started again without a compile, "
+        printf("\nDone without a GPU: compiled for " DEMO_ARCH ", started again without a compile, "
                "executed on the CPU and verified.\nNothing was measured: that needs a GPU.\n");
     printf("The cache is %s (try: tfops-cache list --binaries %s)\n", demo->cache, demo->cache);
     return CLI_OK;
@@ -533,9 +276,9 @@ static int run(struct demo *demo)
         snprintf(demo->device, sizeof demo->device, "cuda:0");
         printf("A GPU is here: RMSNorm is tuned and launched on it.\n");
     } else {
-        cli_arch_device(ARCH, demo->device);
-        printf(
-            "No GPU here (%s): RMSNorm is compiled for " ARCH " and executed on the CPU.\n", why);
+        cli_arch_device(DEMO_ARCH, demo->device);
+        printf("No GPU here (%s): RMSNorm is compiled for " DEMO_ARCH " and executed on the CPU.\n",
+            why);
     }
     int code = choose_cache(demo);
     if (code == CLI_OK)

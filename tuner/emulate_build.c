@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is compiled once and run for
  * milliseconds. Line tables for reports. UBSan doubles the time to compile. */
 static const struct {

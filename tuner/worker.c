@@ -1,13 +1,11 @@
 /*
  * The worker's side of the wire: tfops_worker_main(). Serves one request after the other: compiles,
- * and holds the measuring session of a GPU. Unverified code runs here and nowhere else. Whatever
+ * and holds the measuring session of a GPU (worker_session.c). Unverified code runs here and nowhere else. Whatever
  * goes wrong is an answer or the end of this process; the parent's watchdog does the rest.
  */
 #include "base/error.h"
 #include "base/mem.h"
-#include "emulate_serve.h"
-#include "messages.h"
-#include "session.h"
+#include "worker_state.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,33 +14,9 @@
 
 enum { EXIT_DONE = 0, EXIT_WIRE = 1, EXIT_FAULT = 3 };
 
-struct worker {
-    struct env env;
-    int in_fd, out_fd;
-    struct wire_buffer buffer; /* of requests; the current frame points into it */
-    struct wire_writer reply;
-    uint32_t tag;
-    bool faulted; /* the context is gone: answer, then end */
-
-    void *setup_payload; /* what setup's strings point into */
-    struct setup_message setup;
-    struct nvrtc nvrtc;
-    bool has_nvrtc;
-    struct driver driver;
-    bool has_driver;
-    struct nvml nvml;
-    bool has_nvml;
-    struct tfops_engine *operators; /* a cpu engine: built-in operators and plug-ins */
-
-    void *open_payload; /* what the session's binaries point into */
-    struct tfops_problem problem;
-    struct session *session;
-};
-
 /* ---- answers ----------------------------------------------------------------------------- */
 
-/* Starts the answer; a failure's detail comes from the thread's error record. */
-static void begin_answer(struct worker *worker, enum tfops_status status)
+void worker_answer(struct worker *worker, enum tfops_status status)
 {
     struct tfops_error error = {.size = sizeof error};
     struct wire_answer answer = {.status = status, .message = ""};
@@ -58,7 +32,7 @@ static void begin_answer(struct worker *worker, enum tfops_status status)
     wire_put_answer(&worker->reply, &answer);
 }
 
-static enum tfops_status misfit(const char *what)
+enum tfops_status worker_misfit(const char *what)
 {
     return error_set(TFOPS_E_WORKER, "worker", what, "a request of this protocol", "garbage");
 }
@@ -86,7 +60,7 @@ static enum tfops_status need_nvrtc(struct worker *worker)
     return TFOPS_OK;
 }
 
-static enum tfops_status need_driver(struct worker *worker)
+enum tfops_status worker_need_driver(struct worker *worker)
 {
     if (worker->has_driver)
         return TFOPS_OK;
@@ -99,7 +73,7 @@ static enum tfops_status need_driver(struct worker *worker)
     return TFOPS_OK;
 }
 
-static enum tfops_status need_operators(struct worker *worker)
+enum tfops_status worker_need_operators(struct worker *worker)
 {
     struct tfops_engine_options options = {.size = sizeof options,
         .device = "cpu",
@@ -115,7 +89,7 @@ static void handle_setup(struct worker *worker, struct wire_reader *reader)
 {
     void *copy = mem_copy(&worker->env, reader->data, reader->n);
     if (!copy) {
-        begin_answer(worker, TFOPS_E_MEMORY);
+        worker_answer(worker, TFOPS_E_MEMORY);
         return;
     }
     mem_free(&worker->env, worker->setup_payload);
@@ -124,7 +98,7 @@ static void handle_setup(struct worker *worker, struct wire_reader *reader)
     bool fits = get_setup(reader, &worker->setup);
     if (!fits)
         worker->setup = (struct setup_message){0};
-    begin_answer(worker, fits ? TFOPS_OK : misfit("setup"));
+    worker_answer(worker, fits ? TFOPS_OK : worker_misfit("setup"));
 }
 
 static void handle_compile(struct worker *worker, struct wire_reader *reader)
@@ -133,261 +107,26 @@ static void handle_compile(struct worker *worker, struct wire_reader *reader)
     struct compiled compiled = {0};
     bool want_ptx;
     enum tfops_status status =
-        get_build_job(reader, &job, &want_ptx) ? need_nvrtc(worker) : misfit("compile");
+        get_build_job(reader, &job, &want_ptx) ? need_nvrtc(worker) : worker_misfit("compile");
     if (!status)
         status = compile_job(&worker->env, &worker->nvrtc, &job, want_ptx, &compiled);
-    begin_answer(worker, status);
+    worker_answer(worker, status);
     if (!status || status == TFOPS_E_COMPILE)
         put_compiled(&worker->reply, &compiled);
     compiled_release(&worker->env, &compiled);
 }
 
-static void close_session(struct worker *worker)
-{
-    session_close(worker->session);
-    worker->session = NULL;
-    mem_free(&worker->env, worker->open_payload);
-    worker->open_payload = NULL;
-}
-
-/* A problem that came over the wire, of an operator that this process has in the same version. */
-static enum tfops_status resolve_problem(
-    struct worker *worker, const char *op, uint32_t version, struct tfops_problem *problem)
-{
-    enum tfops_status status = need_operators(worker);
-    if (status)
-        return status;
-    problem->spec = tfops_engine_operator(worker->operators, op);
-    if (!problem->spec)
-        return error_setf(TFOPS_E_UNKNOWN, 0, "worker", op,
-            "the worker has no operator \"%s\": one that a program registers itself cannot be "
-            "tuned, make it a plug-in",
-            op);
-    if (problem->spec->version != version)
-        return error_setf(TFOPS_E_ABI, 0, "worker", op,
-            "the worker has version %u of \"%s\", the engine %u", problem->spec->version, op,
-            version);
-    return tfops_problem_check(problem);
-}
-
-/* CUDA may number devices otherwise in this process; a wrong GPU must not be measured. */
-static enum tfops_status check_uuid(struct worker *worker, const struct open_message *open)
-{
-    static const uint8_t ANY[MESSAGE_UUID_BYTES];
-    CUdevice device;
-    CUuuid uuid;
-    if (!memcmp(open->uuid, ANY, sizeof ANY))
-        return TFOPS_OK;
-    CUresult result = worker->driver.device_get(&device, (int)open->ordinal);
-    if (!result)
-        result = worker->driver.device_get_uuid(&uuid, device);
-    if (result)
-        return driver_error(&worker->driver, result, "cuDeviceGetUuid", "worker");
-    if (memcmp(&uuid, open->uuid, sizeof uuid))
-        return error_setf(TFOPS_E_DRIVER, 0, "worker", "device",
-            "device %u of the worker is not the engine's", open->ordinal);
-    return TFOPS_OK;
-}
-
-static enum tfops_status open_session(struct worker *worker, const struct open_message *open)
-{
-    enum tfops_status status = need_driver(worker);
-    if (!status)
-        status = check_uuid(worker, open);
-    worker->problem = open->problem;
-    if (!status)
-        status = resolve_problem(worker, open->op, open->spec_version, &worker->problem);
-    if (status)
-        return status;
-    struct session_options options = {.driver = &worker->driver,
-        .nvml = worker->has_nvml ? &worker->nvml : NULL,
-        .ordinal = (int)open->ordinal,
-        .problem = &worker->problem,
-        .reference = &open->reference,
-        .fill = &open->fill,
-        .compare = &open->compare,
-        .copy = &open->copy,
-        .seed = open->seed};
-    return session_open(&worker->env, &options, &worker->session);
-}
-
-/* Never given back: the context lives as long as this process. What fails here fails again, with
- * its reason, when the session is opened. */
-static void handle_warm(struct worker *worker, struct wire_reader *reader)
-{
-    uint32_t ordinal = wire_get_u32(reader);
-    CUdevice device;
-    CUcontext context;
-    bool fits = wire_reader_done(reader);
-    if (fits && !need_driver(worker) && !worker->driver.device_get(&device, (int)ordinal))
-        worker->driver.primary_ctx_retain(&context, device);
-    if (fits)
-        need_operators(worker);
-    begin_answer(worker, fits ? TFOPS_OK : misfit("warm"));
-}
-
-static void handle_open(struct worker *worker, struct wire_reader *reader)
-{
-    struct open_message open;
-    enum tfops_status status = TFOPS_E_MEMORY;
-    close_session(worker);
-    worker->open_payload = mem_copy(&worker->env, reader->data, reader->n);
-    if (worker->open_payload) {
-        wire_reader_init(reader, worker->open_payload, reader->n);
-        status = get_open(reader, &open) ? open_session(worker, &open) : misfit("open");
-    }
-    begin_answer(worker, status);
-}
-
-static enum tfops_status need_session(struct worker *worker, bool fits, const char *request)
-{
-    if (!fits)
-        return misfit(request);
-    if (!worker->session)
-        return error_set(TFOPS_E_WORKER, "worker", request, "an open session", NULL);
-    return TFOPS_OK;
-}
-
-/* Load, verify, measure. What does not pass is dropped before the answer. */
-static enum tfops_status add(
-    struct worker *worker, const struct add_message *message, struct added_message *added)
-{
-    struct session *session = worker->session;
-    enum tfops_status status = session_add(session, &message->config, &message->binary, &added->id);
-    if (status)
-        return status;
-    added->blocks_per_sm = session_occupancy(session, added->id);
-    if (message->verify)
-        status = session_verify(session, added->id, &added->report);
-    added->wrong = status == TFOPS_E_WRONG;
-    if (!status && message->measure.max_samples)
-        status = session_measure(
-            session, &added->id, 1, &message->measure, &added->samples, &added->clocks);
-    bool faulted = status == TFOPS_E_DRIVER;
-    if (status && !faulted)
-        session_drop(session, added->id);
-    return added->wrong ? TFOPS_OK : status;
-}
-
-static void handle_add(struct worker *worker, struct wire_reader *reader)
-{
-    struct add_message message;
-    struct added_message added = {0};
-    bool fits = get_add(reader, &message);
-    enum tfops_status status = need_session(worker, fits, "add");
-    if (!status)
-        status = add(worker, &message, &added);
-    begin_answer(worker, status);
-    if (!status)
-        put_added(&worker->reply, &added);
-    sample_set_release(&worker->env, &added.samples);
-}
-
-static void put_sets(
-    struct worker *worker, struct sample_set *sets, uint32_t n, const struct nvml_sample *clocks)
-{
-    wire_put_u32(&worker->reply, n);
-    for (uint32_t i = 0; i < n; i++)
-        put_samples(&worker->reply, &sets[i]);
-    put_clocks(&worker->reply, clocks);
-}
-
-static void release_sets(struct worker *worker, struct sample_set *sets, uint32_t n)
-{
-    for (uint32_t i = 0; sets && i < n; i++)
-        sample_set_release(&worker->env, &sets[i]);
-}
-
-static bool get_measure(struct worker *worker, struct wire_reader *reader, uint32_t **ret_ids,
-    uint32_t *ret_n, struct measure_options *ret_options)
-{
-    uint32_t n = wire_get_count(reader, 4);
-    uint32_t *ids = mem_new(&worker->env, n, sizeof *ids);
-    if (!ids)
-        return false;
-    for (uint32_t i = 0; i < n; i++)
-        ids[i] = wire_get_u32(reader);
-    *ret_ids = ids;
-    *ret_n = n;
-    return get_measure_options(reader, ret_options) && wire_reader_done(reader) && n;
-}
-
-static void handle_measure(struct worker *worker, struct wire_reader *reader)
-{
-    uint32_t *ids = NULL, n = 0;
-    struct measure_options options;
-    struct nvml_sample clocks = {0};
-    bool fits = get_measure(worker, reader, &ids, &n, &options);
-    enum tfops_status status = need_session(worker, fits, "measure");
-    struct sample_set *sets = status ? NULL : mem_new(&worker->env, n, sizeof *sets);
-    if (!status)
-        status = sets ? session_measure(worker->session, ids, n, &options, sets, &clocks)
-                      : TFOPS_E_MEMORY;
-    begin_answer(worker, status);
-    if (!status)
-        put_sets(worker, sets, n, &clocks);
-    release_sets(worker, sets, n);
-    mem_free(&worker->env, sets);
-    mem_free(&worker->env, ids);
-}
-
-static void handle_roof(struct worker *worker, struct wire_reader *reader)
-{
-    struct sample_set sets[3] = {0}; /* the candidate, the copy kernel, cuMemcpyAsync */
-    struct measure_options options;
-    uint32_t id = wire_get_u32(reader);
-    bool fits = get_measure_options(reader, &options) && wire_reader_done(reader);
-    enum tfops_status status = need_session(worker, fits, "roof");
-    if (!status)
-        status = session_roof(worker->session, id, &options, &sets[0], &sets[1], &sets[2]);
-    begin_answer(worker, status);
-    if (!status)
-        put_sets(worker, sets, 3, &(struct nvml_sample){0});
-    release_sets(worker, sets, 3);
-}
-
-static void handle_drop(struct worker *worker, struct wire_reader *reader)
-{
-    uint32_t id = wire_get_u32(reader);
-    enum tfops_status status = need_session(worker, wire_reader_done(reader), "drop");
-    if (!status)
-        session_drop(worker->session, id);
-    begin_answer(worker, status);
-}
-
-static void handle_emulate(struct worker *worker, struct wire_reader *reader)
-{
-    struct emulate_message message;
-    struct emulate_outcome outcome;
-    bool fits = get_emulate(reader, &message);
-    enum tfops_status status =
-        fits ? resolve_problem(worker, message.op, message.spec_version, &message.problem)
-             : misfit("emulate");
-    if (!status)
-        status = emulate_serve(&worker->env, &message, &outcome);
-    begin_answer(worker, status);
-    if (!status)
-        put_emulated(&worker->reply, &outcome.message);
-}
-
-static void handle_close(struct worker *worker, struct wire_reader *reader)
-{
-    (void)reader;
-    close_session(worker);
-    begin_answer(worker, TFOPS_OK);
-}
-
 static void (*const HANDLERS[WIRE_TYPE_COUNT])(struct worker *, struct wire_reader *) = {
     [WIRE_SETUP] = handle_setup,
     [WIRE_COMPILE] = handle_compile,
-    [WIRE_WARM] = handle_warm,
-    [WIRE_OPEN] = handle_open,
-    [WIRE_ADD] = handle_add,
-    [WIRE_MEASURE] = handle_measure,
-    [WIRE_ROOF] = handle_roof,
-    [WIRE_DROP] = handle_drop,
-    [WIRE_CLOSE] = handle_close,
-    [WIRE_EMULATE] = handle_emulate,
+    [WIRE_WARM] = worker_warm,
+    [WIRE_OPEN] = worker_open,
+    [WIRE_ADD] = worker_add,
+    [WIRE_MEASURE] = worker_measure,
+    [WIRE_ROOF] = worker_roof,
+    [WIRE_DROP] = worker_drop,
+    [WIRE_CLOSE] = worker_close,
+    [WIRE_EMULATE] = worker_emulate,
 };
 
 /* ---- the loop ---------------------------------------------------------------------------- */
@@ -396,7 +135,7 @@ static enum tfops_status send_reply(struct worker *worker)
 {
     enum tfops_status status = wire_end(&worker->reply);
     if (status) { /* the answer itself did not fit: say so instead */
-        begin_answer(worker, status);
+        worker_answer(worker, status);
         status = wire_end(&worker->reply);
     }
     return status ? status : wire_write(worker->out_fd, worker->reply.data, worker->reply.n);
@@ -418,7 +157,7 @@ static enum tfops_status serve(struct worker *worker)
     if (status)
         return status;
     if (!HANDLERS[frame.type])
-        return misfit("frame");
+        return worker_misfit("frame");
     worker->tag = frame.tag;
     wire_reader_init(&reader, frame.payload, frame.bytes);
     HANDLERS[frame.type](worker, &reader);
@@ -431,7 +170,7 @@ static enum tfops_status serve(struct worker *worker)
 static void release(struct worker *worker)
 {
     if (!worker->faulted) {
-        close_session(worker);
+        worker_close_session(worker);
         tfops_engine_close(worker->operators);
         if (worker->has_nvrtc)
             nvrtc_close(&worker->nvrtc);

@@ -253,8 +253,8 @@ struct tfops_spec {
     /* The extent of derived dimension `dim`, from the other dimensions (0 where they are not known)
      * and the options. NULL: no dimension is derived. */
     int64_t (*derive)(void *user, const struct tfops_problem *problem, size_t dim);
-    /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always.
-     * Asked at every launch of an operator with free or derived dimensions, else once for a key. */
+    /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always. A
+     * reason in the form "operand: expected …, got …" fills the error record's fields. Asked at every launch of an operator with free or derived dimensions, else once for a key. */
     bool (*accepts)(
         void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES]);
     /* Whether `config` is in the space for this problem and device. */

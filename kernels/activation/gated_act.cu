@@ -27,33 +27,30 @@ TF_DEV float gated_act_of(int act, float x)
                                       : gated_act_gelu_tanh(x);
 }
 
-template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DTYPE> {
+template <class C>
+struct GatedActOp : RowPlain<gated_act_params, typename C::DTYPE>,
+                    RowQuantised<C, typename C::OUT_DTYPE, C::GRANULARITY == 1> {
     using T = typename C::DTYPE;
     using OUT = typename C::OUT_DTYPE;
     using H = float;
-    using Quant = RowQuant<C, OUT, C::GRANULARITY == 1>;
+    using Quantised = RowQuantised<C, OUT, C::GRANULARITY == 1>;
     static constexpr int WIDTH = C::FFN, INPUTS = 2;
-    static constexpr int STEPS = Quant::STEPS, WORDS = 1, GROUP = Quant::GROUP;
-    static constexpr bool WAITS_RAW = false, MAY_SHIFT = GROUP == 0;
-    template <int K> using Reduce = ReduceMax;
+    static constexpr bool WAITS_RAW = false, MAY_SHIFT = Quantised::GROUP == 0;
 
     const gated_act_params &p;
-    Quant quant;
 
-    TF_METHOD GatedActOp(const gated_act_params &params) : p(params), quant(params.quant)
-    {
-    }
+    TF_METHOD GatedActOp(const gated_act_params &params) : Quantised(params.quant), p(params) {}
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const gated_act_params &p, int k, long long row)
+    TF_DEV auto input(const gated_act_params &p, int k, long long row)
     {
-        return k == 0 ? static_cast<const T *>(p.gate) + row * p.gate_stride
-                      : static_cast<const T *>(p.up) + row * p.up_stride;
+        return k == 0 ? elements<T>(p.gate, p.dtype, row * p.gate_stride)
+                      : elements<T>(p.up, p.dtype, row * p.up_stride);
     }
-    TF_DEV OUT *out(const gated_act_params &p, long long row)
+    TF_DEV auto out(const gated_act_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const gated_act_params &p)
     {
@@ -70,11 +67,6 @@ template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DT
 
     // ---- arithmetic ----
 
-    TF_METHOD void begin(long long row)
-    {
-        quant.begin(row);
-    }
-
     template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt) const
     {
         TF_UNROLL
@@ -82,35 +74,10 @@ template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DT
             h[j] = gated_act_of(act(), in[0][j]) * in[1][j];
     }
 
-    template <int K> TF_DEV constexpr bool guarded()
-    {
-        return false;
-    }
-
-    template <int N> TF_METHOD void gather(const float (&h)[N])
-    {
-        quant.gather(h);
-    }
-
-    template <int K> TF_METHOD Floats<1> partial() const
-    {
-        return quant.partial();
-    }
-
-    template <int K> TF_METHOD void settle(Floats<1> amax)
-    {
-        quant.settle(amax);
-    }
-
     template <int N, int G>
     TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
     {
-        quant.leave(h, y, at);
-    }
-
-    TF_METHOD void end(bool first)
-    {
-        quant.end(first);
+        this->quant.leave(h, y, at);
     }
 };
 
@@ -122,40 +89,26 @@ template <class C> TF_DEV void gated_act(const gated_act_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct GatedActGenericCfg : C {
-    using DTYPE = D;
+template <class C, class O> struct GatedActGenericCfg : C {
+    using DTYPE = AnyFloat;
     using OUT_DTYPE = O;
     static constexpr int FFN = 131072, ACT = 0, GRANULARITY = 0;
 };
 
-template <class C, class D, class O> TF_DEV void gated_act_generic_as(const gated_act_params &p)
+template <class C, class O> TF_DEV void gated_act_generic_to(const gated_act_params &p)
 {
-    using G = GatedActGenericCfg<C, D, O>;
-    constexpr u64 MOST = 16 / sizeof(D) * sizeof(O); // bytes of a vector of out
-    const bool inputs = ((u64)p.gate | (u64)p.up) % 16 == 0 &&
-                        (u64)(p.gate_stride | p.up_stride) % (16 / sizeof(D)) == 0;
-    if (inputs && (u64)p.out % MOST == 0 && (u64)p.out_stride % (16 / sizeof(D)) == 0)
-        RowGeneric<G, GatedActOp<G>, true>(p).run();
-    else
-        RowGeneric<G, GatedActOp<G>, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void gated_act_generic_dtype(const gated_act_params &p)
-{
-    if (p.out_dtype == DTYPE_E4M3)
-        gated_act_generic_as<C, D, e4m3>(p);
-    else if (p.out_dtype == DTYPE_E5M2)
-        gated_act_generic_as<C, D, e5m2>(p);
-    else
-        gated_act_generic_as<C, D, D>(p);
+    using G = GatedActGenericCfg<C, O>;
+    RowGeneric<G, GatedActOp<G>>(p, generic_aligned((u64)p.gate | (u64)p.up | (u64)p.out,
+                                        p.gate_stride | p.up_stride | p.out_stride))
+        .run();
 }
 
 template <class C> TF_DEV void gated_act_generic(const gated_act_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        gated_act_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        gated_act_generic_dtype<C, f16>(p);
+    if (p.out_dtype == DTYPE_E4M3)
+        gated_act_generic_to<C, e4m3>(p);
+    else if (p.out_dtype == DTYPE_E5M2)
+        gated_act_generic_to<C, e5m2>(p);
     else
-        gated_act_generic_dtype<C, bf16>(p);
+        gated_act_generic_to<C, AnyFloat>(p);
 }

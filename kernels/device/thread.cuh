@@ -92,7 +92,7 @@ TF_DEV u64 shfl_xor(u64 v, int mask)
 TF_DEV int warp_uniform(int v)
 {
 #ifdef TF_HOST
-    return v;
+    return emu::shuffle(v, 0);
 #else
     return __shfl_sync(0xffffffffu, v, 0);
 #endif

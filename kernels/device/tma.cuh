@@ -15,11 +15,8 @@ enum { L2_NORMAL, L2_EVICT_FIRST, L2_EVICT_LAST };
 template <int HINT> TF_DEV u64 l2_policy()
 {
 #ifdef TF_HOST
-    return 0;
-#else
-#    ifdef TF_HOST
     return HINT;
-#    else
+#else
     u64 policy;
     if constexpr (HINT == L2_EVICT_FIRST)
         asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
@@ -28,7 +25,6 @@ template <int HINT> TF_DEV u64 l2_policy()
     else
         asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
     return policy;
-#    endif
 #endif
 }
 

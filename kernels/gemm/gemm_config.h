@@ -56,11 +56,11 @@ static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* Clusters that run at a time, a block on each multiprocessor. A cluster stays in one GPC, whose 16 or
- * 18 multiprocessors are not all there: an H200 holds 66 clusters of 2, 30 of 4, 15 of 8. */
+/* Clusters that run at a time, a block on each multiprocessor: GPCs have 16 or 18 of these, and a
+ * cluster stays in one. Of clusters of 4 the driver promises an H200 30, but with 29 some are late. */
 static inline int64_t gemm_resident_clusters(const struct tfops_device *device, int64_t cluster)
 {
-    const int64_t sms = cluster > 2 ? (int64_t)device->sms * 10 / 11 : device->sms;
+    int64_t sms = cluster > 2 ? (int64_t)device->sms / 18 * 16 : device->sms;
     return sms >= cluster ? sms / cluster : 1;
 }
 

@@ -6,7 +6,7 @@
 // fp8 value, on its way to the tensor cores: products are exact and sums fp32.
 //
 // Synchronisation: one block barrier a block of K. Known weakness: rows that start at odd addresses
-// are loaded element by element; results are stored in fragment order.
+// are loaded word by word (gemm_odd_rows.cuh); results are stored in fragment order.
 #pragma once
 #include "device/cp_async.cuh"
 #include "device/matrix.cuh"
@@ -17,6 +17,7 @@
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
 #include "gemm/gemm_mma_norm.cuh"
+#include "gemm/gemm_odd_rows.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_scales.cuh"
 
@@ -42,6 +43,9 @@ template <class C> struct MmaLayout {
     static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
     static constexpr int SMEM_BYTES = C::STAGES * STAGE_BYTES;
     static constexpr int WIDTH = min_int(C::ALIGN, 16); // of a copy
+    static constexpr bool ODD = WIDTH < 4;              // too small for one
+    template <int LINES>
+    static constexpr int CHUNKS = ceil_div(LINES * 8, C::THREADS); // of a thread
 
     static_assert(C::THREADS == 32 * WARPS_M * WARPS_N, "the host's geometry agrees");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
@@ -53,47 +57,80 @@ template <class C> struct GemmMma {
     using L = MmaLayout<C>;
     using Acc = float[L::DOWN][L::ACROSS][4];
 
+    // A thread's sixteens of a stage, on their way from odd rows.
+    struct Held {
+        u32 x[L::template CHUNKS<C::BLOCK_M>][4], weight[L::template CHUNKS<C::BLOCK_N>][4];
+    };
+    struct alignas(16) Sixteen {
+        u32 w[4];
+    };
+
     // Sixteen bytes of a row, those beyond the tensor zero.
     template <class T> TF_DEV void copy16(u8 *to, const T *row, int k, bool inside)
     {
         const int left = inside ? (C::K - k) * L::ELEM : 0; // bytes of the row from here
-        if constexpr (L::WIDTH >= 4) {
-            TF_UNROLL
-            for (int i = 0; i < 16; i += L::WIDTH) {
-                const int bytes = max_int(min_int(left - i, L::WIDTH), 0);
-                cp_async<L::WIDTH>(to + i, bytes ? row + k + i / L::ELEM : row, bytes);
-            }
-        } else {
-            TF_UNROLL
-            for (int i = 0; i < 16 / L::ELEM; i++)
-                reinterpret_cast<T *>(to)[i] =
-                    i * L::ELEM < left ? ld_elem<LD_KEEP>(row + k + i) : T{};
+        TF_UNROLL
+        for (int i = 0; i < 16; i += L::WIDTH) {
+            const int bytes = max_int(min_int(left - i, L::WIDTH), 0);
+            cp_async<L::WIDTH>(to + i, bytes ? row + k + i / L::ELEM : row, bytes);
         }
     }
 
-    // Sixteen bytes of row `row` of a tensor into row `line` of a tile.
+    TF_DEV u8 *chunk_at(u8 *tile, int line, int chunk)
+    {
+        return tile + gemm_swizzle<128>(line * L::ROW_BYTES + chunk * 16);
+    }
+
+    // Sixteen bytes of row `row` of a tensor into row `line` of a tile, or to be held.
     template <class T>
-    TF_DEV void fill_chunk(
-        u8 *tile, int line, int chunk, const T *base, long long stride, int rows, int row, int k)
+    TF_DEV void fill_chunk(u8 *tile, u32 (&held)[4], int line, int chunk, const T *base,
+        long long stride, int rows, int row, int k)
     {
         const bool inside = row < rows;
-        copy16<T>(tile + gemm_swizzle<128>(line * L::ROW_BYTES + chunk * 16),
-            base + (inside ? row : 0) * stride, k + chunk * 16 / L::ELEM, inside);
+        const T *from = base + (inside ? row : 0) * stride;
+        if constexpr (L::ODD)
+            GemmOddRows<T, C::K>::fetch(held, from, k + chunk * 16 / L::ELEM, inside);
+        else
+            copy16<T>(chunk_at(tile, line, chunk), from, k + chunk * 16 / L::ELEM, inside);
+    }
+
+    // What is held of a tile, to where it belongs.
+    template <int CHUNKS> TF_DEV void leave_tile(u8 *tile, const u32 (&held)[CHUNKS][4])
+    {
+        TF_UNROLL
+        for (int i = 0; i < CHUNKS; i++) {
+            const int at = i * C::THREADS + thread_index();
+            *reinterpret_cast<Sixteen *>(chunk_at(tile, at / 8, at % 8)) = {
+                {held[i][0], held[i][1], held[i][2], held[i][3]}};
+        }
+    }
+
+    TF_DEV void leave(const Held &held, int block)
+    {
+        u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
+        if (L::ODD && block < L::K_BLOCKS) {
+            leave_tile(stage, held.x);
+            leave_tile(stage + L::X_BYTES, held.weight);
+        }
     }
 
     // Rows [first, first + ROWS) of one operand into a stage.
     template <class T, int ROWS>
-    TF_DEV void fill_tile(u8 *tile, const T *base, long long stride, int rows, int first, int k)
+    TF_DEV void fill_tile(u8 *tile, u32 (&held)[L::template CHUNKS<ROWS>][4], const T *base,
+        long long stride, int rows, int first, int k)
     {
         TF_UNROLL
         for (int i = 0; i < ROWS * 8; i += C::THREADS) {
             const int at = i + thread_index(), row = at / 8, chunk = at % 8;
-            fill_chunk<T>(tile, row, chunk, base, stride, rows, first + row, k);
+            fill_chunk<T>(
+                tile, held[i / C::THREADS], row, chunk, base, stride, rows, first + row, k);
         }
     }
 
     // Of both weights of a pair, in turns of OUT_COLS rows.
-    template <class T> TF_DEV void fill_pair(u8 *tile, const gemm_params &p, int first, int k)
+    template <class T>
+    TF_DEV void fill_pair(u8 *tile, u32 (&held)[L::template CHUNKS<C::BLOCK_N>][4],
+        const gemm_params &p, int first, int k)
     {
         const T *gate = static_cast<const T *>(p.weight);
         const T *up = static_cast<const T *>(gemm_pair(p).up);
@@ -102,21 +139,22 @@ template <class C> struct GemmMma {
             const int at = i + thread_index(), row = at / 8, chunk = at % 8;
             const int n = first + row / L::COLS * L::OUT_COLS + row % L::OUT_COLS;
             const bool is_up = row % L::COLS >= L::OUT_COLS;
-            fill_chunk<T>(tile, row, chunk, is_up ? up : gate,
+            fill_chunk<T>(tile, held[i / C::THREADS], row, chunk, is_up ? up : gate,
                 is_up ? gemm_pair(p).up_stride : p.weight_stride, C::N, n, k);
         }
     }
 
-    TF_DEV void fill(const gemm_params &p, int row, int col, int block)
+    TF_DEV void fill(const gemm_params &p, Held &held, int row, int col, int block)
     {
         u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
         if (block < L::K_BLOCKS) {
-            fill_tile<typename L::TX, C::BLOCK_M>(stage, static_cast<const typename L::TX *>(p.x),
-                p.x_stride, p.m, row, block * L::BLOCK_K);
+            fill_tile<typename L::TX, C::BLOCK_M>(stage, held.x,
+                static_cast<const typename L::TX *>(p.x), p.x_stride, p.m, row, block * L::BLOCK_K);
             if constexpr (L::PAIRED)
-                fill_pair<typename L::TW>(stage + L::X_BYTES, p, col, block * L::BLOCK_K);
+                fill_pair<typename L::TW>(
+                    stage + L::X_BYTES, held.weight, p, col, block * L::BLOCK_K);
             else
-                fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES,
+                fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES, held.weight,
                     static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
                     block * L::BLOCK_K);
         }
@@ -283,16 +321,20 @@ template <class C> struct GemmMma {
         const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
         Acc acc = {};
         [[maybe_unused]] typename GemmMmaNorm<C>::Part squares = {};
-        for (int block = 0; block < C::STAGES - 1; block++)
-            fill(p, row, col, block);
+        Held held;
+        for (int block = 0; block < C::STAGES - 1; block++) {
+            fill(p, held, row, col, block);
+            leave(held, block);
+        }
         for (int block = 0; block < L::K_BLOCKS; block++) {
             cp_async_wait<C::STAGES - 2>();
             block_sync(); // the stage is there, and nobody reads the one that is filled next
-            fill(p, row, col, block + C::STAGES - 1);
+            fill(p, held, row, col, block + C::STAGES - 1);
             u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
             if constexpr (L::NORMED)
                 GemmMmaNorm<C>::normalise(p, stage, block, squares);
             add_block(p, acc, stage, row, col, warp_row, warp_n * L::COLS, block);
+            leave(held, block + C::STAGES - 1);
         }
         if constexpr (L::NORMED)
             scale_rows(acc, GemmMmaNorm<C>::factors(p, squares) + warp_row + lane / 4);

@@ -1,7 +1,7 @@
 // gemm_scales.cuh: block scales, one for 128 of K of a row of x, one for 128 x 128 of weight.
 //
 // A tile of K in the ring is one such group, so a factor multiplies a consumer's partial sum where it
-// is added up. The producers' other three warps make the factors, x's scale times weight's, and leave
+// is added up. Two more warps of the producers make the factors, x's scale times weight's, and leave
 // them in a small ring of its own in shared memory: read in the loop itself, a scale that is late keeps
 // the next product from being issued (30% of the time of a large product).
 //
@@ -37,8 +37,7 @@ template <class C> struct GemmScales {
     static constexpr int GROUPS = ceil_div(C::K, GEMM_GROUP_ELEMS);
     static constexpr int LINES = L::SCALE_LINES, BLOCKS = L::SCALE_BLOCKS;
     // Of a lane of the warps that make them; of a consumer's lane, for a slab.
-    static constexpr int MAKERS = 3, MADE = ceil_div(LINES, 32 * MAKERS);
-    static constexpr int USED = C::SWAP ? C::BLOCK_N / 4 : 2 * BLOCKS;
+    static constexpr int MADE = ceil_div(LINES, 32), USED = C::SWAP ? C::BLOCK_N / 4 : 2 * BLOCKS;
     static_assert(!ON || L::BLOCK_K == C::DEPTH * GEMM_GROUP_ELEMS, "a sum for each group");
     static_assert(!ON || !C::PINGPONG, "all consumers take the factors in one order");
     static_assert(!ON || C::SWAP || C::BLOCK_N <= 160, "columns of at most two blocks");
@@ -68,7 +67,7 @@ template <class C> struct GemmScales {
     TF_DEV void init()
     {
         for (u32 s = 0; ON && s < L::SCALE_STAGES; s++) {
-            mbar_init(full(s), MAKERS);
+            mbar_init(full(s), 1);
             mbar_init(empty(s), 4 * L::SHARERS); // warps
         }
     }
@@ -81,12 +80,8 @@ template <class C> struct GemmScales {
 
     // ---- the warps that make them ----
 
-    TF_DEV int maker()
-    {
-        return thread_index() - 32;
-    }
-
-    TF_DEV void produce(const gemm_params &p)
+    // Each has a stage of the ring: a step of K is shorter than a load from memory takes.
+    TF_DEV void produce(const gemm_params &p, u32 mine)
     {
         const GemmKRange<C> range = GemmKRange<C>::mine();
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
@@ -94,29 +89,36 @@ template <class C> struct GemmScales {
         for (int index = tiles.next; index < tiles.count; index += tiles.step) {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             for (int k = range.first; k < range.first + range.count; k++) {
-                float x[C::DEPTH][MADE], weight[C::DEPTH][BLOCKS];
-                fetch(p, tile, k, x, weight);
-                mbar_wait(empty(cursor.stage), cursor.parity ^ 1);
-                leave(cursor.stage, x, weight);
-                warp_sync();
-                if (thread_index() % 32 == 0)
-                    mbar_arrive(full(cursor.stage));
+                if (cursor.stage == mine)
+                    make(p, tile, k, cursor);
                 advance(cursor);
             }
         }
     }
 
+    TF_DEV void make(
+        const gemm_params &p, const GemmTile &tile, int k, const GemmScaleCursor &cursor)
+    {
+        float x[C::DEPTH][MADE], weight[C::DEPTH][BLOCKS];
+        fetch(p, tile, k, x, weight);
+        mbar_wait(empty(cursor.stage), cursor.parity ^ 1);
+        leave(cursor.stage, x, weight);
+        warp_sync();
+        if (thread_index() % 32 == 0)
+            mbar_arrive(full(cursor.stage));
+    }
+
     TF_DEV void fetch(const gemm_params &p, const GemmTile &tile, int k, float (&x)[C::DEPTH][MADE],
         float (&weight)[C::DEPTH][BLOCKS])
     {
-        const int x_first = (C::SWAP ? tile.col : tile.row) + maker();
+        const int x_first = (C::SWAP ? tile.col : tile.row) + thread_index() % 32;
         const int weight_first = C::SWAP ? tile.row : tile.col;
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++) {
             const int group = min_int(k * C::DEPTH + d, GROUPS - 1);
             TF_UNROLL
             for (int i = 0; i < MADE; i++)
-                x[d][i] = GemmGroups::x(p, x_first + 32 * MAKERS * i, group);
+                x[d][i] = GemmGroups::x(p, x_first + 32 * i, group);
             TF_UNROLL
             for (int b = 0; b < BLOCKS; b++)
                 weight[d][b] =
@@ -133,7 +135,7 @@ template <class C> struct GemmScales {
         for (int b = 0; b < BLOCKS; b++)
             TF_UNROLL
         for (int i = 0; i < MADE; i++) {
-            const int line = maker() + 32 * MAKERS * i;
+            const int line = thread_index() % 32 + 32 * i;
             if (line < LINES)
                 *place(stage, d, b, line) = x[d][i] * weight[d][b];
         }

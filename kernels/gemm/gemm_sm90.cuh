@@ -130,8 +130,8 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         const int warp = warp_uniform(thread_index() / 32);
         if (warp == 0 && warp_elect())
             gemm_produce<C>(p);
-        if (L::BLOCK_SCALED && warp > 0)
-            GemmScales<C>::produce(p);
+        if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
+            GemmScales<C>::produce(p, (u32)warp - 1);
         if constexpr (L::NORMED)
             if (warp > 0)
                 GemmNorm<C>::produce(p);

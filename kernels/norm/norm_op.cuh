@@ -16,7 +16,6 @@ template <class C, class OUT_ = typename C::DTYPE> struct NormRows {
     // A row waits for its sums in T, unless h is more precise than T.
     using H = typename RowPick<C::HAS_RESIDUAL && !C::RESIDUAL_ROUND, float, T>::type;
     static constexpr int WIDTH = C::HIDDEN, INPUTS = C::HAS_RESIDUAL ? 2 : 1, UNIT = 1;
-    static constexpr int GENERIC_VEC = 16 / (int)sizeof(T);
     static constexpr bool TAP = C::HAS_RESIDUAL, WAITS_RAW = !C::HAS_RESIDUAL;
 
     const norm_params &p;
@@ -27,22 +26,22 @@ template <class C, class OUT_ = typename C::DTYPE> struct NormRows {
 
     // ---- addresses ----
 
-    TF_DEV const T *input(const norm_params &p, int k, long long row)
+    TF_DEV auto input(const norm_params &p, int k, long long row)
     {
-        return k == 0 ? static_cast<const T *>(p.x) + row * p.x_stride
-                      : static_cast<const T *>(p.residual) + row * p.residual_stride;
+        return k == 0 ? elements<T>(p.x, p.dtype, row * p.x_stride)
+                      : elements<T>(p.residual, p.dtype, row * p.residual_stride);
     }
-    TF_DEV const COLUMN *column(const norm_params &p, int k)
+    TF_DEV auto column(const norm_params &p, int k)
     {
-        return static_cast<const COLUMN *>(k == 0 ? p.weight : p.bias);
+        return elements<COLUMN>(k == 0 ? p.weight : p.bias, p.weight_dtype, 0);
     }
-    TF_DEV OUT *out(const norm_params &p, long long row)
+    TF_DEV auto out(const norm_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.dtype, row * p.out_stride);
     }
-    TF_DEV T *tap(const norm_params &p, long long row)
+    TF_DEV auto tap(const norm_params &p, long long row)
     {
-        return static_cast<T *>(p.residual_out) + row * p.residual_out_stride;
+        return elements<T>(p.residual_out, p.dtype, row * p.residual_out_stride);
     }
 
     // ---- run-time values of the generic variant ----
@@ -58,10 +57,6 @@ template <class C, class OUT_ = typename C::DTYPE> struct NormRows {
     TF_DEV bool taps(const norm_params &p)
     {
         return p.residual && p.residual_out;
-    }
-    TF_DEV int column_dtype(const norm_params &p)
-    {
-        return p.weight_dtype;
     }
     TF_METHOD float mean_factor() const
     {
@@ -86,7 +81,7 @@ template <class C, class OUT_ = typename C::DTYPE> struct NormRows {
             if constexpr (INPUTS == 2)
                 h[j] += in[1][j];
             if (rounds())
-                h[j] = to_f32(from_f32<T>(h[j]));
+                h[j] = round_to<T>(h[j], p.dtype);
         }
     }
 };
@@ -109,33 +104,18 @@ struct NormSum {
 
 // ---- the generic variants: with and without residual (NULL) ----
 
-template <class C, class D> struct NormGenericCfg : C {
-    using DTYPE = D;
-    using WEIGHT_DTYPE = void; // known at run time
+template <class C> struct NormGenericCfg : C {
+    using DTYPE = AnyFloat;
+    using WEIGHT_DTYPE = AnyFloat;
     static constexpr int HIDDEN = 65536, HAS_RESIDUAL = 1, RESIDUAL_ROUND = 0, HAS_BIAS = 1;
     static constexpr int WEIGHT_VARIANT = 0;
 };
 
-// O<Cfg> over rows that start on whole vectors, or anywhere.
-template <class C, class D, template <class> class O>
-TF_DEV void norm_generic_dtype(const norm_params &p)
-{
-    using G = NormGenericCfg<C, D>;
-    const u64 bases = (u64)p.x | (u64)p.out | (u64)p.residual | (u64)p.residual_out;
-    const u64 strides =
-        (u64)(p.x_stride | p.out_stride | p.residual_stride | p.residual_out_stride);
-    if (bases % 16 == 0 && strides % (16 / sizeof(D)) == 0)
-        RowGeneric<G, O<G>, true>(p).run();
-    else
-        RowGeneric<G, O<G>, false>(p).run();
-}
-
 template <class C, template <class> class O> TF_DEV void norm_generic(const norm_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        norm_generic_dtype<C, float, O>(p);
-    else if (p.dtype == DTYPE_F16)
-        norm_generic_dtype<C, f16, O>(p);
-    else
-        norm_generic_dtype<C, bf16, O>(p);
+    using G = NormGenericCfg<C>;
+    RowGeneric<G, O<G>>(p,
+        generic_aligned((u64)p.x | (u64)p.out | (u64)p.residual | (u64)p.residual_out,
+            p.x_stride | p.out_stride | p.residual_stride | p.residual_out_stride))
+        .run();
 }

@@ -50,7 +50,7 @@ template <class C, class OUT = typename C::DTYPE> struct RmsnormRows : NormRows<
     TF_METHOD float weighted(float n, float weight) const
     {
         if (this->variant() == NORM_ROUND_BEFORE)
-            n = to_f32(from_f32<T>(n));
+            n = round_to<T>(n, this->p.dtype);
         if (this->variant() == NORM_ONE_PLUS)
             weight += 1.0f;
         return n * weight;

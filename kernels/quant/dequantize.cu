@@ -13,7 +13,6 @@ template <class C> struct DequantizeOp : RowPlain<dequantize_params, typename C:
     using OUT = typename C::OUT_DTYPE;
     using H = T;
     static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, STEPS = 0, WORDS = 1, GROUP = 0;
-    static constexpr int GENERIC_VEC = 8;
     static constexpr bool WAITS_RAW = true;
     static constexpr bool MAY_SHIFT = BY_TENSOR + C::GRANULARITY < BY_GROUP;
     template <int K> using Reduce = ReduceSum;
@@ -33,13 +32,13 @@ template <class C> struct DequantizeOp : RowPlain<dequantize_params, typename C:
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const dequantize_params &p, int, long long row)
+    TF_DEV auto input(const dequantize_params &p, int, long long row)
     {
-        return static_cast<const T *>(p.x) + row * p.x_stride;
+        return elements<T>(p.x, p.dtype, row * p.x_stride);
     }
-    TF_DEV OUT *out(const dequantize_params &p, long long row)
+    TF_DEV auto out(const dequantize_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const dequantize_params &p)
     {
@@ -92,37 +91,24 @@ template <class C> TF_DEV void dequantize(const dequantize_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct DequantizeGenericCfg : C {
+template <class C, class D> struct DequantizeGenericCfg : C {
     using DTYPE = D;
-    using OUT_DTYPE = O;
+    using OUT_DTYPE = AnyFloat;
     static constexpr int HIDDEN = 131072, GRANULARITY = 0; // known at run time
 };
 
-template <class C, class D, class O> TF_DEV void dequantize_generic_as(const dequantize_params &p)
+template <class C, class D> TF_DEV void dequantize_generic_from(const dequantize_params &p)
 {
-    using G = DequantizeGenericCfg<C, D, O>;
-    using Op = DequantizeOp<G>;
-    if (((u64)p.x | (u64)p.x_stride) % Op::GENERIC_VEC == 0 && (u64)p.out % 16 == 0 &&
-        p.out_stride % Op::GENERIC_VEC == 0)
-        RowGeneric<G, Op, true>(p).run();
-    else
-        RowGeneric<G, Op, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void dequantize_generic_dtype(const dequantize_params &p)
-{
-    if (p.out_dtype == DTYPE_F32)
-        dequantize_generic_as<C, D, float>(p);
-    else if (p.out_dtype == DTYPE_F16)
-        dequantize_generic_as<C, D, f16>(p);
-    else
-        dequantize_generic_as<C, D, bf16>(p);
+    using G = DequantizeGenericCfg<C, D>;
+    RowGeneric<G, DequantizeOp<G>>(
+        p, generic_aligned((u64)p.x | (u64)p.out, p.x_stride | p.out_stride))
+        .run();
 }
 
 template <class C> TF_DEV void dequantize_generic(const dequantize_params &p)
 {
     if (p.dtype == DTYPE_E4M3)
-        dequantize_generic_dtype<C, e4m3>(p);
+        dequantize_generic_from<C, e4m3>(p);
     else
-        dequantize_generic_dtype<C, e5m2>(p);
+        dequantize_generic_from<C, e5m2>(p);
 }

@@ -15,24 +15,23 @@
 #include "row/plain.cuh"
 #include "row/row_generic.cuh"
 
-template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTYPE> {
+template <class C>
+struct QuantizeOp : RowPlain<quantize_params, typename C::DTYPE>,
+                    RowQuantised<C, typename C::OUT_DTYPE, C::GRANULARITY == BY_GROUP> {
     using T = typename C::DTYPE;
     using OUT = typename C::OUT_DTYPE;
     using H = T;
-    using Quant = RowQuant<C, OUT, C::GRANULARITY == BY_GROUP>;
+    using Quantised = RowQuantised<C, OUT, C::GRANULARITY == BY_GROUP>;
     static constexpr bool GIVEN = !C::GENERIC && C::GRANULARITY == BY_TENSOR_GIVEN;
-    static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, WORDS = 1;
-    static constexpr int STEPS = GIVEN ? 0 : Quant::STEPS, GROUP = Quant::GROUP;
-    static constexpr bool WAITS_RAW = true, MAY_SHIFT = GROUP == 0;
-    template <int K> using Reduce = ReduceMax;
+    static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, STEPS = GIVEN ? 0 : Quantised::STEPS;
+    static constexpr bool WAITS_RAW = true, MAY_SHIFT = Quantised::GROUP == 0;
 
     const quantize_params &p;
-    Quant quant;
     QuantizeCount<C, OUT> count;
     float given;
 
     TF_METHOD QuantizeOp(const quantize_params &params)
-        : p(params), quant(params.quant), count(params), given(0)
+        : Quantised(params.quant), p(params), count(params), given(0)
     {
     }
 
@@ -43,13 +42,13 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const quantize_params &p, int, long long row)
+    TF_DEV auto input(const quantize_params &p, int, long long row)
     {
-        return static_cast<const T *>(p.x) + row * p.x_stride;
+        return elements<T>(p.x, p.dtype, row * p.x_stride);
     }
-    TF_DEV OUT *out(const quantize_params &p, long long row)
+    TF_DEV auto out(const quantize_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const quantize_params &p)
     {
@@ -64,7 +63,7 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
 
     TF_METHOD void begin(long long row)
     {
-        quant.begin(row);
+        Quantised::begin(row);
         if (is_given())
             given = ld_elem<LD_KEEP>(p.static_scale);
     }
@@ -76,40 +75,20 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
             h[j] = in[0][j];
     }
 
-    template <int K> TF_DEV constexpr bool guarded()
-    {
-        return false;
-    }
-
-    template <int N> TF_METHOD void gather(const float (&h)[N])
-    {
-        quant.gather(h);
-    }
-
-    template <int K> TF_METHOD Floats<1> partial() const
-    {
-        return quant.partial();
-    }
-
-    template <int K> TF_METHOD void settle(Floats<1> amax)
-    {
-        quant.settle(amax);
-    }
-
     template <int N, int G>
     TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
     {
         if (is_given())
             quant_by(given, h, y);
         else
-            quant.leave(h, y, at);
+            this->quant.leave(h, y, at);
         count.take(y);
     }
 
     TF_METHOD void end(bool first)
     {
         if (!is_given())
-            quant.end(first);
+            Quantised::end(first);
         count.store();
     }
 };
@@ -129,41 +108,29 @@ template <class C> TF_DEV void quantize(const quantize_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct QuantizeGenericCfg : C {
-    using DTYPE = D;
+template <class C, class O> struct QuantizeGenericCfg : C {
+    using DTYPE = AnyFloat;
     using OUT_DTYPE = O;
     static constexpr int HIDDEN = 131072, HAS_SATURATED = 0, GRANULARITY = BY_TOKEN; // run time
 };
 
-template <class C, class D, class O> TF_DEV void quantize_generic_as(const quantize_params &p)
+template <class C, class O> TF_DEV void quantize_generic_to(const quantize_params &p)
 {
-    using G = QuantizeGenericCfg<C, D, O>;
-    constexpr int VEC = 16 / (int)sizeof(D);
+    using G = QuantizeGenericCfg<C, O>;
     if (p.granularity == BY_BLOCK)
-        quantize_tiles_generic<G, D, O>(p);
+        quantize_tiles_generic<G, O>(p);
     else if (p.granularity == BY_TENSOR || (p.granularity == BY_TENSOR_GIVEN && p.quant.scales))
-        quantize_tensor_generic<G, D, O>(p);
-    else if ((u64)p.x % 16 == 0 && p.x_stride % VEC == 0 && (u64)p.out % VEC == 0 &&
-             p.out_stride % VEC == 0)
-        RowGeneric<G, QuantizeOp<G>, true>(p).run();
+        quantize_tensor_generic<G, O>(p);
     else
-        RowGeneric<G, QuantizeOp<G>, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void quantize_generic_dtype(const quantize_params &p)
-{
-    if (p.out_dtype == DTYPE_E4M3)
-        quantize_generic_as<C, D, e4m3>(p);
-    else
-        quantize_generic_as<C, D, e5m2>(p);
+        RowGeneric<G, QuantizeOp<G>>(
+            p, generic_aligned((u64)p.x | (u64)p.out, p.x_stride | p.out_stride))
+            .run();
 }
 
 template <class C> TF_DEV void quantize_generic(const quantize_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        quantize_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        quantize_generic_dtype<C, f16>(p);
+    if (p.out_dtype == DTYPE_E4M3)
+        quantize_generic_to<C, e4m3>(p);
     else
-        quantize_generic_dtype<C, bf16>(p);
+        quantize_generic_to<C, e5m2>(p);
 }

@@ -106,7 +106,7 @@ public:
 };
 
 // Element by element, each tile read twice.
-template <class C, class T, class OUT> TF_DEV void quantize_tiles_generic(const quantize_params &p)
+template <class C, class OUT> TF_DEV void quantize_tiles_generic(const quantize_params &p)
 {
     const u64 across = (u64)ceil_div(p.hidden, QUANT_TILE);
     const u64 tiles = (u64)((p.rows + QUANT_TILE - 1) / QUANT_TILE) * across;
@@ -120,7 +120,7 @@ template <class C, class T, class OUT> TF_DEV void quantize_tiles_generic(const 
         const long long first = column < p.hidden ? row + thread_index() / QUANT_TILE : last;
         float most = 0;
         for (long long r = first; r < last; r += C::THREADS / QUANT_TILE)
-            most = amax_nan(most, quantize_element<T>(p, r, column));
+            most = amax_nan(most, quantize_element(p, r, column));
         const float scale = quant_scale<OUT>(group_reduce<ReduceMax, 1, C::THREADS, C::THREADS, 1>(
             {{most}}, smem_at<float>(0), turn)
                                                  .f[0]);
@@ -129,7 +129,7 @@ template <class C, class T, class OUT> TF_DEV void quantize_tiles_generic(const 
                         column / QUANT_TILE * p.quant.group_stride,
                 scale);
         for (long long r = first; r < last; r += C::THREADS / QUANT_TILE)
-            quantize_element_by<T>(p, r, column, scale, count);
+            quantize_element_by(p, r, column, scale, count);
         count.store();
     }
 }

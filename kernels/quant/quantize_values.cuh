@@ -4,6 +4,7 @@
 #include "device/atomic.cuh"
 #include "quant/quant.cuh"
 #include "quant/quantize_params.h"
+#include "row/any_float.cuh"
 
 template <class OUT> struct QuantAbove;
 template <> struct QuantAbove<e4m3> {
@@ -68,16 +69,18 @@ public:
 
 // ---- single elements, for the generic variants ----
 
-template <class T> TF_DEV float quantize_element(const quantize_params &p, long long row, int column)
+TF_DEV float quantize_element(const quantize_params &p, long long row, int column)
 {
-    return to_f32(ld_elem<LD_KEEP>(static_cast<const T *>(p.x) + row * p.x_stride + column));
+    float h[1];
+    load_floats<LD_KEEP>(elements<AnyFloat>(p.x, p.dtype, row * p.x_stride + column), false, h);
+    return h[0];
 }
 
-template <class T, class C, class OUT>
+template <class C, class OUT>
 TF_DEV void quantize_element_by(const quantize_params &p, long long row, int column, float scale,
     QuantizeCount<C, OUT> &count)
 {
-    const float h[1] = {quantize_element<T>(p, row, column)};
+    const float h[1] = {quantize_element(p, row, column)};
     float y[1];
     quant_by(scale, h, y);
     count.take(y);

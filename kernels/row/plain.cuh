@@ -7,7 +7,6 @@ template <class P, class ELEM> struct RowPlain {
     using T = ELEM;
     using COLUMN = ELEM;
     static constexpr int COLUMNS = 0, COLUMNS_FROM = 0, UNIT = 1;
-    static constexpr int GENERIC_VEC = 16 / (int)sizeof(T);
     static constexpr bool TAP = false;
 
     TF_DEV const COLUMN *column(const P &, int)
@@ -24,9 +23,4 @@ template <class P, class ELEM> struct RowPlain {
     TF_DEV bool taps(const P &)
     {
         return false;
-    }
-    TF_DEV int column_dtype(const P &)
-    {
-        return DTYPE_F32;
-    }
-};
+    }};

@@ -4,19 +4,24 @@
 //
 // A block takes a row a turn and reads it once a step and once more for the output. The operator is
 // the policy of row.cuh, made of a configuration whose GENERIC is 1; it gives in addition
-//   GENERIC_VEC            elements of a vector
 //   width(p)               elements of a row
 //   inputs(p)              how many of its inputs are there
 //   taps(p)                whether h is written
-//   column_dtype(p)        enum tfops_dtype of the columns
 // Shared memory: reduction scratch. Synchronisation: one block barrier a step.
 #pragma once
+#include "row/any_float.cuh"
 #include "row/row.cuh"
 
-// ALIGNED: every row of every tensor starts on a whole vector.
-template <class C, class O, bool ALIGNED> class RowGeneric {
-    using T = typename O::T;
-    static constexpr int VEC = O::GENERIC_VEC, N = O::UNIT * VEC;
+// Where every row of every tensor starts on a whole vector of GENERIC_VEC elements, whatever its dtype.
+enum { GENERIC_VEC = 8 };
+TF_DEV bool generic_aligned(u64 bases, long long strides)
+{
+    return bases % 16 == 0 && strides % GENERIC_VEC == 0;
+}
+
+// aligned: vectors may be used.
+template <class C, class O> class RowGeneric {
+    static constexpr int VEC = O::UNIT == 1 ? GENERIC_VEC : 1, N = O::UNIT * VEC;
     static constexpr int COLUMNS = max_int(O::COLUMNS, 1);
     static constexpr int BLOCK = C::THREADS;
 
@@ -24,18 +29,7 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
     O op;
     long long row;
     int width;
-
-    template <class U, int LEN> static TF_METHOD void load(const U *from, float (&f)[LEN])
-    {
-        constexpr int WIDTH = ALIGNED ? LEN * (int)sizeof(U) : (int)sizeof(U);
-        vec_unpack(ld_vec<LD_KEEP, WIDTH, U, LEN>(from), f);
-    }
-
-    template <class U, int LEN> static TF_METHOD void store(U *to, const float (&f)[LEN])
-    {
-        constexpr int WIDTH = ALIGNED ? LEN * (int)sizeof(U) : (int)sizeof(U);
-        st_vec<ST_KEEP, WIDTH, U, LEN>(to, vec_pack<U, LEN>(f));
-    }
+    bool aligned;
 
     // Column of vector k of a unit; a single element is its own unit.
     template <int LEN> TF_METHOD int place(int unit, int k) const
@@ -52,36 +46,22 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
         TF_UNROLL
         for (int k = 0; k < O::UNIT; k++) {
             float part[PART];
-            load<T, PART>(from + place<PART>(unit, k), part);
+            load_floats<LD_KEEP>(from + place<PART>(unit, k), aligned, part);
             TF_UNROLL
             for (int j = 0; j < PART; j++)
                 f[k * PART + j] = part[j];
         }
     }
 
+    // Columns may start anywhere.
     template <int LEN> TF_METHOD void load_columns(int unit, float (&g)[COLUMNS][LEN])
     {
-        TF_UNROLL
-        for (int k = 0; k < O::COLUMNS; k++) {
-            const void *column = O::column(p, k);
-            if (!column)
-                continue;
-            if (O::column_dtype(p) == DTYPE_F32)
-                load_unit_by_element(static_cast<const float *>(column), unit, g[k]);
-            else if (O::column_dtype(p) == DTYPE_F16)
-                load_unit_by_element(static_cast<const f16 *>(column), unit, g[k]);
-            else
-                load_unit_by_element(static_cast<const bf16 *>(column), unit, g[k]);
+        if constexpr (O::COLUMNS > 0) {
+            TF_UNROLL
+            for (int k = 0; k < O::COLUMNS; k++)
+                if (const auto column = O::column(p, k))
+                    load_floats<LD_CONST>(column + place<LEN>(unit, 0), false, g[k]);
         }
-    }
-
-    template <int LEN, class U>
-    TF_METHOD void load_unit_by_element(const U *from, int unit, float (&f)[LEN])
-    {
-        constexpr int PART = LEN / O::UNIT;
-        TF_UNROLL
-        for (int i = 0; i < LEN; i++)
-            f[i] = to_f32(ld_elem<LD_CONST>(from + place<PART>(unit, i / PART) + i % PART));
     }
 
     template <int LEN> TF_METHOD RowAt enter(int unit, bool mine, float (&h)[LEN])
@@ -134,9 +114,10 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
                 part[j] = y[k * PART + j];
                 tap[j] = h[k * PART + j];
             }
-            if (O::taps(p))
-                store<T, PART>(O::tap(p, row) + place<PART>(unit, k), tap);
-            store<typename O::OUT, PART>(O::out(p, row) + place<PART>(unit, k), part);
+            if constexpr (O::TAP)
+                if (O::taps(p))
+                    store_floats(O::tap(p, row) + place<PART>(unit, k), aligned, tap);
+            store_floats(O::out(p, row) + place<PART>(unit, k), aligned, part);
         }
     }
 
@@ -167,8 +148,8 @@ template <class C, class O, bool ALIGNED> class RowGeneric {
     }
 
 public:
-    TF_METHOD RowGeneric(const typename O::Params &params)
-        : p(params), op(params), row(0), width(O::width(params))
+    TF_METHOD RowGeneric(const typename O::Params &params, bool may_use_vectors)
+        : p(params), op(params), row(0), width(O::width(params)), aligned(may_use_vectors)
     {
     }
 

@@ -15,8 +15,7 @@
 // NaN, +inf, and -inf in all of a row give NaN as the formula does; a row whose columns a mask hides all
 // is 0. A masked logit is rounded to fp32 before the maximum is taken off: an error of 2^-24 of its size. The sum of a row is in an order that the configuration fixes, whatever the number of rows.
 //
-// Flow, tunables, shared memory and synchronisation: row/row.cuh. Known weakness: the hidden part of
-// a causal row is read.
+// Flow, tunables, shared memory and synchronisation: row/row.cuh.
 #include "row/plain.cuh"
 #include "row/row_generic.cuh"
 #include "softmax/softmax_params.h"
@@ -54,15 +53,15 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     using MASK = typename C::MASK_DTYPE;
     using H = typename RowPick<C::HAS_MASK != 0, float, T>::type;
     static constexpr int WIDTH = C::WIDTH, INPUTS = 1, STEPS = 1, WORDS = 2, GROUP = 0;
-    static constexpr bool WAITS_RAW = !C::HAS_MASK && !C::CAUSAL, MAY_SHIFT = true;
-    static constexpr bool ROLLED = !WAITS_RAW;
+    static constexpr bool WAITS_RAW = !C::HAS_MASK, MAY_SHIFT = true;
+    static constexpr bool ROLLED = C::HAS_MASK != 0, HIDES = C::CAUSAL != 0;
     template <int K> using Reduce = SoftmaxReduce;
     static constexpr float LOG2E = 1.44269504f, CAP = 100.0f;
 
     const softmax_params &p;
     long long row;
     float factor, hidden; // hidden: h of a column that is not seen
-    int seen;             // columns of this row
+    int columns;          // of this row that are seen
     Floats<2> sum;        // as SoftmaxReduce has it
     float base, inverse;
 
@@ -76,13 +75,13 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
 
     // ---- addresses and run-time values ----
 
-    TF_DEV const T *input(const softmax_params &p, int, long long row)
+    TF_DEV auto input(const softmax_params &p, int, long long row)
     {
-        return static_cast<const T *>(p.x) + row * p.x_stride;
+        return elements<T>(p.x, p.dtype, row * p.x_stride);
     }
-    TF_DEV OUT *out(const softmax_params &p, long long row)
+    TF_DEV auto out(const softmax_params &p, long long row)
     {
-        return static_cast<OUT *>(p.out) + row * p.out_stride;
+        return elements<OUT>(p.out, p.out_dtype, row * p.out_stride);
     }
     TF_DEV int width(const softmax_params &p)
     {
@@ -91,6 +90,10 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     TF_DEV int inputs(const softmax_params &)
     {
         return INPUTS;
+    }
+    TF_DEV int seen(const softmax_params &p, long long row)
+    {
+        return p.width + (int)((u32)row % (u32)p.queries) + 1 - p.queries;
     }
     TF_METHOD bool has_mask() const
     {
@@ -104,12 +107,14 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     // ---- the mask ----
 
     // Of N columns; rows of the mask are as aligned as all others, unless those start anywhere.
-    template <class M, int N> TF_METHOD void mask_values(int column, float (&m)[N]) const
+    template <int N> TF_METHOD void mask_values(int column, float (&m)[N]) const
     {
-        constexpr int ELEM = (int)sizeof(M);
-        const M *from = static_cast<const M *>(p.mask) +
-                        (long long)((u32)row % (u32)p.mask_rows) * p.mask_stride + column;
-        vec_unpack(ld_vec<LD_CONST, C::GENERIC ? ELEM : mask_width(ELEM), M, N>(from), m);
+        const auto from = elements<MASK>(p.mask, p.mask_dtype,
+            (long long)((u32)row % (u32)p.mask_rows) * p.mask_stride + column);
+        if constexpr (C::GENERIC)
+            load_floats<LD_CONST>(from, false, m);
+        else
+            vec_unpack(ld_vec<LD_CONST, mask_width((int)sizeof(MASK)), MASK, N>(from), m);
     }
 
     TF_DEV constexpr int mask_width(int elem)
@@ -122,14 +127,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         float m[N] = {};
         if (!at.mine)
             return;
-        if constexpr (!C::GENERIC)
-            mask_values<MASK>(at.column, m);
-        else if (p.mask_dtype == DTYPE_F32)
-            mask_values<float>(at.column, m);
-        else if (p.mask_dtype == DTYPE_F16)
-            mask_values<f16>(at.column, m);
-        else
-            mask_values<bf16>(at.column, m);
+        mask_values(at.column, m);
         TF_UNROLL
         for (int j = 0; j < N; j++)
             h[j] = h[j] * p.scale + m[j];
@@ -141,9 +139,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     {
         row = of;
         sum = SoftmaxReduce::none();
-        seen = p.width;
-        if (causal())
-            seen += (int)((u32)row % (u32)p.queries) + 1 - p.queries;
+        columns = causal() ? seen(p, row) : p.width;
     }
 
     template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt at) const
@@ -156,7 +152,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         if (causal()) {
             TF_UNROLL
             for (int j = 0; j < N; j++)
-                h[j] = at.column + j < seen ? h[j] : hidden;
+                h[j] = at.column + j < columns ? h[j] : hidden;
         }
     }
 
@@ -212,7 +208,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         for (int j = 0; j < N; j++) {
             y[j] = power(h[j], base) * inverse;
             if (causal()) // also beside a NaN
-                y[j] = at.column + j < seen ? y[j] : 0.0f;
+                y[j] = at.column + j < columns ? y[j] : 0.0f;
         }
     }
 
@@ -229,42 +225,17 @@ template <class C> TF_DEV void softmax(const softmax_params &p)
 
 // ---- the generic variant ----
 
-template <class C, class D, class O> struct SoftmaxGenericCfg : C {
-    using DTYPE = D;
-    using OUT_DTYPE = O;
-    using MASK_DTYPE = void; // known at run time
+template <class C> struct SoftmaxGenericCfg : C {
+    using DTYPE = AnyFloat;
+    using OUT_DTYPE = AnyFloat;
+    using MASK_DTYPE = AnyFloat;
     static constexpr int WIDTH = 1 << 20, CAUSAL = 0, HAS_MASK = 0;
-    static constexpr int VEC_BYTES = 16, ALIGN = 16;
 };
-
-template <class C, class D, class O> TF_DEV void softmax_generic_as(const softmax_params &p)
-{
-    using G = SoftmaxGenericCfg<C, D, O>;
-    constexpr u64 VEC = 16 / sizeof(D), OUT_BYTES = VEC * sizeof(O);
-    const bool aligned = (u64)p.x % 16 == 0 && (u64)p.out % min_int(OUT_BYTES, 16) == 0 &&
-                         (u64)(p.x_stride | p.out_stride) % VEC == 0;
-    if (aligned)
-        RowGeneric<G, SoftmaxOp<G>, true>(p).run();
-    else
-        RowGeneric<G, SoftmaxOp<G>, false>(p).run();
-}
-
-template <class C, class D> TF_DEV void softmax_generic_dtype(const softmax_params &p)
-{
-    if (p.out_dtype == DTYPE_F32)
-        softmax_generic_as<C, D, float>(p);
-    else if (p.out_dtype == DTYPE_F16)
-        softmax_generic_as<C, D, f16>(p);
-    else
-        softmax_generic_as<C, D, bf16>(p);
-}
 
 template <class C> TF_DEV void softmax_generic(const softmax_params &p)
 {
-    if (p.dtype == DTYPE_F32)
-        softmax_generic_dtype<C, float>(p);
-    else if (p.dtype == DTYPE_F16)
-        softmax_generic_dtype<C, f16>(p);
-    else
-        softmax_generic_dtype<C, bf16>(p);
+    using G = SoftmaxGenericCfg<C>;
+    RowGeneric<G, SoftmaxOp<G>>(
+        p, generic_aligned((u64)p.x | (u64)p.out, p.x_stride | p.out_stride))
+        .run();
 }

@@ -105,14 +105,16 @@ uint32_t shared_address(const void *shared);
 
 template <class Visit> EMU_INLINE void each_block(int blocks, const void *row, Visit visit)
 {
+    uint32_t own[2];
+    std::memcpy(own, &row, sizeof row);
+    const WarpWords given = warp_share(own, sizeof row / sizeof *own);
     for (int i = 0; i < blocks; i++) {
         unsigned char *rows[8];
-        for (int r = 0; r < 8; r++)
-            rows[r] = reinterpret_cast<unsigned char *>(
-                warp_exchange(reinterpret_cast<uintptr_t>(row), 8 * i + r));
-        for (unsigned char *place : rows)
-            if (reinterpret_cast<uintptr_t>(place) % 16)
-                fail_misaligned(place, 16);
+        for (int r = 0; r < 8; r++) {
+            std::memcpy(&rows[r], given[8 * i + r], sizeof *rows);
+            if (reinterpret_cast<uintptr_t>(rows[r]) % 16)
+                fail_misaligned(rows[r], 16);
+        }
         visit(i, rows);
     }
 }

@@ -98,12 +98,14 @@ Barrier &named(int id, int threads, const void *site)
 
 void block_sync()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     sync(named(0, (int)grid.launch->threads, site), ORDERS_MEMORY, {"block barrier", site});
 }
 
 void named_sync(int id, int threads)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Wait why = {"named barrier", site};
     why.number = id;
@@ -112,17 +114,20 @@ void named_sync(int id, int threads)
 
 void named_arrive(int id, int threads)
 {
+    const Unseen unseen;
     arrive(named(id, threads, __builtin_return_address(0)), ORDERS_MEMORY);
 }
 
 void warp_sync()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     sync(enter_warp(Sync::WARP, site).barrier, ORDERS_MEMORY, {name(Sync::WARP), site});
 }
 
 uint64_t warp_exchange(uint64_t value, int source)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warp &warp = enter_warp(Sync::SHUFFLE, site);
     uint64_t *slots = warp.slots[warp.barrier.generation & 1];
@@ -136,6 +141,7 @@ uint64_t warp_exchange(uint64_t value, int source)
 
 WarpWords warp_share(const uint32_t *words, int n)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warp &warp = enter_warp(Sync::SHUFFLE, site);
     uint32_t(*all)[8] = warp.words[warp.barrier.generation & 1];
@@ -152,6 +158,7 @@ void barrier_sync(Barrier &barrier, uint64_t generation, const Wait &why)
 
 void cluster_arrive()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     if (self->cluster_arrived)
         fail(site, "arrives at the cluster barrier twice without a wait");
@@ -162,6 +169,7 @@ void cluster_arrive()
 
 void cluster_wait()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Barrier &barrier = self->block->cluster->barrier;
     if (!self->cluster_arrived)

@@ -206,6 +206,7 @@ void wait(Stores &stores, int pending)
 
 void fence_async()
 {
+    const Unseen unseen;
     self->fenced = self->seen;
     self->fenced.raise(self->agent, self->time);
     self->fenced_time = self->time++;
@@ -213,6 +214,7 @@ void fence_async()
 
 void tensor_load(void *to, const void *map, void *bar, const int *at, int rank, uint32_t mask)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Cluster &cluster = *self->block->cluster;
     const Tile tile = tile_of(map, at, rank, to, site);
@@ -230,6 +232,7 @@ void tensor_load(void *to, const void *map, void *bar, const int *at, int rank, 
 
 void tensor_store(const void *map, const void *from, const int *at, int rank)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     const Tile tile = tile_of(map, at, rank, from, site);
     const uint32_t offset = shared_address(from);
@@ -238,6 +241,7 @@ void tensor_store(const void *map, const void *from, const int *at, int rank)
 
 void bulk_load(void *to, const void *from, uint32_t bytes, void *bar)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     const uint32_t offset = shared_address(to);
     Block *block = self->block;
@@ -252,6 +256,7 @@ void bulk_load(void *to, const void *from, uint32_t bytes, void *bar)
 
 void bulk_store(void *to, const void *from, uint32_t bytes)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     const uint32_t offset = shared_address(from);
     if ((uintptr_t)to % 16 || offset % 16 || bytes % 16)
@@ -265,17 +270,20 @@ void bulk_store(void *to, const void *from, uint32_t bytes)
 
 void bulk_commit()
 {
+    const Unseen unseen;
     commit(self->stores);
 }
 
 void bulk_wait(int pending, bool read_only)
 {
+    const Unseen unseen;
     (void)read_only; // what is read is written at once
     wait(self->stores, pending);
 }
 
 void cp_async(void *to, const void *from, uint32_t width, uint32_t bytes)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     const uint32_t offset = shared_address(to);
     if (offset % width || (uintptr_t)from % width)
@@ -295,11 +303,13 @@ void cp_async(void *to, const void *from, uint32_t width, uint32_t bytes)
 
 void cp_async_commit()
 {
+    const Unseen unseen;
     commit(self->cp_asyncs);
 }
 
 void cp_async_wait(int pending)
 {
+    const Unseen unseen;
     wait(self->cp_asyncs, pending);
 }
 

@@ -10,6 +10,10 @@
 #endif
 #if defined(EMU_TSAN)
 #    include <sanitizer/tsan_interface.h>
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char *file, int line); // and writes
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+}
 #endif
 
 namespace emu {
@@ -69,9 +73,8 @@ void context_start(Context &context, void (*entry)())
     __asan_unpoison_memory_region(context.stack, context.stack_bytes);
 #endif
 #if defined(EMU_TSAN)
-    if (context.tsan)
-        __tsan_destroy_fiber(context.tsan);
-    context.tsan = __tsan_create_fiber(0);
+    if (!context.tsan) // costly; all that a block did happened before the next one starts
+        context.tsan = __tsan_create_fiber(0);
 #endif
 #ifdef EMU_USE_UCONTEXT
     getcontext(&context.context);
@@ -134,6 +137,20 @@ void context_switch(Context &from, Context &to, bool final)
 #endif
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
+#endif
+}
+
+Unseen::Unseen()
+{
+#if defined(EMU_TSAN)
+    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+#endif
+}
+
+Unseen::~Unseen()
+{
+#if defined(EMU_TSAN)
+    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 #endif
 }
 

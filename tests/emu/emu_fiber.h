@@ -37,6 +37,14 @@ void context_host(Context &host);
 // Leaves `from` and goes on in `to`; `final`: `from` is never gone back to as it stands.
 void context_switch(Context &from, Context &to, bool final);
 
+// While one lives, ThreadSanitizer does not see what the fiber does: in the runtime, whose state all
+// fibers share; the kernel's own accesses are what is looked at.
+class Unseen {
+  public:
+    Unseen();
+    ~Unseen();
+};
+
 // What was done before a release at a place happened before what is done after an acquire there.
 void order_release(void *at);
 void order_acquire(void *at);

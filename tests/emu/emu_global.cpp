@@ -54,11 +54,14 @@ void global_access(const void *at, size_t bytes, Access access, const void *site
 
 void fail_misaligned(const void *at, size_t bytes)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
-    const uintptr_t shared = (uintptr_t)at - (uintptr_t)self->identity.shared;
-    if (shared < grid.launch->smem_bytes)
-        fail(site, "an access of %zu bytes at +0x%zx of shared memory is not aligned", bytes,
-            (size_t)shared);
+    for (const Block &block : self->block->cluster->blocks) {
+        const uintptr_t offset = (uintptr_t)at - (uintptr_t)block.shared;
+        if (offset < grid.launch->smem_bytes)
+            fail(site, "an access of %zu bytes at +0x%zx of shared memory is not aligned", bytes,
+                (size_t)offset);
+    }
     const emu_region *region = nearest((uintptr_t)at);
     fail(site, "an access of %zu bytes at %s is not aligned", bytes,
         region ? place_in(*region, (uintptr_t)at).c_str() : "an address");
@@ -66,6 +69,7 @@ void fail_misaligned(const void *at, size_t bytes)
 
 void *cluster_map(void *shared, int rank)
 {
+    const Unseen unseen;
     Cluster &cluster = *self->block->cluster;
     if (rank < 0 || (size_t)rank >= cluster.blocks.size())
         fail(__builtin_return_address(0), "names block %d of a cluster of %zu", rank,
@@ -76,6 +80,7 @@ void *cluster_map(void *shared, int rank)
 
 uint32_t shared_address(const void *shared)
 {
+    const Unseen unseen;
     const uintptr_t offset = (uintptr_t)shared - (uintptr_t)self->identity.shared;
     if (offset >= grid.launch->smem_bytes)
         fail(__builtin_return_address(0), "not an address in the shared memory of this block");

@@ -100,6 +100,7 @@ extern "C" __attribute__((visibility("default"))) void emu_launch(
     const emu_launch_args *launch, emu_report *ret_report)
 {
     using namespace emu;
+    const Unseen unseen;
     *ret_report = emu_report();
     grid = Grid();
     grid.launch = launch;

@@ -119,6 +119,12 @@ struct ByteShadow {
     Stamp write, reads[2];
 };
 
+// An access to shared memory of another block.
+struct PeerAccess {
+    Stamp stamp;
+    uint32_t offset;
+};
+
 enum { MAX_NAMED = 16 };
 
 struct Block {
@@ -130,7 +136,7 @@ struct Block {
     std::vector<Warpgroup> warpgroups;
     std::map<uint32_t, MBarrier> mbarriers; // by offset
     Clock start, end; // what its threads know when they start, and all of them when they ended
-    bool peer_touched = false;
+    std::map<uint32_t, PeerAccess> peers; // the last one of each thread of other blocks
     std::vector<ByteShadow> shadow; // emu_shared.cpp
 };
 

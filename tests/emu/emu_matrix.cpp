@@ -71,6 +71,7 @@ float element_value(Element type, uint32_t bits)
 // lane 4 q + p has words p and p + 4 of K. d: rows q, q + 8, columns 2 p, 2 p + 1.
 void mma(float *d, const uint32_t *a, const uint32_t *b, Element type_a, Element type_b)
 {
+    const Unseen unseen;
     const uint32_t own[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
     const WarpWords words = warp_share(own, 6);
     const int lane = me->thread % 32, q = lane / 4, p = lane % 4;

@@ -73,6 +73,7 @@ void mbarrier_complete(MBarrier &bar)
 
 void mbar_init(void *at, uint32_t arrivals)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Block &block = owner_of(at);
     const uint32_t offset = offset_in(block, at);
@@ -87,18 +88,25 @@ void mbar_init(void *at, uint32_t arrivals)
 
 void mbar_arrive(void *at)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     arrive(find(at, site), site);
 }
 
 void mbar_arrive_at(void *at, int rank)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
-    arrive(find(cluster_map(at, rank), site), site);
+    void *there = cluster_map(at, rank);
+    Block &owner = owner_of(there);
+    if (&owner != self->block)
+        peer_access(owner, offset_in(owner, there), site);
+    arrive(find(there, site), site);
 }
 
 void mbar_expect(void *at, uint32_t bytes)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     MBarrier &bar = find(at, site);
     bar.bytes += bytes;
@@ -107,6 +115,7 @@ void mbar_expect(void *at, uint32_t bytes)
 
 void mbar_wait(void *at, uint32_t parity)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     MBarrier &bar = find(at, site);
     Wait why = {"phase of the mbarrier", site};

@@ -200,12 +200,10 @@ void run(Fiber *next, bool final)
     context_switch(from ? from->context : grid.host, next ? next->context : grid.host, final);
 }
 
-void thread_main()
+// The running thread has come to its end; who goes on.
+Fiber *leave()
 {
-    context_entered();
-    order_acquire(&grid);
-    grid.launch->entry(grid.launch->params);
-    order_release(&grid);
+    const Unseen unseen;
     Fiber &fiber = *self;
     copy_drain(fiber);
     fiber.done = true;
@@ -215,7 +213,16 @@ void thread_main()
     if (--fiber.block->live == 0)
         shared_end(*fiber.block), copy_end(*fiber.block);
     set_runnable(fiber, false);
-    run(next_fiber(), true);
+    return next_fiber();
+}
+
+void thread_main()
+{
+    context_entered();
+    order_acquire(&grid);
+    grid.launch->entry(grid.launch->params);
+    order_release(&grid);
+    run(leave(), true);
     __builtin_unreachable();
 }
 
@@ -261,6 +268,7 @@ void schedule_grid()
 
 void spin()
 {
+    const Unseen unseen;
     schedule_wait(grid.spinners, {"value in global memory", __builtin_return_address(0)});
 }
 

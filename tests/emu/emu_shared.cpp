@@ -79,7 +79,17 @@ void judge(
             race(read, Access::READ, access, offset, site);
 }
 
-void check_peer(const Block &owner, const void *site)
+} // namespace
+
+void shared_begin(Block &block)
+{
+    if (TRACED)
+        block.shadow.assign(grid.launch->smem_bytes, ByteShadow{});
+    block.peers.clear();
+    block.end = Clock();
+}
+
+void peer_access(Block &owner, uint32_t offset, const void *site)
 {
     if (TRACED && self->seen.at(start_agent(owner.rank)) < 1)
         report("peer", site,
@@ -88,32 +98,21 @@ void check_peer(const Block &owner, const void *site)
             owner.rank);
     else if (!owner.live)
         fail(site, "touches shared memory of block %u of its cluster, which has ended", owner.rank);
-}
-
-} // namespace
-
-void shared_begin(Block &block)
-{
-    if (TRACED)
-        block.shadow.assign(grid.launch->smem_bytes, ByteShadow{});
-    block.peer_touched = false;
-    block.end = Clock();
+    owner.peers[self->agent] = {{site, self->time, (uint16_t)self->agent}, offset};
 }
 
 void shared_end(Block &block)
 {
-    const uint32_t threads = grid.launch->threads;
-    for (size_t i = 0; block.peer_touched && i < block.shadow.size(); i++)
-        for (const Stamp &stamp :
-            {block.shadow[i].write, block.shadow[i].reads[0], block.shadow[i].reads[1]})
-            if (stamp.time && stamp.agent < threads_of_cluster() &&
-                stamp.agent / threads != block.rank && block.end.at(stamp.agent) < stamp.time) {
-                report("end", stamp.site,
-                    "the block ends while %s may still touch its shared memory (+0x%zx) at %s: no "
-                    "cluster barrier between them",
-                    agent_name(stamp).c_str(), i, source_line(stamp.site).c_str());
-                return;
-            }
+    for (const auto &entry : block.peers) {
+        const Stamp &stamp = entry.second.stamp;
+        if (!TRACED || block.end.at(stamp.agent) >= stamp.time)
+            continue;
+        report("end", stamp.site,
+            "the block ends while %s may still touch its shared memory (+0x%x) at %s: no "
+            "cluster barrier between them",
+            agent_name(stamp).c_str(), entry.second.offset, source_line(stamp.site).c_str());
+        return;
+    }
 }
 
 void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t bytes,
@@ -145,10 +144,8 @@ void shared_access(const void *at, size_t bytes, Access access, const void *site
     const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
     const size_t stride = cluster.shared_bytes / cluster.blocks.size();
     Block &owner = cluster.blocks[place / stride];
-    if (&owner != self->block) {
-        check_peer(owner, site);
-        owner.peer_touched = true;
-    }
+    if (&owner != self->block)
+        peer_access(owner, (uint32_t)(place % stride), site);
     shared_access_as({self->agent, self->time, &self->seen, false, nullptr}, owner,
         (uint32_t)(place % stride), bytes, access, site);
 }

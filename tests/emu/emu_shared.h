@@ -39,6 +39,9 @@ void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t 
 // An access by the running thread to shared memory of its cluster.
 void shared_access(const void *at, size_t bytes, Access access, const void *site);
 
+// The running thread touches shared memory of another block: it must be there, then and at the end.
+void peer_access(Block &owner, uint32_t offset, const void *site);
+
 // An access to global memory: inside an operand, and allowed there.
 void global_access(const void *at, size_t bytes, Access access, const void *site);
 

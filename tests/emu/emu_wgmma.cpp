@@ -82,7 +82,8 @@ float &accumulator(const Product &product, int row, int column)
     return product.d[(size_t)(warp * 32 + lane)][column / 8 * 4 + high * 2 + column % 2];
 }
 
-void multiply(const Warpgroup &group, const Product &product, std::vector<float> &before)
+// Adds the product to the values.
+void multiply(const Warpgroup &group, const Product &product, std::vector<float> &values)
 {
     const Actor actor = {group.agent, (uint32_t)group.first + 1, &self->seen, true, &self->fenced};
     const Element type_a = (Element)product.type_a, type_b = (Element)product.type_b;
@@ -94,8 +95,7 @@ void multiply(const Warpgroup &group, const Product &product, std::vector<float>
             float sum = 0;
             for (int i = 0; i < k; i++)
                 sum += a[(size_t)(row * k + i)] * b[(size_t)(column * k + i)];
-            float &value = before[(size_t)(row * product.n + column)];
-            value = product.accumulate ? value + sum : sum;
+            values[(size_t)(row * product.n + column)] += sum;
         }
 }
 
@@ -159,6 +159,7 @@ void wgmma_begin(Warpgroup &group, uint32_t agent)
 
 void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element type_a, Element type_b)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     const size_t lane = lane_of_self(), number = group.issued[lane]++;
@@ -182,12 +183,14 @@ void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element typ
 
 void wgmma_fence()
 {
+    const Unseen unseen;
     Warpgroup &group = group_of_self(__builtin_return_address(0));
     group.fenced[lane_of_self()] = 1;
 }
 
 void wgmma_commit()
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     meet(group, site, [&] {
@@ -201,6 +204,7 @@ void wgmma_commit()
 
 void wgmma_wait(int pending)
 {
+    const Unseen unseen;
     const void *site = __builtin_return_address(0);
     Warpgroup &group = group_of_self(site);
     if (grid.launch->late_copies)

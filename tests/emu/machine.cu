@@ -29,6 +29,7 @@ enum {
     GLOBAL_OVERRUN,
     INPUT_WRITTEN,
     MISALIGNED,
+    SHARED_MISALIGNED,
     BLOCK_DEADLOCK,
     WARP_DEADLOCK,
     MIXED_WARP,
@@ -116,6 +117,7 @@ template <class C> TF_DEV void machine_memory(const machine_params &p)
     float *cell = smem_at<float>(0);
     const int t = thread_index();
     u32 w[4] = {0, 0, 0, 0};
+    float v[4];
     if constexpr (C::KIND == UNWRITTEN)
         p.out[t] = cell[t]; // unwritten
     else if constexpr (C::KIND == SHARED_OVERRUN)
@@ -124,8 +126,10 @@ template <class C> TF_DEV void machine_memory(const machine_params &p)
         p.out[t + 1] = p.in[t]; // global overrun
     else if constexpr (C::KIND == INPUT_WRITTEN)
         const_cast<float *>(p.in)[t] = 0; // input written
-    else if (t == 0)
+    else if (C::KIND == MISALIGNED && t == 0)
         ld_words<LD_KEEP, 4>(p.in + 1, w); // misaligned
+    else if (t == 0)
+        cluster_load(cell + 1, 0, v); // shared misaligned
     if (w[0] == 1)
         p.out[t] = 0;
 }
@@ -181,7 +185,7 @@ template <class C> TF_DEV void machine(const machine_params &p)
         atomic_add(p.counter, 1);
     else if constexpr (K == RIGHT_SPIN)
         machine_spin<C>(p);
-    else if constexpr (K >= UNWRITTEN && K <= MISALIGNED)
+    else if constexpr (K >= UNWRITTEN && K <= SHARED_MISALIGNED)
         machine_memory<C>(p);
     else
         machine_wait<C>(p);

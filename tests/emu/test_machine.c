@@ -2,12 +2,8 @@
  * The emulated machine: kernels of machine.cu that are right run without a finding in every order of
  * threads; each of those with a bug is reported, with block, thread and line.
  */
-#include "base/error.h"
-#include "tuner/emulate_build.h"
-#include "tuner/emulate_run.h"
-#include <dlfcn.h>
+#include "tests/support/emu_rig.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { THREADS = 64, CLUSTER = 2, BLOCKS = 4, SMEM_BYTES = THREADS * 4 };
@@ -34,6 +30,8 @@ static const struct kernel {
         {"global overrun"}},
     {"input written", "to the input in[", {"input written"}},
     {"misaligned", "an access of 16 bytes at in[0, 1] is not aligned", {"misaligned"}},
+    {"misaligned in shared memory", "an access of 16 bytes at +0x4 of shared memory is not aligned",
+        {"shared misaligned"}},
     {"a thread leaves before the barrier", "(63 of 64 are there)", {"block deadlock"}},
     {"lanes do not come", "(7 of 32 are there)", {"warp deadlock"}},
     {"different warp collectives", "while thread", {"mixed barrier", "mixed shuffle"}},
@@ -56,153 +54,111 @@ struct arena {
     unsigned long long counter, end[16];
 };
 
-struct test {
-    char dir[64], *text;
-    struct emulate_library library;
-    _Alignas(64) struct arena arena;
-    unsigned passed, failed;
-};
-
-/* ---- building ---------------------------------------------------------------------------------- */
-
-static char *read_text(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char *text = calloc(1, 1 << 16);
-    if (!file || !text || !fread(text, 1, (1 << 16) - 1, file)) {
-        fprintf(stderr, "cannot read %s\n", path);
-        exit(1);
-    }
-    fclose(file);
-    return text;
-}
-
-static void build(struct test *test)
-{
-    static char sources[N_KERNELS][512];
-    struct build_job jobs[N_KERNELS] = {{0}};
-    char path[EMULATE_PATH_BYTES];
-    const struct emulate_builder builder = {.dir = test->dir, .mode = EMULATE_TRACE};
-    const struct emulate_batch batch = {jobs, N_KERNELS, 90, "machine"};
-    for (int i = 0; i < N_KERNELS; i++) {
-        snprintf(sources[i], sizeof sources[i],
-            "#include \"machine.cu\"\n\nstruct Cfg {\n    static constexpr int KIND = %d, THREADS "
-            "= "
-            "%d, CLUSTER = %d;\n};\n\nTFOPS_ENTRY(tfops_machine, machine, machine_params)\n",
-            i, THREADS, CLUSTER);
-        jobs[i] = (struct build_job){.source = sources[i],
-            .op = "machine",
-            .header_path = "machine.cu",
-            .header_source = test->text};
-    }
-    if (emulate_build_runtime(&builder) || emulate_build(&builder, &batch, path) ||
-        emulate_open(path, &test->library)) {
-        fprintf(stderr, "%s\n", error_message());
-        exit(1);
-    }
-}
-
 /* ---- running ----------------------------------------------------------------------------------- */
 
-static void launch(struct test *test, int kernel, enum emu_order order, struct emu_report *report)
+static struct arena arena;
+
+/* `args` has what differs from the usual launch. */
+static void launch_as(const struct emu_rig *rig, size_t kernel, struct emu_launch_args args,
+    struct emu_report *report)
 {
-    struct arena *arena = &test->arena;
     const struct emu_region regions[] = {
-        {"in", (uintptr_t)arena->in, sizeof arena->in, false, 4, THREADS},
-        {"out", (uintptr_t)arena->out, sizeof arena->out, true, 4, THREADS},
-        {"counter", (uintptr_t)&arena->counter, sizeof arena->counter, true, 8, 1},
+        {"in", (uintptr_t)arena.in, sizeof arena.in, false, 4, THREADS},
+        {"out", (uintptr_t)arena.out, sizeof arena.out, true, 4, THREADS},
+        {"counter", (uintptr_t)&arena.counter, sizeof arena.counter, true, 8, 1},
     };
-    const struct machine_params params = {arena->in, arena->out, &arena->counter};
-    char entry[32];
-    struct emu_launch_args args = {.kernel = "machine",
-        .params = &params,
-        .grid = {BLOCKS, 1, 1},
-        .threads = THREADS,
-        .cluster = CLUSTER,
-        .smem_bytes = SMEM_BYTES,
-        .smem_limit = SMEM_BYTES,
-        .arena = (uintptr_t)arena,
-        .arena_bytes = sizeof *arena,
-        .regions = regions,
-        .n_regions = sizeof regions / sizeof *regions,
-        .order = order,
-        .seed = 7,
-        .max_switches = 1 << 20,
-        .cpu_seconds = 1};
-    snprintf(entry, sizeof entry, "emu_entry_%d", kernel);
-    *(void **)&args.entry = dlsym(test->library.handle, entry);
-    memset(arena, 0, sizeof *arena);
-    test->library.launch(&args, report);
+    const struct machine_params params = {arena.in, arena.out, &arena.counter};
+    args.params = &params;
+    args.arena = (uintptr_t)&arena;
+    args.arena_bytes = sizeof arena;
+    args.regions = regions;
+    args.n_regions = sizeof regions / sizeof *regions;
+    args.seed = 7;
+    args.max_switches = 1 << 20;
+    args.cpu_seconds = 1;
+    memset(&arena, 0, sizeof arena);
+    emu_rig_launch(rig, kernel, &args, report);
 }
 
-/* "machine.cu:57" of the line whose comment is `name`. */
-static void line_of(const struct test *test, const char *name, char *text, size_t bytes)
+static const struct emu_launch_args USUAL = {.grid = {BLOCKS, 1, 1},
+    .threads = THREADS,
+    .cluster = CLUSTER,
+    .smem_bytes = SMEM_BYTES,
+    .smem_limit = SMEM_BYTES};
+
+static void launch(
+    const struct emu_rig *rig, size_t kernel, enum emu_order order, struct emu_report *report)
 {
-    char comment[64];
-    snprintf(comment, sizeof comment, "// %s\n", name);
-    const char *at = strstr(test->text, comment);
-    int line = 1;
-    for (const char *c = test->text; at && c < at; c++)
-        line += *c == '\n';
-    snprintf(text, bytes, "machine.cu:%d", at ? line : 0);
+    struct emu_launch_args args = USUAL;
+    args.order = order;
+    launch_as(rig, kernel, args, report);
 }
 
-static void check(struct test *test, bool right, const struct kernel *kernel, enum emu_order order,
-    const char *wanted, const struct emu_report *report)
+/* What a driver would not launch. */
+static void check_refusals(struct emu_rig *rig)
 {
-    test->passed += right;
-    test->failed += !right;
-    if (!right)
-        fprintf(stderr, "%s, order %d: wanted %s, the report is:\n%s\n", kernel->name, (int)order,
-            wanted, report->findings ? report->text : "(nothing)");
+    static const struct {
+        struct emu_launch_args args;
+        const char *text;
+    } REFUSALS[] = {
+        {{.grid = {2, 1, 1}, .threads = 64, .cluster = 1, .smem_bytes = 0x101, .smem_limit = 0x100},
+            "machine: 0x101 bytes of shared memory; a block has at most 0x100"},
+        {{.grid = {2, 1, 1}, .threads = 1025, .cluster = 1}, "machine: a block of 1025 threads"},
+        {{.grid = {2, 1, 1}, .cluster = 1}, "machine: a block of 0 threads"},
+        {{.grid = {3, 1, 1}, .threads = 64, .cluster = 2},
+            "machine: a grid of 3 blocks in clusters of 2"},
+        {{.grid = {0, 1, 1}, .threads = 64, .cluster = 1}, "machine: a grid of 0 blocks"},
+    };
+    struct emu_report report;
+    for (size_t i = 0; i < sizeof REFUSALS / sizeof *REFUSALS; i++) {
+        launch_as(rig, 0, REFUSALS[i].args, &report);
+        emu_rig_check(rig, report.findings == 1 && strstr(report.text, REFUSALS[i].text),
+            "a launch that is refused", REFUSALS[i].text, report.text);
+    }
 }
 
-static void check_report(struct test *test, const struct kernel *kernel, enum emu_order order,
+static void check_report(struct emu_rig *rig, const struct kernel *kernel, enum emu_order order,
     const struct emu_report *report)
 {
-    char line[64];
+    char name[96], line[64];
+    snprintf(name, sizeof name, "%s, order %d", kernel->name, (int)order);
     if (!kernel->text) {
-        check(test, !report->findings, kernel, order, "no finding", report);
+        emu_rig_check(rig, !report->findings, name, "no finding", report->text);
         return;
     }
-    check(test, strstr(report->text, kernel->text) != NULL, kernel, order, kernel->text, report);
+    emu_rig_check(
+        rig, strstr(report->text, kernel->text) != NULL, name, kernel->text, report->text);
     for (size_t i = 0; i < 2 && kernel->lines[i]; i++) {
-        line_of(test, kernel->lines[i], line, sizeof line);
-        check(test, strstr(report->text, line) != NULL, kernel, order, line, report);
+        emu_rig_line(rig, kernel->lines[i], line, sizeof line);
+        emu_rig_check(rig, strstr(report->text, line) != NULL, name, line, report->text);
     }
-    check(test, strstr(report->text, "block ") && strstr(report->text, "thread "), kernel, order,
-        "block and thread", report);
+    emu_rig_check(rig, strstr(report->text, "block ") && strstr(report->text, "thread "), name,
+        "block and thread", report->text);
 }
 
 /* Those that only a bound ends. */
-static bool slow(int kernel)
+static bool slow(const struct kernel *kernel)
 {
-    return !strcmp(KERNELS[kernel].name, "endless") || !strcmp(KERNELS[kernel].name, "never done");
+    return !strcmp(kernel->name, "endless") || !strcmp(kernel->name, "never done");
 }
 
 int main(void)
 {
-    static struct test test;
+    static struct emu_rig rig;
+    static char constants[N_KERNELS][64];
+    const char *texts[N_KERNELS];
     struct emu_report report;
-    const char *source = getenv("TFOPS_SOURCE");
-    char path[1024], command[128];
-    snprintf(path, sizeof path, "%s/tests/emu/machine.cu", source ? source : ".");
-    snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
-        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(test.dir))
-        return 1;
-    test.text = read_text(path);
-    build(&test);
-    for (int kernel = 0; kernel < N_KERNELS; kernel++)
-        for (int order = 0; order < (slow(kernel) ? 1 : EMU_ORDERS); order++) {
-            launch(&test, kernel, (enum emu_order)order, &report);
-            check_report(&test, &KERNELS[kernel], (enum emu_order)order, &report);
+    for (size_t i = 0; i < N_KERNELS; i++) {
+        snprintf(constants[i], sizeof constants[i], "KIND = %zu, THREADS = %d, CLUSTER = %d", i,
+            THREADS, CLUSTER);
+        texts[i] = constants[i];
+    }
+    emu_rig_open(&rig, "machine", texts, N_KERNELS);
+    for (size_t i = 0; i < N_KERNELS; i++)
+        for (int order = 0; order < (slow(&KERNELS[i]) ? 1 : EMU_ORDERS); order++) {
+            launch(&rig, i, (enum emu_order)order, &report);
+            check_report(&rig, &KERNELS[i], (enum emu_order)order, &report);
         }
-    emulate_close(&test.library);
-    free(test.text);
-    snprintf(command, sizeof command, "rm -rf '%s'", test.dir);
-    if (system(command))
-        test.failed++;
-    printf("%u passed, %u failed, 0 skipped\n", test.passed, test.failed);
-    return test.failed != 0;
+    check_refusals(&rig);
+    return emu_rig_close(&rig);
 }

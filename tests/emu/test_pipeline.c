@@ -3,14 +3,10 @@
  * every order of threads, with copies that land at once and late; each of its bugs is found by at
  * least one of them, with the words and lines that say what it is.
  */
-#include "base/error.h"
 #include "base/half.h"
-#include "tuner/emulate_build.h"
-#include "tuner/emulate_run.h"
-#include <dlfcn.h>
+#include "tests/support/emu_rig.h"
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -54,53 +50,6 @@ struct arena {
     float d[M * N], zone3[32];
 };
 
-struct test {
-    char dir[64], *text;
-    struct emulate_library library;
-    _Alignas(128) struct arena arena;
-    unsigned passed, failed;
-};
-
-/* ---- building ---------------------------------------------------------------------------------- */
-
-static char *read_text(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char *text = calloc(1, 1 << 16);
-    if (!file || !text || !fread(text, 1, (1 << 16) - 1, file)) {
-        fprintf(stderr, "cannot read %s\n", path);
-        exit(1);
-    }
-    fclose(file);
-    return text;
-}
-
-static void build(struct test *test)
-{
-    static char sources[N_KERNELS][512];
-    struct build_job jobs[N_KERNELS] = {{0}};
-    char path[EMULATE_PATH_BYTES];
-    const struct emulate_builder builder = {.dir = test->dir, .mode = EMULATE_TRACE};
-    const struct emulate_batch batch = {jobs, N_KERNELS, 90, "pipeline"};
-    for (int i = 0; i < N_KERNELS; i++) {
-        snprintf(sources[i], sizeof sources[i],
-            "#include \"pipeline.cu\"\n\nstruct Cfg {\n    static constexpr int KIND = %d, FP8 = "
-            "%d, N "
-            "= %d, STAGES = %d, SMEM_BYTES = %d;\n};\n\nTFOPS_ENTRY(tfops_pipeline, pipeline, "
-            "pipeline_params)\n",
-            i == F16_RIGHT ? 0 : i, i != F16_RIGHT, N, STAGES, SMEM_BYTES);
-        jobs[i] = (struct build_job){.source = sources[i],
-            .op = "pipeline",
-            .header_path = "pipeline.cu",
-            .header_source = test->text};
-    }
-    if (emulate_build_runtime(&builder) || emulate_build(&builder, &batch, path) ||
-        emulate_open(path, &test->library)) {
-        fprintf(stderr, "%s\n", error_message());
-        exit(1);
-    }
-}
-
 /* ---- running ----------------------------------------------------------------------------------- */
 
 static void encode(unsigned char map[128], const void *base, uint64_t width, uint64_t rows,
@@ -133,82 +82,59 @@ static void fill(unsigned char *rows, int n, bool fp8, unsigned seed)
         }
 }
 
-static bool right_values(const struct arena *arena, bool fp8)
+static _Alignas(128) struct arena arena;
+
+static bool right_values(bool fp8)
 {
     for (int m = 0; m < M; m++)
         for (int n = 0; n < N; n++) {
             double sum = 0;
             for (int k = 0; k < K_BYTES / (fp8 ? 1 : 2); k++)
-                sum += element(arena->a, m, k, fp8) * element(arena->b, n, k, fp8);
-            if (!(fabs(sum - arena->d[m * N + n]) < 0.5)) {
+                sum += element(arena.a, m, k, fp8) * element(arena.b, n, k, fp8);
+            if (!(fabs(sum - arena.d[m * N + n]) < 0.5))
                 return false;
-            }
         }
     return true;
 }
 
-static void launch(
-    struct test *test, int kernel, enum emu_order order, bool late, struct emu_report *report)
+static void launch(const struct emu_rig *rig, size_t kernel, enum emu_order order, bool late,
+    struct emu_report *report)
 {
-    struct arena *arena = &test->arena;
     const bool fp8 = kernel != F16_RIGHT;
     const struct emu_region regions[] = {
-        {"a", (uintptr_t)arena->a, sizeof arena->a, false, 1, K_BYTES},
-        {"b", (uintptr_t)arena->b, sizeof arena->b, false, 1, K_BYTES},
-        {"d", (uintptr_t)arena->d, sizeof arena->d, true, 4, N},
+        {"a", (uintptr_t)arena.a, sizeof arena.a, false, 1, K_BYTES},
+        {"b", (uintptr_t)arena.b, sizeof arena.b, false, 1, K_BYTES},
+        {"d", (uintptr_t)arena.d, sizeof arena.d, true, 4, N},
     };
     struct pipeline_params params = {.k_blocks = K_BLOCKS};
-    struct emu_launch_args args = {.kernel = "pipeline",
-        .params = &params,
+    struct emu_launch_args args = {.params = &params,
         .grid = {1, 1, 1},
         .threads = THREADS,
         .cluster = 1,
         .smem_bytes = SMEM_BYTES,
         .smem_limit = 227 << 10,
-        .arena = (uintptr_t)arena,
-        .arena_bytes = sizeof *arena,
+        .arena = (uintptr_t)&arena,
+        .arena_bytes = sizeof arena,
         .regions = regions,
         .n_regions = sizeof regions / sizeof *regions,
         .order = order,
         .seed = 3,
         .late_copies = late};
-    char entry[32];
-    memset(arena->d, 0xff, sizeof arena->d);
-    fill(arena->a, M, fp8, 1);
-    fill(arena->b, N, fp8, 2);
-    encode(params.a, arena->a, K_BYTES / (fp8 ? 1 : 2), M, 64, fp8 ? 1 : 2, 3);
-    encode(params.b, arena->b, K_BYTES / (fp8 ? 1 : 2), N, N, fp8 ? 1 : 2, 3);
-    encode(params.d, arena->d, N, M, 64, 4, 0);
-    snprintf(entry, sizeof entry, "emu_entry_%d", kernel);
-    *(void **)&args.entry = dlsym(test->library.handle, entry);
-    test->library.launch(&args, report);
-    if (!report->findings && !right_values(arena, fp8)) {
+    memset(arena.d, 0xff, sizeof arena.d);
+    fill(arena.a, M, fp8, 1);
+    fill(arena.b, N, fp8, 2);
+    encode(params.a, arena.a, K_BYTES / (fp8 ? 1 : 2), M, 64, fp8 ? 1 : 2, 3);
+    encode(params.b, arena.b, K_BYTES / (fp8 ? 1 : 2), N, N, fp8 ? 1 : 2, 3);
+    encode(params.d, arena.d, N, M, 64, 4, 0);
+    emu_rig_launch(rig, kernel, &args, report);
+    if (!report->findings && !right_values(fp8)) {
         report->findings = 1;
         snprintf(report->text, sizeof report->text, "wrong values\n");
     }
 }
 
-static void line_of(const struct test *test, const char *name, char *text, size_t bytes)
-{
-    char comment[64];
-    snprintf(comment, sizeof comment, "// %s\n", name);
-    const char *at = strstr(test->text, comment);
-    int line = 1;
-    for (const char *c = test->text; at && c < at; c++)
-        line += *c == '\n';
-    snprintf(text, bytes, "pipeline.cu:%d", at ? line : 0);
-}
-
-static void check(struct test *test, bool right, const char *name, const char *what)
-{
-    test->passed += right;
-    test->failed += !right;
-    if (!right)
-        fprintf(stderr, "%s: %s\n", name, what);
-}
-
 /* Every schedule of a right kernel is clean; some schedule of a wrong one says what is wrong. */
-static void try_kernel(struct test *test, int kernel)
+static void try_kernel(struct emu_rig *rig, size_t kernel)
 {
     const struct bug *bug = &BUGS[kernel == F16_RIGHT ? 0 : kernel];
     static char all[2 * EMU_ORDERS * EMU_TEXT_BYTES];
@@ -217,39 +143,33 @@ static void try_kernel(struct test *test, int kernel)
     all[0] = '\0';
     for (int order = 0; order < EMU_ORDERS; order++)
         for (int late = 0; late < 2; late++) {
-            launch(test, kernel, (enum emu_order)order, late, &report);
+            launch(rig, kernel, (enum emu_order)order, late, &report);
             strcat(all, report.text);
             if (!bug->text)
-                check(test, !report.findings, bug->name, report.text);
+                emu_rig_check(rig, !report.findings, bug->name, "no finding", report.text);
         }
     if (!bug->text)
         return;
-    check(test, strstr(all, bug->text) != NULL, bug->name, all);
+    emu_rig_check(rig, strstr(all, bug->text) != NULL, bug->name, bug->text, all);
     if (bug->line) {
-        line_of(test, bug->line, line, sizeof line);
-        check(test, strstr(all, line) != NULL, line, all);
+        emu_rig_line(rig, bug->line, line, sizeof line);
+        emu_rig_check(rig, strstr(all, line) != NULL, bug->name, line, all);
     }
 }
 
 int main(void)
 {
-    static struct test test;
-    const char *source = getenv("TFOPS_SOURCE");
-    char path[1024], command[128];
-    snprintf(path, sizeof path, "%s/tests/emu/pipeline.cu", source ? source : ".");
-    snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
-        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(test.dir))
-        return 1;
-    test.text = read_text(path);
-    build(&test);
-    for (int kernel = 0; kernel < N_KERNELS; kernel++)
-        try_kernel(&test, kernel);
-    emulate_close(&test.library);
-    free(test.text);
-    snprintf(command, sizeof command, "rm -rf '%s'", test.dir);
-    if (system(command))
-        test.failed++;
-    printf("%u passed, %u failed, 0 skipped\n", test.passed, test.failed);
-    return test.failed != 0;
+    static struct emu_rig rig;
+    static char constants[N_KERNELS][96];
+    const char *texts[N_KERNELS];
+    for (size_t i = 0; i < N_KERNELS; i++) {
+        snprintf(constants[i], sizeof constants[i],
+            "KIND = %zu, FP8 = %d, N = %d, STAGES = %d, SMEM_BYTES = %d", i == F16_RIGHT ? 0 : i,
+            i != F16_RIGHT, N, STAGES, SMEM_BYTES);
+        texts[i] = constants[i];
+    }
+    emu_rig_open(&rig, "pipeline", texts, N_KERNELS);
+    for (size_t kernel = 0; kernel < N_KERNELS; kernel++)
+        try_kernel(&rig, kernel);
+    return emu_rig_close(&rig);
 }

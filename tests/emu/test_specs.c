@@ -2,19 +2,24 @@
  * Executes every operator's template without a GPU: renders variants as the engine does, builds
  * them for the host, runs them on the emulated machine and compares with the CPU reference.
  *
- *   test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] [--verbose] [--keep]
+ *   test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] [--arch NAME] [--dry-run]
+ *              [--journal FILE] [--verbose] [--keep]
  *
  * Two modes run by default: trace watches every access (races, bounds, uninitialised shared memory),
  * asan is AddressSanitizer with UBSan. --quick (TFOPS_EMU=quick) is what a CI run can afford,
- * --full (TFOPS_EMU=full) ends when every pair of values was run. Which variants:
- * tests/support/emu_plan.c. Ends with the count of runs.
+ * --full (TFOPS_EMU=full) ends when every pair of values was run. Each operator is run as for sm_90a
+ * and, in less variants, as for architectures without clusters and TMA. Which variants:
+ * tests/support/emu_plan.c; --dry-run only lists them. With a journal (TFOPS_EMU_JOURNAL) what has passed is not
+ * run again by the same program: a full run takes hours. Ends with the count of runs.
  */
 #include "base/error.h"
 #include "device.h"
 #include "kernels/registry.h"
 #include "problem.h"
 #include "tests/support/emu_crew.h"
+#include "tests/support/emu_journal.h"
 #include "tests/support/emu_plan.h"
+#include "tests/support/emu_shape.h"
 #include "tuner/emulate_build.h"
 #include "tuner/emulate_run.h"
 #include <stdio.h>
@@ -24,22 +29,35 @@
 #include <unistd.h>
 
 /* Blocks that walk over rows do so with few of them on a device of few SMs. */
-enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900, MOST_ELEMENTS = 1 << 15, MANY_ROWS = 37 };
+enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900 };
 
-/* How much is run: each so-many-th variant by AddressSanitizer (its compiler is slow), each so-many-th
- * of a variant's trials. */
+/* The first is the main one; code and spaces differ before it, and before sm_89. */
+static const char *const ARCHS[] = {"sm_90a", "sm_80", "sm_89"};
+enum { N_ARCHS = sizeof ARCHS / sizeof *ARCHS };
+
+/* How much is run, for the main architecture and for each so-many-th of the others: each so-many-th
+ * variant by AddressSanitizer (its compiler is slow; 0: none), each so-many-th of a variant's trials. */
 static const struct level {
     const char *name;
-    struct emu_share share;
-    size_t asan_every, trial_every;
+    struct emu_share main, other;
+    size_t other_every, asan_every, other_asan_every, trial_every;
 } LEVELS[] = {
-    {"quick", {.problems = 3, .most = 3, .seed = 1}, 8, 2},
-    {"share", {.problems = 16, .most = 24, .extremes = true, .seed = 1}, 1, 1},
-    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true, .seed = 1}, 1, 1},
+    {"quick", {.problems = 3, .most = 4}, {.problems = 1, .most = 1}, 2, 8, 0, 2},
+    {"share", {.problems = 16, .most = 24, .extremes = true}, {.problems = 4, .most = 6}, 1, 1, 4,
+        1},
+    {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true},
+        {.problems = 16, .most = SIZE_MAX, .extremes = true}, 1, 1, 4, 1},
 };
 enum { QUICK, SHARE, FULL, N_LEVELS };
 
+/* What variants are rendered for; `small` is what they run on. */
+struct target {
+    struct tfops_device device, small;
+};
+
 struct batch {
+    char name[EMU_JOURNAL_NAME_BYTES];
+    const struct target *target;
     const struct emu_variant *variants; /* each `step`-th */
     size_t n, step;
     enum emulate_mode mode;
@@ -47,12 +65,14 @@ struct batch {
 
 struct run {
     char dir[64];
-    struct tfops_device device, small;
+    struct target targets[N_ARCHS];
     struct batch *batches;
     size_t n_batches;
+    unsigned known; /* runs that the journal has */
+    struct emu_journal journal;
     const struct level *level;
-    bool verbose, keep, modes[EMULATE_MODES];
-    const char *op;
+    bool verbose, keep, dry, modes[EMULATE_MODES];
+    const char *op, *arch, *journal_path;
 };
 
 /* ---- one batch, in a child --------------------------------------------------------------------- */
@@ -62,57 +82,37 @@ static const struct trial {
     enum emulate_kind kind;
     enum emu_order order;
     bool late_copies;
-    int64_t rows;
+    enum emu_rows rows;
 } TRIALS[] = {
-    {EMULATE_PLAIN, EMU_REVERSE, true, MANY_ROWS},
-    {EMULATE_SPECIAL, EMU_WARP_DEPTH, false, 5},
-    {EMULATE_ALIAS, EMU_RANDOM, true, 3},
-    {EMULATE_PLAIN, EMU_WARP_REVERSE, true, 1},
+    {EMULATE_PLAIN, EMU_REVERSE, true, EMU_MANY_ROWS},
+    {EMULATE_SPECIAL, EMU_WARP_DEPTH, false, EMU_FIVE_ROWS},
+    {EMULATE_ALIAS, EMU_RANDOM, true, EMU_THREE_ROWS},
+    {EMULATE_PLAIN, EMU_WARP_REVERSE, true, EMU_ONE_ROW},
 };
 enum { N_TRIALS = sizeof TRIALS / sizeof *TRIALS };
 
-/* Indices of tokens, blocks and the like are all different, and below any free extent. */
-static bool has_indices(const struct tfops_problem *problem)
+static const char *mode_name(enum emulate_mode mode)
 {
-    for (size_t i = 0; i < problem->spec->n_operands; i++) {
-        int dtype = problem->dtypes[problem->spec->operands[i].dtype];
-        if (problem->present >> i & 1 && (dtype == TFOPS_I32 || dtype == TFOPS_I64))
-            return true;
-    }
-    return false;
+    static const char *const NAMES[EMULATE_MODES] = {"trace", "check", "asan", "tsan"};
+    return NAMES[mode];
 }
 
-/* Rows of the trial, fewer where they are long. */
-static int64_t rows_of(const struct tfops_problem *problem, int64_t wish)
-{
-    enum { INDEXED_ROWS = 8, LEAST_ROWS = 5 };
-    const struct tfops_spec *spec = problem->spec;
-    int64_t width = 1, most;
-    for (size_t i = 0; i < spec->n_dims; i++)
-        if (!(spec->dims[i].flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED)) && problem->dims[i])
-            width *= problem->dims[i];
-    most = MOST_ELEMENTS / width;
-    most = most < LEAST_ROWS ? LEAST_ROWS : most;
-    if (has_indices(problem) && most > INDEXED_ROWS)
-        most = INDEXED_ROWS;
-    return wish < most ? wish : most;
-}
-
-static void describe(const struct emu_variant *variant, const struct tfops_problem *problem,
-    const char *mode, const struct trial *trial, char *text, size_t bytes)
+static void describe(const struct batch *batch, const struct emu_variant *variant,
+    const struct tfops_problem *problem, const struct trial *trial, char *text, size_t bytes)
 {
     static const char *const ORDERS[EMU_ORDERS] = {
         "forward", "reverse", "warp by warp", "warp by warp from the last", "random order"};
     char config[512], name[512];
     tfops_problem_format(problem, name, sizeof name);
     tfops_config_format(problem->spec, &variant->config, config, sizeof config);
-    snprintf(text, bytes, "%s: %s: %s, %s, %s", name, config, mode, emulate_kind_name(trial->kind),
-        ORDERS[trial->order]);
+    snprintf(text, bytes, "%s: %s: %s, %s, %s, %s", name, config, batch->target->device.arch,
+        mode_name(batch->mode), emulate_kind_name(trial->kind), ORDERS[trial->order]);
 }
 
-static void try_once(const struct run *run, const struct emulate_library *library, size_t entry,
-    const struct emu_variant *variant, const struct tfops_problem *problem,
-    const struct trial *trial, volatile struct crew_progress *progress)
+static void try_once(const struct run *run, const struct target *target,
+    const struct emulate_library *library, size_t entry, const struct emu_variant *variant,
+    const struct tfops_problem *problem, const struct trial *trial,
+    volatile struct crew_progress *progress)
 {
     struct emulate_case ecase;
     struct emu_report report = {0};
@@ -122,8 +122,8 @@ static void try_once(const struct run *run, const struct emulate_library *librar
     const char *about = (const char *)(unsigned long)progress->current;
     enum tfops_status status = emulate_case_make(NULL, problem, trial->kind, 1, &ecase);
     if (!status) {
-        status =
-            emulate_run(library, entry, &run->small, &variant->config, &ecase, &schedule, &report);
+        status = emulate_run(
+            library, entry, &target->small, &variant->config, &ecase, &schedule, &report);
         if (!status && !report.findings)
             emulate_case_judge(&ecase, &verdict);
         emulate_case_release(&ecase);
@@ -142,22 +142,15 @@ static void try_once(const struct run *run, const struct emulate_library *librar
     progress->passed++;
 }
 
-static const char *mode_name(enum emulate_mode mode)
-{
-    static const char *const NAMES[EMULATE_MODES] = {"trace", "check", "asan", "tsan"};
-    return NAMES[mode];
-}
-
 /* Renders; variants with the same source share an entry. */
-static size_t render(
-    const struct run *run, const struct batch *batch, struct build_job *jobs, size_t entries[BATCH])
+static size_t render(const struct batch *batch, struct build_job *jobs, size_t entries[BATCH])
 {
     size_t n = 0;
     for (size_t i = 0; i < batch->n; i++) {
         struct build_job job;
         const struct emu_variant *variant = &batch->variants[i * batch->step];
-        if (render_job(
-                NULL, &variant->problem, &run->device, &variant->config, RENDER_TUNED, 0, &job)) {
+        if (render_job(NULL, &variant->problem, &batch->target->device, &variant->config,
+                RENDER_TUNED, 0, &job)) {
             fprintf(stderr, "render: %s\n", error_message());
             _exit(1);
         }
@@ -180,14 +173,14 @@ static void run_batch(
     const struct emulate_builder builder = {.dir = run->dir, .mode = batch->mode};
     struct build_job jobs[BATCH];
     size_t entries[BATCH], step = 0;
-    char name[32], path[EMULATE_PATH_BYTES], about[1536];
+    char path[EMULATE_PATH_BYTES], about[1536];
     struct emulate_library library;
-    snprintf(name, sizeof name, "batch%zu", number);
-    crew_step(progress, batch->n * N_TRIALS, name);
-    size_t n = render(run, batch, jobs, entries);
-    const struct emulate_batch host = {.jobs = jobs, .n = n, .cc = run->device.cc, .name = name};
+    crew_step(progress, batch->n * N_TRIALS, batch->name);
+    size_t n = render(batch, jobs, entries);
+    const struct emulate_batch host = {
+        .jobs = jobs, .n = n, .cc = batch->target->device.cc, .name = batch->name};
     if ((first == 0 && emulate_build(&builder, &host, path)) ||
-        (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, name, mode_name(batch->mode)),
+        (snprintf(path, sizeof path, "%s/%s-%s.so", run->dir, batch->name, mode_name(batch->mode)),
             emulate_open(path, &library))) {
         fprintf(stderr, "%s: %s\n", batch->variants[0].problem.spec->name, error_message());
         progress->failed++;
@@ -197,54 +190,102 @@ static void run_batch(
         for (size_t t = 0; t < N_TRIALS; t++, step++) {
             const struct emu_variant *variant = &batch->variants[i * batch->step];
             struct tfops_problem problem = variant->problem;
-            problem_set_extent(&problem, rows_of(&problem, TRIALS[t].rows));
+            problem_set_extent(&problem, emu_shape_rows(&problem, TRIALS[t].rows));
             if (step < first || (i + t) % run->level->trial_every ||
                 (TRIALS[t].kind == EMULATE_ALIAS && !emulate_case_can_alias(&problem)))
                 continue;
-            describe(variant, &problem, mode_name(batch->mode), &TRIALS[t], about, sizeof about);
+            describe(batch, variant, &problem, &TRIALS[t], about, sizeof about);
             crew_step(progress, step, about);
-            try_once(run, &library, entries[i], variant, &problem, &TRIALS[t], progress);
+            try_once(
+                run, batch->target, &library, entries[i], variant, &problem, &TRIALS[t], progress);
         }
     for (size_t i = 0; i < n; i++)
         build_job_release(NULL, &jobs[i]);
     emulate_close(&library);
     if (!run->keep)
         unlink(path);
+    if (first == 0 && !progress->failed)
+        emu_journal_add(&run->journal, batch->name, progress->passed);
 }
 
 /* ---- what there is to do ----------------------------------------------------------------------- */
 
 static void add_batch(struct run *run, const struct batch *batch)
 {
+    unsigned passed;
+    if (emu_journal_find(&run->journal, batch->name, &passed)) {
+        run->known += passed;
+        return;
+    }
     run->batches = realloc(run->batches, (run->n_batches + 1) * sizeof *run->batches);
     if (!run->batches)
         exit(1);
     run->batches[run->n_batches++] = *batch;
 }
 
-static void add_batches(struct run *run, const struct emu_plan *plan)
+static void add_batches(
+    struct run *run, const struct target *target, const struct emu_plan *plan, size_t asan_every)
 {
     for (int mode = 0; mode < EMULATE_MODES; mode++) {
-        size_t step = mode == EMULATE_ASAN ? run->level->asan_every : 1, n = 0;
-        for (size_t at = 0; run->modes[mode] && at < plan->n; at += n * step) {
+        size_t step = mode == EMULATE_ASAN ? asan_every : 1, n = 0;
+        for (size_t at = 0; run->modes[mode] && step && at < plan->n; at += n * step) {
             n = (plan->n - at + step - 1) / step;
             n = n < BATCH ? n : BATCH;
-            add_batch(run, &(struct batch){plan->variants + at, n, step, (enum emulate_mode)mode});
+            struct batch batch = {.target = target,
+                .variants = plan->variants + at,
+                .n = n,
+                .step = step,
+                .mode = (enum emulate_mode)mode};
+            snprintf(batch.name, sizeof batch.name, "%s-%s-%s-%zu",
+                plan->variants[at].problem.spec->name, target->device.arch, mode_name(batch.mode),
+                at);
+            add_batch(run, &batch);
         }
     }
 }
 
-/* The plans' variants stay for the batches that point at them. */
-static void plan_all(struct run *run, struct emu_plan *plans)
+static void list(const struct emu_plan *plan)
 {
-    for (size_t i = 0; i < registry_count; i++) {
-        const struct tfops_spec *spec = registry_specs[i];
-        if (run->op && strcmp(run->op, spec->name) != 0)
-            continue;
-        emu_plan_make(spec, &run->device, &run->level->share, &plans[i]);
-        printf("%s: %zu variants, %zu of %zu pairs of values\n", spec->name, plans[i].n,
-            plans[i].covered, plans[i].pairs);
-        add_batches(run, &plans[i]);
+    for (size_t i = 0; i < plan->n; i++) {
+        char config[512], name[512];
+        tfops_problem_format(&plan->variants[i].problem, name, sizeof name);
+        tfops_config_format(
+            plan->variants[i].problem.spec, &plan->variants[i].config, config, sizeof config);
+        printf("  %s: %s\n", name, config);
+    }
+}
+
+/* One operator as for one architecture. */
+static void plan_one(
+    struct run *run, size_t op, size_t arch, const struct tfops_spec *spec, struct emu_plan *plan)
+{
+    const struct level *level = run->level;
+    const struct target *target = &run->targets[arch];
+    char reason[TFOPS_REASON_BYTES];
+    if ((run->op && strcmp(run->op, spec->name) != 0) ||
+        (run->arch && strcmp(run->arch, ARCHS[arch]) != 0) ||
+        (arch && (op + arch) % level->other_every != 0 && !run->arch))
+        return;
+    if (spec->supports && !spec->supports(spec->user, ARCHS[arch], reason))
+        return;
+    emu_plan_make(spec, &target->device, arch ? &level->other : &level->main, plan);
+    printf("%s as for %s: %zu variants, %zu of %zu pairs, %zu of %zu values of tunables\n",
+        spec->name, ARCHS[arch], plan->n, plan->covered.pairs, plan->all.pairs,
+        plan->covered.values, plan->all.values);
+    if (run->dry)
+        list(plan);
+    else
+        add_batches(run, target, plan, arch ? level->other_asan_every : level->asan_every);
+}
+
+static void set_targets(struct run *run)
+{
+    for (size_t i = 0; i < N_ARCHS; i++) {
+        struct target *target = &run->targets[i];
+        if (device_nominal(ARCHS[i], &target->device))
+            exit(1);
+        target->small = target->device;
+        target->small.sms = FEW_SMS;
     }
 }
 
@@ -265,7 +306,7 @@ static void usage(void)
 {
     fprintf(stderr,
         "usage: test_specs [--quick | --full] [--mode trace|check|asan|tsan] [--op NAME] "
-        "[--verbose] [--keep]\n");
+        "[--arch NAME] [--dry-run] [--journal FILE] [--verbose] [--keep]\n");
     exit(2);
 }
 
@@ -277,6 +318,7 @@ static void parse(struct run *run, int argc, char **argv)
     const char *only = NULL;
 #endif
     const char *named = getenv("TFOPS_EMU");
+    run->journal_path = getenv("TFOPS_EMU_JOURNAL");
     run->level = &LEVELS[SHARE];
     for (size_t i = 0; i < N_LEVELS; i++)
         if (named && !strcmp(named, LEVELS[i].name))
@@ -290,8 +332,14 @@ static void parse(struct run *run, int argc, char **argv)
             run->verbose = true;
         else if (!strcmp(argv[i], "--keep"))
             run->keep = true;
+        else if (!strcmp(argv[i], "--dry-run"))
+            run->dry = true;
         else if (!strcmp(argv[i], "--op") && i + 1 < argc)
             run->op = argv[++i];
+        else if (!strcmp(argv[i], "--arch") && i + 1 < argc)
+            run->arch = argv[++i];
+        else if (!strcmp(argv[i], "--journal") && i + 1 < argc)
+            run->journal_path = argv[++i];
         else if (!strcmp(argv[i], "--mode") && i + 1 < argc)
             only = argv[++i];
         else
@@ -308,25 +356,28 @@ int main(int argc, char **argv)
     parse(&run, argc, argv);
     snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(run.dir) || device_nominal("sm_90a", &run.device))
+    struct emu_plan *plans = calloc(registry_count * N_ARCHS, sizeof *plans);
+    if (!mkdtemp(run.dir) || !plans)
         return 1;
-    run.small = run.device;
-    run.small.sms = FEW_SMS;
-    struct emu_plan *plans = calloc(registry_count, sizeof *plans);
-    if (!plans)
-        return 1;
-    plan_all(&run, plans);
-    build_runtimes(&run);
+    set_targets(&run);
+    emu_journal_open(&run.journal, run.dry ? NULL : run.journal_path, run.level->name);
+    /* The plans' variants stay for the batches that point at them. */
+    for (size_t i = 0; i < registry_count * N_ARCHS; i++)
+        plan_one(&run, i / N_ARCHS, i % N_ARCHS, registry_specs[i / N_ARCHS], &plans[i]);
+    if (run.n_batches)
+        build_runtimes(&run);
     struct crew_result result = crew_run(
         run.n_batches, (unsigned)sysconf(_SC_NPROCESSORS_ONLN), CHILD_SECONDS, run_batch, &run);
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", run.dir);
     if (run.keep || system(command))
         printf("sources and objects are in %s\n", run.dir);
-    for (size_t i = 0; i < registry_count; i++)
+    for (size_t i = 0; i < registry_count * N_ARCHS; i++)
         emu_plan_release(&plans[i]);
     free(plans);
     free(run.batches);
-    printf("%u passed, %u failed, 0 skipped\n", result.passed, result.failed);
+    if (run.known)
+        printf("%u of the runs passed before: %s\n", run.known, run.journal_path);
+    printf("%u passed, %u failed, 0 skipped\n", run.known + result.passed, result.failed);
     return result.failed != 0;
 }

@@ -1,264 +1,260 @@
 /*
- * Row operators on a GPU against the cpu device: one table of problems as on a command line, each
- * launched as the generic variant (a cold key) and as the default config (a prepared one). Operands
- * follow from the spec, so that a new operator is lines of the table.
+ * Row operators on a GPU against the CPU reference: tables of problems as on a command line, scalars
+ * among them. Each is launched as the generic variant (a cold key) and as the default config (a
+ * prepared one), with plain values, with special ones (zeros, subnormals, 1e4, rows of NaN, Inf and zeros) in padded rows, and in
+ * place where the operator allows it; outputs poisoned, red zones around everything (gpu_case.h).
  */
 #include <criterion/criterion.h>
 
-#include "tests/support/host_data.h"
+#include "tests/support/gpu_case.h"
 #include "tests/support/test_support.h"
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-enum { TEXT_BYTES = 512 };
-
-struct row_case {
-    const char *problem;
-    int64_t pad;            /* elements between rows */
-    int64_t offset;         /* elements before the first row */
-    const char *scalars[2]; /* NULL: the default */
-    bool in_place;          /* the output is the input that it may be */
-    double spread;          /* inputs are in [-spread, spread); 0: 4 */
+static const char *const RMSNORM[] = {
+    "rmsnorm rows=1 hidden=4096",
+    "rmsnorm rows=1 hidden=65536 dtype=bf16",
+    "rmsnorm rows=7 hidden=4096 weight_variant=one_plus eps=0.5",
+    "rmsnorm rows=300 hidden=4096 dtype=bf16 weight_variant=round_before",
+    "rmsnorm rows=133 hidden=2880 dtype=bf16 weight_dtype=f32",
+    "rmsnorm rows=64 hidden=3584 weight_dtype=f32 weight_variant=round_before",
+    "rmsnorm rows=37 hidden=4095 align=2",
+    "rmsnorm rows=37 hidden=4095 dtype=f32 weight_variant=one_plus",
+    "rmsnorm rows=37 hidden=4097 align=16",
+    "rmsnorm rows=65 hidden=1",
+    "rmsnorm rows=65 hidden=2 dtype=bf16",
+    "rmsnorm rows=65 hidden=3 dtype=f32 align=4",
+    "rmsnorm rows=2049 hidden=64",
+    "rmsnorm rows=2049 hidden=128 dtype=bf16",
+    "rmsnorm rows=129 hidden=1000 align=8",
+    "rmsnorm rows=9 hidden=65535",
+    "rmsnorm rows=9 hidden=65536 dtype=f32",
+    "rmsnorm rows=1500 hidden=1024 batch_invariant=1",
 };
 
-static const struct row_case GATED_ACT[] = {
-    {.problem = "gated_act rows=1 ffn=4096"},
-    {.problem = "gated_act rows=1 ffn=28672 dtype=bf16 act=gelu"},
-    {.problem = "gated_act rows=7 ffn=11008 dtype=f32 act=gelu_tanh"},
-    {.problem = "gated_act rows=300 ffn=18944 act=gelu", .in_place = true},
-    {.problem = "gated_act rows=133 ffn=4096 dtype=bf16", .pad = 4096},
-    {.problem = "gated_act rows=65 ffn=1"},
-    {.problem = "gated_act rows=65 ffn=7 dtype=f32 act=gelu"},
-    {.problem = "gated_act rows=37 ffn=4095 dtype=bf16", .pad = 2, .offset = 1},
-    {.problem = "gated_act rows=37 ffn=4095 dtype=f32 act=gelu_tanh", .spread = 100},
-    {.problem = "gated_act rows=2049 ffn=64 dtype=f16"},
-    {.problem = "gated_act rows=33 ffn=14336 out_dtype=e4m3 scales=1 dtype=bf16"},
-    {.problem = "gated_act rows=300 ffn=4096 out_dtype=e5m2 scales=1 dtype=f32 act=gelu"},
-    {.problem = "gated_act rows=9 ffn=1000 out_dtype=e4m3 scales=1", .pad = 8},
-    {.problem = "gated_act rows=9 ffn=1001 out_dtype=e4m3 scales=1"},
-    {.problem =
-            "gated_act rows=33 ffn=14336 out_dtype=e4m3 scales=1 granularity=per_group dtype=bf16"},
-    {.problem = "gated_act rows=1 ffn=28672 out_dtype=e4m3 scales=1 granularity=per_group "
-                "scale_major=column"},
-    {.problem =
-            "gated_act rows=300 ffn=384 out_dtype=e5m2 scales=1 granularity=per_group dtype=f32"},
+static const char *const ADD_RMSNORM[] = {
+    "add_rmsnorm rows=1 hidden=4096",
+    "add_rmsnorm rows=300 hidden=4096 dtype=bf16 residual_out=1",
+    "add_rmsnorm rows=133 hidden=2880 weight_dtype=f32 residual_round=yes",
+    "add_rmsnorm rows=37 hidden=4095 dtype=bf16 weight_variant=one_plus residual_out=1",
+    "add_rmsnorm rows=65 hidden=1 dtype=f32",
+    "add_rmsnorm rows=65 hidden=7 weight_variant=round_before residual_round=yes",
+    "add_rmsnorm rows=9 hidden=65536 dtype=f32",
+    "add_rmsnorm rows=1025 hidden=128 align=4",
 };
 
-static const struct row_case SOFTMAX[] = {
-    {.problem = "softmax rows=1 width=4096"},
-    {.problem = "softmax rows=300 width=4096 dtype=bf16", .in_place = true},
-    {.problem = "softmax rows=64 width=32768 dtype=f16", .scalars = {"-0.5"}},
-    {.problem = "softmax rows=5 width=151936 dtype=bf16", .scalars = {"3"}},
-    {.problem = "softmax rows=3 width=1048576 dtype=f32", .scalars = {"2"}},
-    {.problem = "softmax rows=2 width=1048575 dtype=f16", .spread = 10},
-    {.problem = "softmax rows=65 width=1 dtype=f32"},
-    {.problem = "softmax rows=65 width=7 dtype=bf16 out_dtype=f32"},
-    {.problem = "softmax rows=37 width=4095", .pad = 2, .offset = 1},
-    {.problem = "softmax rows=2049 width=128 dtype=f32 out_dtype=f16"},
-    {.problem = "softmax rows=512 width=512 causal=yes", .scalars = {"0.125", "128"}},
-    {.problem = "softmax rows=512 width=100 causal=yes dtype=bf16", .scalars = {"-2", "256"}},
-    {.problem = "softmax rows=36 width=1000 mask=1 mask_rows=12 dtype=bf16", .scalars = {"0.25"}},
-    {.problem = "softmax rows=36 width=4095 mask=1 mask_rows=1 mask_dtype=f32", .pad = 1},
-    {.problem =
-            "softmax rows=64 width=4096 mask=1 mask_rows=64 causal=yes mask_dtype=f32 dtype=bf16",
-        .scalars = {"0.125"}},
-    {.problem = "softmax rows=30 width=5000 dtype=f32", .spread = 1e4},
-    {.problem = "softmax rows=30 width=5000 dtype=f32", .spread = 1e12},
+static const char *const LAYERNORM[] = {
+    "layernorm rows=1 hidden=4096 bias=1",
+    "layernorm rows=300 hidden=4096 dtype=bf16 bias=1 eps=1e-3",
+    "layernorm rows=133 hidden=2880 weight_dtype=f32",
+    "layernorm rows=37 hidden=4095 dtype=f32 bias=1 weight_variant=one_plus",
+    "layernorm rows=65 hidden=1 bias=1",
+    "layernorm rows=65 hidden=7 dtype=bf16 align=2",
+    "layernorm rows=9 hidden=65536 dtype=f32 bias=1",
+    "layernorm rows=9 hidden=65535",
+    "layernorm rows=1025 hidden=128 bias=1",
+    "add_layernorm rows=1 hidden=4096 bias=1",
+    "add_layernorm rows=300 hidden=4096 dtype=bf16 bias=1 residual_out=1",
+    "add_layernorm rows=37 hidden=4095 residual_round=yes",
+    "add_layernorm rows=65 hidden=3 dtype=f32 bias=1 weight_variant=one_plus residual_out=1",
+    "add_layernorm rows=9 hidden=65536 dtype=f32",
 };
 
-struct row_run {
-    struct tfops_problem problem;
-    struct support_tensor tensors[TFOPS_MAX_OPERANDS]; /* bytes 0: absent, or another's memory */
-    struct tfops_tensor host[TFOPS_MAX_OPERANDS];
-    void *expected[TFOPS_MAX_OPERANDS], *before[TFOPS_MAX_OPERANDS];
-    struct tfops_args args, host_args;
+static const char *const RMSNORM_QUANT[] = {
+    "rmsnorm_quant rows=1 hidden=4096",
+    "rmsnorm_quant rows=300 hidden=4096 dtype=bf16 granularity=per_group",
+    "rmsnorm_quant rows=64 hidden=7168 granularity=per_group scale_major=column",
+    "rmsnorm_quant rows=37 hidden=4095 dtype=f32 out_dtype=e5m2",
+    "rmsnorm_quant rows=65 hidden=1 weight_variant=one_plus",
+    "rmsnorm_quant rows=65 hidden=7 dtype=bf16 weight_variant=round_before",
+    "rmsnorm_quant rows=9 hidden=65536 dtype=f32",
+    "rmsnorm_quant rows=1025 hidden=128 granularity=per_group align=4",
+    "add_rmsnorm_quant rows=1 hidden=4096 dtype=bf16",
+    "add_rmsnorm_quant rows=300 hidden=5120 granularity=per_group residual_out=1",
+    "add_rmsnorm_quant rows=37 hidden=4095 residual_round=yes out_dtype=e5m2",
+    "add_rmsnorm_quant rows=65 hidden=1 dtype=f32 residual_out=1",
+    "add_rmsnorm_quant rows=9 hidden=65536 dtype=f32 granularity=per_group scale_major=column",
 };
 
-/* "op name=value …" */
-static void parse(struct tfops_engine *engine, const char *text, struct tfops_problem *problem)
-{
-    char line[TEXT_BYTES], *rest = line;
-    snprintf(line, sizeof line, "%s", text);
-    const char *op = strsep(&rest, " ");
-    cr_assert_eq(tfops_problem_init(tfops_engine_operator(engine, op), problem), TFOPS_OK);
-    while (rest) {
-        char *value = strsep(&rest, " "), *name = strsep(&value, "=");
-        cr_assert_eq(tfops_problem_set(problem, name, value), TFOPS_OK, "%s: %s", text, name);
-    }
-    struct tfops_error error = {.size = sizeof error};
-    const enum tfops_status status = tfops_problem_check(problem);
-    tfops_error_last(&error);
-    cr_assert_eq(status, TFOPS_OK, "%s: %s", text, error.message);
-}
+#define STATIC "granularity=per_tensor_static static_scale=1"
+#define RESCALE STATIC " overflow=rescale scales=1"
 
-static void spread(struct support_tensor *tensor, enum tfops_dtype dtype, double by)
-{
-    const int64_t n = (int64_t)(tensor->bytes / tfops_dtype_bytes(dtype));
-    for (int64_t i = 0; i < n; i++)
-        host_store(tensor->host, dtype, i, (float)(by * (double)host_load(tensor->host, dtype, i)));
-    cr_assert_eq(
-        tfops_device_write(tensor->engine, tensor->memory, tensor->host, tensor->bytes), TFOPS_OK);
-}
+static const char *const QUANTIZE[] = {
+    "quantize rows=1 hidden=4096 " STATIC,
+    "quantize rows=300 hidden=4096 dtype=bf16 saturated=1 " STATIC,
+    "quantize rows=37 hidden=4095 dtype=f32 out_dtype=e5m2 " STATIC,
+    "quantize rows=300 hidden=4096 saturated=1 retries=1 " RESCALE,
+    "quantize rows=37 hidden=1001 retries=1 count_dtype=i64 max_retries=2 " RESCALE,
+    "quantize rows=1 hidden=4096 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=999 hidden=2049 dtype=bf16 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=65 hidden=1 dtype=f32 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=1 hidden=4096 granularity=per_token scales=1",
+    "quantize rows=300 hidden=4096 dtype=bf16 granularity=per_token scales=1 saturated=1",
+    "quantize rows=37 hidden=4095 dtype=f32 granularity=per_token scales=1 out_dtype=e5m2",
+    "quantize rows=65 hidden=1 granularity=per_token scales=1",
+    "quantize rows=9 hidden=131072 granularity=per_token scales=1",
+    "quantize rows=300 hidden=4096 granularity=per_group scales=1",
+    "quantize rows=65 hidden=128 dtype=bf16 granularity=per_group scales=1 scale_major=column",
+    "quantize rows=300 hidden=4096 granularity=per_block scales=1",
+    "quantize rows=129 hidden=1000 dtype=f32 granularity=per_block scales=1 scale_major=column",
+    "quantize rows=1 hidden=1 dtype=bf16 granularity=per_block scales=1",
+};
 
-static void *copy_of(const struct support_tensor *tensor)
-{
-    void *copy = malloc(tensor->bytes);
-    cr_assert(copy);
-    return memcpy(copy, tensor->host, tensor->bytes);
-}
+static const char *const DEQUANTIZE[] = {
+    "dequantize rows=1 hidden=4096 out_dtype=f16",
+    "dequantize rows=300 hidden=4096 granularity=per_token out_dtype=bf16",
+    "dequantize rows=37 hidden=4095 granularity=per_token dtype=e5m2",
+    "dequantize rows=65 hidden=1 granularity=per_token",
+    "dequantize rows=300 hidden=4096 granularity=per_group scale_major=column out_dtype=bf16",
+    "dequantize rows=129 hidden=1000 granularity=per_block out_dtype=f16 align=1",
+    "dequantize rows=9 hidden=131072 dtype=e5m2 out_dtype=f16",
+};
 
-/* Operand i on the device and, for the cpu device, on the host. */
-static void give(
-    struct row_run *run, struct tfops_engine *engine, const struct row_case *c, size_t i)
-{
-    const struct tfops_operand_spec *operand = &run->problem.spec->operands[i];
-    const enum tfops_dtype dtype = (enum tfops_dtype)run->problem.dtypes[operand->dtype];
-    const int64_t rows = operand->rank > 1 ? run->problem.dims[operand->dims[0]] : 0;
-    const int64_t cols = run->problem.dims[operand->dims[operand->rank - 1]];
-    const struct support_shape shape = {dtype, rows, cols, cols + c->pad, c->offset};
-    support_tensor_make(&run->tensors[i], engine, &shape, i + 1);
-    spread(&run->tensors[i], dtype, c->spread > 0 ? c->spread : 4);
-    run->before[i] = copy_of(&run->tensors[i]);
-    run->expected[i] = copy_of(&run->tensors[i]);
-    run->host[i] = run->tensors[i].tensor;
-    run->host[i].data = (char *)run->expected[i] + run->tensors[i].offset;
-    run->args.operands[i] = &run->tensors[i].tensor;
-    run->host_args.operands[i] = &run->host[i];
-}
+static const char *const GATED_ACT[] = {
+    "gated_act rows=1 ffn=4096",
+    "gated_act rows=1 ffn=28672 dtype=bf16 act=gelu",
+    "gated_act rows=7 ffn=11008 dtype=f32 act=gelu_tanh",
+    "gated_act rows=133 ffn=4096 dtype=bf16",
+    "gated_act rows=65 ffn=1",
+    "gated_act rows=65 ffn=7 dtype=f32 act=gelu",
+    "gated_act rows=37 ffn=4095 dtype=bf16 align=2",
+    "gated_act rows=2049 ffn=64",
+    "gated_act rows=33 ffn=14336 out_dtype=e4m3 scales=1 dtype=bf16",
+    "gated_act rows=100 ffn=4096 out_dtype=e5m2 scales=1 dtype=f32 act=gelu",
+    "gated_act rows=9 ffn=1001 out_dtype=e4m3 scales=1",
+    "gated_act rows=33 ffn=14336 out_dtype=e4m3 scales=1 granularity=per_group dtype=bf16",
+    "gated_act rows=1 ffn=28672 out_dtype=e4m3 scales=1 granularity=per_group "
+    "scale_major=column",
+    "gated_act rows=300 ffn=384 out_dtype=e5m2 scales=1 granularity=per_group dtype=f32",
+};
 
-static void make_run(struct row_run *run, struct tfops_engine *engine, const struct row_case *c)
-{
-    parse(engine, c->problem, &run->problem);
-    const struct tfops_spec *spec = run->problem.spec;
-    run->args =
-        (struct tfops_args){.size = sizeof run->args, .n_scalars = (uint32_t)spec->n_scalars};
-    memcpy(run->args.options, run->problem.options, sizeof run->args.options);
-    for (size_t i = 0; i < spec->n_scalars; i++)
-        run->args.scalars[i] =
-            c->scalars[i] ? strtod(c->scalars[i], NULL) : spec->scalars[i].default_value;
-    run->host_args = run->args;
-    for (size_t i = 0; i < spec->n_operands; i++) {
-        const uint32_t alias = c->in_place ? spec->operands[i].may_alias : 0;
-        const size_t same = alias ? (size_t)__builtin_ctz(alias) : i;
-        if (!(run->problem.present >> i & 1))
-            continue;
-        if (same < i) {
-            run->args.operands[i] = run->args.operands[same];
-            run->host_args.operands[i] = run->host_args.operands[same];
-        } else {
-            give(run, engine, c, i);
-        }
-    }
-}
+static const char *const SOFTMAX[] = {
+    "softmax rows=1 width=4096",
+    "softmax rows=300 width=4096 dtype=bf16",
+    "softmax rows=64 width=32768 scale=-0.5",
+    "softmax rows=5 width=151936 dtype=bf16 scale=3",
+    "softmax rows=3 width=1048576 dtype=f32 scale=2",
+    "softmax rows=2 width=1048575",
+    "softmax rows=65 width=1 dtype=f32",
+    "softmax rows=65 width=7 dtype=bf16 out_dtype=f32",
+    "softmax rows=37 width=4095 align=2",
+    "softmax rows=2049 width=128 dtype=f32 out_dtype=f16",
+    "softmax rows=512 width=512 causal=yes scale=0.125 queries=128",
+    "softmax rows=512 width=100 causal=yes dtype=bf16 scale=-2 queries=256",
+    "softmax rows=36 width=1000 mask=1 mask_rows=12 dtype=bf16 scale=0.25",
+    "softmax rows=36 width=4095 mask=1 mask_rows=1 mask_dtype=f32",
+    "softmax rows=64 width=4096 mask=1 mask_rows=64 causal=yes mask_dtype=f32 dtype=bf16 "
+    "scale=0.125",
+};
 
-static void free_run(struct row_run *run)
-{
-    for (size_t i = 0; i < TFOPS_MAX_OPERANDS; i++)
-        if (run->tensors[i].bytes) {
-            support_tensor_free(&run->tensors[i]);
-            free(run->expected[i]);
-            free(run->before[i]);
-        }
-}
+#define HEADS "q_heads=32 kv_heads=8"
+#define CACHES "slots=1 k_cache=1 v=1 v_cache=1 num_blocks=40 block_size=16"
 
-/* Whether an element is as near as the spec wants it; adds to the two sums of squares. */
-static bool near(double got, double want, const struct tfops_tolerance *tolerance, double sums[2])
-{
-    if (!isfinite(got) || !isfinite(want))
-        return got == want || (isnan(got) && isnan(want));
-    const double difference = fabs(got - want);
-    sums[0] += difference * difference;
-    sums[1] += want * want;
-    return difference <= tolerance->atol + tolerance->rtol * fabs(want);
-}
+static const char *const ROPE[] = {
+    "rope batch=1 seq=1 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 max_pos=4096 k=1 k_out=1 "
+    "positions=1",
+    "rope batch=2 seq=133 q_heads=32 head_dim=128 table_dim=128 max_pos=133 dtype=bf16",
+    "rope batch=3 seq=37 " HEADS " head_dim=64 table_dim=32 max_pos=50 table=half k=1 k_out=1",
+    "rope batch=2 seq=65 " HEADS " head_dim=80 table_dim=80 max_pos=65 dtype=f32 k=1 k_out=1",
+    "rope batch=2 seq=65 " HEADS " head_dim=96 table_dim=48 max_pos=99 table=half "
+    "style=interleaved k=1 k_out=1 positions=1 position_dtype=i64 table_dtype=f32",
+    "rope batch=1 seq=300 " HEADS " head_dim=256 table_dim=64 max_pos=300 k=1 k_out=1",
+    "rope batch=4 seq=7 q_heads=1 head_dim=2 table_dim=2 max_pos=7",
+    "rope batch=1 seq=65 q_heads=3 kv_heads=5 head_dim=6 table_dim=6 max_pos=65 k=1 k_out=1 "
+    "align=2 style=interleaved",
+    "rope batch=5 seq=1 " HEADS " head_dim=128 table_dim=128 max_pos=64 k=1 positions=1 " CACHES,
+    "rope batch=2 seq=100 " HEADS " head_dim=128 table_dim=128 max_pos=100 k=1 k_out=1 dtype=bf16 "
+    "slot_dtype=i64 " CACHES,
+};
 
-/* Operand i's memory: the rows against the reference, what is between them against what was there. */
-static void compare(struct row_run *run, size_t i, const char *what)
-{
-    const struct tfops_spec *spec = run->problem.spec;
-    const struct tfops_tensor *tensor = &run->tensors[i].tensor;
-    const int64_t elem = (int64_t)tfops_dtype_bytes(tensor->dtype);
-    const int64_t start = run->tensors[i].offset / elem, n = (int64_t)run->tensors[i].bytes / elem;
-    const int64_t cols = tensor->shape[tensor->rank - 1];
-    const int64_t stride = tensor->rank > 1 ? tensor->strides[0] : cols;
-    const char *got = support_tensor_read(&run->tensors[i]);
-    struct tfops_tolerance tolerance;
-    double sums[2] = {0};
-    got -= run->tensors[i].offset;
-    spec->tolerance(spec->user, &run->problem, i, &tolerance);
-    for (int64_t k = 0; k < n; k++) {
-        if (k < start || (k - start) % stride >= cols) {
-            const size_t at = (size_t)(k * elem);
-            cr_assert(!memcmp(got + at, (char *)run->before[i] + at, (size_t)elem),
-                "%s: %s: element %lld is no row's and was written", what, spec->operands[i].name,
-                (long long)k);
-            continue;
-        }
-        const double x = (double)host_load(got, tensor->dtype, k);
-        const double y = (double)host_load(run->expected[i], tensor->dtype, k);
-        cr_assert(near(x, y, &tolerance, sums), "%s: %s[%lld][%lld] is %.9g, wanted %.9g", what,
-            spec->operands[i].name, (long long)((k - start) / stride),
-            (long long)((k - start) % stride), x, y);
-    }
-    const double distance = sqrt(sums[0]), bound = tolerance.relative * sqrt(sums[1]);
-    cr_assert(distance <= bound, "%s: %s is off by %g, allowed %g", what, spec->operands[i].name,
-        distance, bound);
-}
+static const char *const RMSNORM_ROPE[] = {
+    "rmsnorm_rope rows=1 num_heads=32 head_dim=128 table_dim=128 max_pos=64 positions=1",
+    "rmsnorm_rope rows=256 num_heads=32 head_dim=128 table_dim=128 max_pos=64 dtype=bf16",
+    "rmsnorm_rope rows=66 num_heads=14 head_dim=64 table_dim=32 max_pos=33 table=half",
+    "rmsnorm_rope rows=33 num_heads=8 head_dim=80 table_dim=80 max_pos=33 dtype=f32 eps=1e-3",
+    "rmsnorm_rope rows=33 num_heads=40 head_dim=96 table_dim=96 max_pos=33 style=interleaved",
+    "rmsnorm_rope rows=65 num_heads=16 head_dim=256 table_dim=64 max_pos=65 positions=1",
+    "rmsnorm_rope rows=129 num_heads=32 head_dim=128 table_dim=128 max_pos=129 norm=per_head",
+    "rmsnorm_rope rows=65 num_heads=4 head_dim=64 table_dim=32 max_pos=70 norm=per_head "
+    "table=half dtype=bf16 weight_variant=one_plus positions=1 position_dtype=i64",
+    "rmsnorm_rope rows=65 num_heads=1 head_dim=2 table_dim=2 max_pos=65",
+    "rmsnorm_rope rows=9 num_heads=512 head_dim=128 table_dim=128 max_pos=9 dtype=f32",
+    "rmsnorm_rope rows=33 num_heads=3 head_dim=6 table_dim=6 max_pos=33 align=2 "
+    "weight_variant=round_before",
+};
 
-static void check(
-    struct support_engine *gpu, struct tfops_engine *cpu, const struct row_case *c, bool prepared)
-{
-    static struct row_run run;
-    char what[TEXT_BYTES + 16];
-    struct tfops_error error = {.size = sizeof error};
-    memset(&run, 0, sizeof run);
-    make_run(&run, gpu->engine, c);
-    const struct tfops_spec *spec = run.problem.spec;
-    snprintf(what, sizeof what, "%s, %s", c->problem, prepared ? "default" : "cold");
-    struct tfops_problem asked;
-    cr_assert_eq(tfops_problem_from_args(spec, &run.args, &asked), TFOPS_OK, "%s", what);
-    if (prepared)
-        cr_assert_eq(tfops_engine_warm(gpu->engine, &asked, 1), TFOPS_OK, "%s", what);
-    enum tfops_status status = tfops_launch(gpu->engine, spec, &run.args, NULL);
-    if (!status)
-        status = tfops_device_synchronize(gpu->engine);
-    tfops_error_last(&error);
-    cr_assert_eq(status, TFOPS_OK, "%s: %s", what, error.message);
-    spec = tfops_engine_operator(cpu, spec->name);
-    cr_assert_eq(tfops_launch(cpu, spec, &run.host_args, NULL), TFOPS_OK, "%s", what);
-    for (size_t i = 0; i < spec->n_operands; i++)
-        if (run.tensors[i].bytes)
-            compare(&run, i, what);
-    free_run(&run);
-}
+/* ---- running ------------------------------------------------------------------------------------ */
 
-static void check_all(const struct row_case *cases, size_t n)
+struct engines {
+    struct support_engine cold, prepared;
+};
+
+/* As the generic variant, then as the default config, on the same values. */
+static void check_kind(struct engines *engines, const char *c, enum emulate_kind kind)
 {
-    struct tfops_engine *cpu;
-    struct tfops_engine_options options = {
-        .size = sizeof options, .device = "cpu", .cache_path = ""};
+    static const char *const WHAT[] = {"cold", "prepared"};
     for (int prepared = 0; prepared < 2; prepared++) {
-        struct support_engine gpu;
-        support_engine_open(&gpu, NULL, NULL);
-        cr_assert_eq(tfops_engine_open(&options, &cpu), TFOPS_OK);
-        for (size_t i = 0; i < n; i++)
-            check(&gpu, cpu, &cases[i], prepared);
-        tfops_engine_close(cpu);
-        support_engine_close(&gpu);
+        static struct gpu_case gcase;
+        double scalars[TFOPS_MAX_SCALARS];
+        const struct gpu_case_options options = {
+            .kind = kind, .scalars = scalars, .seed = (uint64_t)kind};
+        char text[GPU_CASE_TEXT_BYTES];
+        struct tfops_problem problem;
+        struct tfops_error error = {.size = sizeof error};
+        struct tfops_engine *engine = prepared ? engines->prepared.engine : engines->cold.engine;
+        gpu_case_problem(engine, c, &problem, scalars);
+        gpu_case_make(&gcase, engine, &problem, &options);
+        enum tfops_status status = prepared ? tfops_engine_warm(engine, &problem, 1) : TFOPS_OK;
+        if (!status)
+            status = tfops_launch(engine, gcase.spec, &gcase.args, NULL);
+        tfops_error_last(&error);
+        cr_assert_eq(status, TFOPS_OK, "%s, %s: %s", c, WHAT[prepared], error.message);
+        cr_assert(gpu_case_right(&gcase, text), "%s, %s, %s: %s", c, WHAT[prepared],
+            emulate_kind_name(kind), text);
+        gpu_case_free(&gcase);
     }
 }
 
-#define CHECK_ALL(cases) check_all(cases, sizeof(cases) / sizeof *(cases))
-
-Test(row_gpu, gated_act_agrees_with_the_reference)
+static bool can(struct engines *engines, const char *c, enum emulate_kind kind)
 {
-    SUPPORT_NEEDS_GPU();
-    CHECK_ALL(GATED_ACT);
+    struct tfops_problem problem;
+    double scalars[TFOPS_MAX_SCALARS];
+    gpu_case_problem(engines->cold.engine, c, &problem, scalars);
+    return kind != EMULATE_ALIAS || emulate_case_can_alias(&problem);
 }
 
-Test(row_gpu, softmax_agrees_with_the_reference)
+static void check_all(const char *const *cases, size_t n)
 {
-    SUPPORT_NEEDS_GPU();
-    CHECK_ALL(SOFTMAX);
+    struct engines engines;
+    struct tfops_engine_stats stats = {.size = sizeof stats};
+    support_engine_open(&engines.cold, NULL, NULL);
+    support_engine_open(&engines.prepared, NULL, NULL);
+    for (size_t i = 0; i < n; i++)
+        for (int kind = 0; kind < EMULATE_KINDS; kind++)
+            if (can(&engines, cases[i], (enum emulate_kind)kind))
+                check_kind(&engines, cases[i], (enum emulate_kind)kind);
+    cr_assert_eq(tfops_engine_stats(engines.cold.engine, &stats), TFOPS_OK);
+    cr_assert_eq(stats.generic_plans, stats.plans, "a cold key was not served by the generic");
+    cr_assert_eq(tfops_engine_stats(engines.prepared.engine, &stats), TFOPS_OK);
+    cr_assert_eq(stats.generic_plans, 0, "a prepared key was served by the generic variant");
+    support_engine_close(&engines.prepared);
+    support_engine_close(&engines.cold);
 }
+
+#define AGREES(name, cases)                                                                        \
+    Test(row_gpu, name##_agrees_with_the_reference)                                                \
+    {                                                                                              \
+        SUPPORT_NEEDS_GPU();                                                                       \
+        SUPPORT_NEEDS_NVRTC();                                                                     \
+        check_all(cases, sizeof(cases) / sizeof *(cases));                                         \
+    }
+
+AGREES(rmsnorm, RMSNORM)
+AGREES(add_rmsnorm, ADD_RMSNORM)
+AGREES(layernorm, LAYERNORM)
+AGREES(rmsnorm_quant, RMSNORM_QUANT)
+AGREES(quantize, QUANTIZE)
+AGREES(dequantize, DEQUANTIZE)
+AGREES(gated_act, GATED_ACT)
+AGREES(softmax, SOFTMAX)
+AGREES(rope, ROPE)
+AGREES(rmsnorm_rope, RMSNORM_ROPE)

@@ -1,18 +1,13 @@
 /* Plans of emulated variants (see emu_plan.h). */
 #include "emu_plan.h"
 #include "base/hash.h"
-#include "problem.h"
-#include "tools/build/shapes.h"
+#include "emu_shape.h"
 #include "tuner/space.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tfops/plan.h>
 
-/* Static extents: powers of two, odd ones, one vector, less than a warp, longer than a block's
- * registers. Each is brought into the dimension's range. */
-static const int64_t WIDTHS[] = {4096, 4095, 128, 1, 65536, 96, 8200, 33, 24576, 1000};
-enum { N_WIDTHS = sizeof WIDTHS / sizeof *WIDTHS, LONG_EXTENT = 16384, SHORT_EXTENT = 16 };
 static const uint32_t ALIGNS[] = {16, 8, 4, 2, 1};
 enum { N_ALIGNS = sizeof ALIGNS / sizeof *ALIGNS };
 
@@ -43,10 +38,11 @@ static void add(
 /* ---- problems ---------------------------------------------------------------------------------- */
 
 /* What a problem is made of, as digits: a factor each, then one for each tunable. */
-enum { FACTOR_WIDTH, FACTOR_ALIGN, FACTOR_EXTENT, FIXED_FACTORS };
+enum { FACTOR_SHAPE, FACTOR_ALIGN, FACTOR_EXTENT, FIXED_FACTORS };
 enum {
     MAX_PROBLEM_FACTORS = FIXED_FACTORS + TFOPS_MAX_DTYPES + TFOPS_MAX_OPTIONS + TFOPS_MAX_OPERANDS,
     MAX_FACTORS = MAX_PROBLEM_FACTORS + TFOPS_MAX_TUNABLES,
+    DIGIT_VALUES = 64,
 };
 
 struct digits {
@@ -67,45 +63,15 @@ static uint8_t pick_dtype(uint32_t allowed, uint64_t random)
             return dtype;
 }
 
-/* Into the range; what is too large becomes a smaller power or a smaller odd number. */
-static int64_t fitted(const struct tfops_dim_spec *dim, int64_t wish)
-{
-    while (wish > dim->max)
-        wish /= 4;
-    return wish < dim->min ? dim->min : wish;
-}
-
-/* A dimension that no given operand has stays 0, derived ones are told by the others. Free ones are
- * small: few blocks, few positions. */
-static void set_dims(struct tfops_problem *problem, size_t width, bool many)
-{
-    enum { FIRST_FREE = 2, OTHER_FREE = 16 };
-    const struct tfops_spec *spec = problem->spec;
-    const uint32_t told = problem_told_dims(problem);
-    bool first = true;
-    for (size_t i = 0; i < spec->n_dims; i++) {
-        const struct tfops_dim_spec *dim = &spec->dims[i];
-        int64_t wish = shape_extent(dim->name, width, WIDTHS[(width + i) % N_WIDTHS]);
-        if (dim->flags & TFOPS_DIM_DERIVED || !(told >> i & 1))
-            continue;
-        if (dim->flags & TFOPS_DIM_DYNAMIC) {
-            wish = many ? LONG_EXTENT : SHORT_EXTENT;
-        } else if (dim->flags & TFOPS_DIM_FREE) {
-            wish = first ? FIRST_FREE : OTHER_FREE;
-            first = false;
-        }
-        problem->dims[i] = fitted(dim, wish);
-    }
-}
-
-/* The digits of a problem, drawn at random; the first problems walk through dtypes and widths. */
+/* The digits of a problem, drawn at random; problems walk through extents. */
 static struct digits draw(const struct tfops_spec *spec, size_t number, uint64_t *random)
 {
     struct digits d = {{0}};
     size_t at = FIXED_FACTORS;
-    d.at[FACTOR_WIDTH] = (uint8_t)(number % N_WIDTHS);
-    d.at[FACTOR_ALIGN] = (uint8_t)(number % 2 ? next_random(random) % N_ALIGNS : 0);
-    d.at[FACTOR_EXTENT] = (uint8_t)(next_random(random) % 2);
+    d.at[FACTOR_SHAPE] = (uint8_t)(number % EMU_SHAPES);
+    d.at[FACTOR_ALIGN] =
+        (uint8_t)((number + number / EMU_SHAPES) % 2 ? next_random(random) % N_ALIGNS : 0);
+    d.at[FACTOR_EXTENT] = (uint8_t)(number % EMU_EXTENTS);
     for (size_t i = 0; i < spec->n_dtypes; i++)
         d.at[at++] = pick_dtype(spec->dtypes[i].allowed, next_random(random) + number);
     for (size_t i = 0; i < spec->n_options; i++)
@@ -129,7 +95,7 @@ static bool problem_of(
     for (size_t i = 0; i < spec->n_operands; i++, at++)
         if (spec->operands[i].flags & TFOPS_OPERAND_OPTIONAL)
             ret_problem->present = (ret_problem->present & ~(1u << i)) | (uint32_t)d->at[at] << i;
-    set_dims(ret_problem, d->at[FACTOR_WIDTH], d->at[FACTOR_EXTENT]);
+    emu_shape_set(ret_problem, d->at[FACTOR_SHAPE], d->at[FACTOR_EXTENT]);
     if (tfops_problem_check(ret_problem))
         return false;
     /* An alignment below what contiguous operands have is a problem of its own. */
@@ -140,17 +106,46 @@ static bool problem_of(
     return !tfops_problem_check(ret_problem);
 }
 
-/* Draws until the operator takes one: where operands need each other, most combinations are none. */
-static bool draw_problem(const struct tfops_spec *spec, size_t number, uint64_t *random,
-    struct digits *ret_digits, struct tfops_problem *ret_problem)
+/* Values of dtypes, options and optional operands that problems have had. */
+struct values {
+    bool seen[MAX_PROBLEM_FACTORS][DIGIT_VALUES];
+};
+
+static size_t new_values(
+    struct values *values, const struct tfops_spec *spec, const struct digits *d, bool take)
 {
-    enum { DRAWS = 200 };
-    for (int i = 0; i < DRAWS; i++) {
-        *ret_digits = draw(spec, number, random);
-        if (problem_of(spec, ret_digits, ret_problem))
-            return true;
+    const size_t end = FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
+    size_t n = 0;
+    for (size_t at = FIXED_FACTORS; at < end; at++) {
+        bool *seen = &values->seen[at][d->at[at]];
+        n += !*seen;
+        *seen |= take;
     }
-    return false;
+    return n;
+}
+
+/* Of some that the operator takes, the one with the most values that no earlier problem had. Where
+ * operands need each other, most draws are none. */
+static bool draw_problem(const struct tfops_spec *spec, size_t number, struct values *values,
+    uint64_t *random, struct digits *ret_digits, struct tfops_problem *ret_problem)
+{
+    enum { DRAWS = 400, CHOICE = 12 };
+    size_t found = 0, most = 0;
+    for (int i = 0; i < DRAWS && found < CHOICE; i++) {
+        struct tfops_problem problem;
+        struct digits digits = draw(spec, number, random);
+        if (!problem_of(spec, &digits, &problem))
+            continue;
+        size_t n = new_values(values, spec, &digits, false);
+        if (!found++ || n > most) {
+            most = n;
+            *ret_digits = digits;
+            *ret_problem = problem;
+        }
+    }
+    if (found)
+        new_values(values, spec, ret_digits, true);
+    return found > 0;
 }
 
 /* ---- the covering array ------------------------------------------------------------------------ */
@@ -163,10 +158,10 @@ struct candidate {
 struct pool {
     struct candidate *items;
     size_t n, capacity;
-    size_t n_factors;
+    size_t first_tunable, n_factors;
 };
 
-enum { CONFIGS_A_PROBLEM = 400, DIGIT_VALUES = 64 };
+enum { CONFIGS_A_PROBLEM = 400 };
 
 static void pool_add(struct pool *pool, const struct tfops_problem *problem,
     const struct tfops_config *config, const struct digits *digits)
@@ -183,6 +178,7 @@ static void pool_add(struct pool *pool, const struct tfops_problem *problem,
         for (size_t k = 0; k < spec->tunables[i].n_values; k++)
             if (spec->tunables[i].values[k] == config->values[i])
                 item->digits.at[fixed + i] = (uint8_t)(k % DIGIT_VALUES);
+    pool->first_tunable = fixed;
     pool->n_factors = fixed + spec->n_tunables;
 }
 
@@ -199,58 +195,79 @@ static void pool_add_space(struct pool *pool, const struct tfops_problem *proble
     space_release(NULL, &space);
 }
 
-/* Which pairs of digits have been seen: [factor a][factor b][digit a][digit b]. */
+/* Which pairs of digits have been seen: [factor a][factor b][digit a][digit b]; a digit is a pair with
+ * itself. */
 struct pairs {
     uint8_t *seen;
-    size_t n_factors;
+    size_t first_tunable, n_factors;
 };
 
-static uint8_t *pair_at(const struct pairs *pairs, const struct digits *d, size_t a, size_t b)
+static struct pairs no_pairs(const struct pool *pool)
+{
+    struct pairs pairs = {NULL, pool->first_tunable, pool->n_factors};
+    pairs.seen = calloc(pool->n_factors * pool->n_factors, DIGIT_VALUES * DIGIT_VALUES);
+    if (!pairs.seen)
+        exit(1);
+    return pairs;
+}
+
+static bool is_new(const struct pairs *pairs, const struct digits *d, size_t a, size_t b, bool take)
 {
     size_t factors = a * pairs->n_factors + b;
-    return &pairs->seen[(factors * DIGIT_VALUES + d->at[a]) * DIGIT_VALUES + d->at[b]];
+    uint8_t *seen = &pairs->seen[(factors * DIGIT_VALUES + d->at[a]) * DIGIT_VALUES + d->at[b]];
+    bool result = !*seen;
+    *seen |= take;
+    return result;
 }
 
-static size_t count_new(const struct pairs *pairs, const struct digits *d, bool take)
+/* What a candidate would add: values of tunables, pairs of any two factors. */
+struct gain {
+    size_t values, pairs;
+};
+
+static struct gain gain_of(const struct pairs *pairs, const struct digits *d, bool take)
 {
-    size_t n = 0;
-    for (size_t a = 0; a < pairs->n_factors; a++)
-        for (size_t b = a + 1; b < pairs->n_factors; b++) {
-            uint8_t *seen = pair_at(pairs, d, a, b);
-            n += !*seen;
-            if (take)
-                *seen = 1;
-        }
-    return n;
+    struct gain gain = {0, 0};
+    for (size_t a = 0; a < pairs->n_factors; a++) {
+        if (a >= pairs->first_tunable)
+            gain.values += is_new(pairs, d, a, a, take);
+        for (size_t b = a + 1; b < pairs->n_factors; b++)
+            gain.pairs += is_new(pairs, d, a, b, take);
+    }
+    return gain;
 }
 
-static uint8_t *new_pairs(const struct pool *pool)
+static bool is_more(struct gain a, struct gain b)
 {
-    uint8_t *seen = calloc(pool->n_factors * pool->n_factors, DIGIT_VALUES * DIGIT_VALUES);
-    if (!seen)
-        exit(1);
-    return seen;
+    return a.values != b.values ? a.values > b.values : a.pairs > b.pairs;
 }
 
-/* Greedy: again and again the candidate with the most pairs that no earlier one had. */
+static void add_gain(struct emu_coverage *coverage, struct gain gain)
+{
+    coverage->values += gain.values;
+    coverage->pairs += gain.pairs;
+}
+
+/* Greedy: again and again the candidate with the most values of tunables that no earlier one had, and
+ * of those the one with the most pairs. */
 static void cover(struct emu_plan *plan, const struct pool *pool, size_t most)
 {
-    struct pairs all = {new_pairs(pool), pool->n_factors};
-    struct pairs done = {new_pairs(pool), pool->n_factors};
+    struct pairs all = no_pairs(pool), done = no_pairs(pool);
     for (size_t i = 0; i < pool->n; i++)
-        plan->pairs += count_new(&all, &pool->items[i].digits, true);
+        add_gain(&plan->all, gain_of(&all, &pool->items[i].digits, true));
     free(all.seen);
-    for (size_t taken = 0; taken < most && plan->covered < plan->pairs; taken++) {
-        size_t best = 0, best_new = 0;
+    for (size_t taken = 0; taken < most && plan->covered.pairs < plan->all.pairs; taken++) {
+        struct gain best = {0, 0};
+        size_t at = 0;
         for (size_t i = 0; i < pool->n; i++) {
-            size_t n = count_new(&done, &pool->items[i].digits, false);
-            if (n > best_new) {
-                best = i;
-                best_new = n;
+            struct gain gain = gain_of(&done, &pool->items[i].digits, false);
+            if (is_more(gain, best)) {
+                best = gain;
+                at = i;
             }
         }
-        plan->covered += count_new(&done, &pool->items[best].digits, true);
-        add(plan, &pool->items[best].variant.problem, &pool->items[best].variant.config);
+        add_gain(&plan->covered, gain_of(&done, &pool->items[at].digits, true));
+        add(plan, &pool->items[at].variant.problem, &pool->items[at].variant.config);
     }
     free(done.seen);
 }
@@ -301,15 +318,16 @@ void emu_plan_make(const struct tfops_spec *spec, const struct tfops_device *dev
 {
     struct emu_plan plan = {0};
     struct pool pool = {0};
-    uint64_t random = hash_mix(share->seed, 0xe30);
+    struct values values = {{{false}}};
+    uint64_t random = 0xe30;
     bool extremes = share->extremes;
     for (size_t i = 0; i < share->problems; i++) {
         struct digits digits;
         struct tfops_problem problem;
-        if (!draw_problem(spec, i, &random, &digits, &problem))
+        if (!draw_problem(spec, i, &values, &random, &digits, &problem))
             continue;
         add_generic(&plan, &problem);
-        if (i < N_WIDTHS || share->most == SIZE_MAX)
+        if (i < EMU_SHAPES || share->most == SIZE_MAX)
             add_default(&plan, &problem, device);
         if (extremes)
             add_extremes(&plan, &problem, device);

@@ -14,10 +14,15 @@ struct emu_variant {
     struct tfops_config config;
 };
 
+/* Values of tunables, and pairs of values of any two factors. */
+struct emu_coverage {
+    size_t values, pairs;
+};
+
 struct emu_plan {
     struct emu_variant *variants;
     size_t n, capacity;
-    size_t pairs, covered; /* of factor values that some variant of the pool has together */
+    struct emu_coverage all, covered; /* by the pool that is drawn from; by the array */
 };
 
 /* How much of it. */
@@ -25,7 +30,6 @@ struct emu_share {
     size_t problems; /* that the pool is drawn from */
     size_t most;     /* variants of the covering array; SIZE_MAX: until all pairs are covered */
     bool extremes;
-    uint64_t seed;
 };
 
 /* Exits when memory runs out: a test program's helper. */

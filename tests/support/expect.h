@@ -6,6 +6,7 @@
 #define TFOPS_TESTS_EXPECT_H
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tfops/status.h>
@@ -58,6 +59,18 @@ static inline struct tfops_error expect_error(void)
         cr_assert_str_eq(                                                                          \
             expect_a, expect_b, "%s is \"%s\", wanted \"%s\"", #got, expect_a, expect_b);          \
     } while (0)
+
+/* The record of the last failure in words, "subject: expected …, got …"; a static buffer. */
+static inline const char *expect_detail(void)
+{
+    static char text[576];
+    const struct tfops_error error = expect_error();
+    snprintf(
+        text, sizeof text, "%s: expected %s, got %s", error.subject, error.expected, error.actual);
+    return text;
+}
+
+#define EXPECT_DETAIL(wanted) EXPECT_TEXT(expect_detail(), wanted)
 
 /* An allocator that counts what is live and fails the n-th allocation from now on. */
 struct expect_heap {

@@ -834,12 +834,14 @@ static enum tfops_status whole_way(void)
 
 static void fail_each_allocation(const char *device, const char *nvrtc)
 {
+    static const float weight[HIDDEN];
     size_t nth = 0;
     enum tfops_status status;
     open_on(device); /* for memory that the fake driver knows */
     make_tensors();
     tfops_device_free(engine, call.weight.memory); /* wide enough for f32 */
-    EXPECT_OK(tfops_device_alloc(engine, HIDDEN * 4, &call.weight.memory));
+    EXPECT_OK(tfops_device_alloc(engine, sizeof weight, &call.weight.memory));
+    EXPECT_OK(tfops_device_write(engine, call.weight.memory, weight, sizeof weight));
     call.weight.tensor.data = call.weight.memory;
     options.device = device;
     options.cache_path = "";

@@ -439,8 +439,8 @@ Test(quantize_ref, dequantize_rounds_once_to_halves)
 
 static void expect_reason(const struct run *run, const char *reason)
 {
-    EXPECT_REFUSED(call(run), TFOPS_E_SHAPE, "quantize");
-    EXPECT_CONTAINS(expect_error().message, reason);
+    EXPECT_STATUS(call(run), TFOPS_E_SHAPE);
+    EXPECT_DETAIL(reason);
 }
 
 Test(quantize_ref, refuses_groups_that_do_not_divide)
@@ -499,8 +499,9 @@ Test(quantize_ref, refuses_scales_where_there_should_be_others)
     EXPECT_STATUS(call_without(QUANTIZE_SCALES, STATIC), TFOPS_OK);
     matrix_make(&scales, TFOPS_F32, 1, 1, 1);
     EXPECT_STATUS(call_without(QUANTIZE_STATIC_SCALE, STATIC), TFOPS_E_SHAPE);
-    EXPECT_CONTAINS(expect_error().message,
+    EXPECT_DETAIL(
         "static_scale: expected a tensor exactly with granularity=per_tensor_static, got none");
     EXPECT_STATUS(call_without(QUANTIZE_SCALES, TOKEN), TFOPS_E_SHAPE);
-    EXPECT_CONTAINS(expect_error().message, "granularity=per_tensor_static, got one");
+    EXPECT_DETAIL(
+        "static_scale: expected a tensor exactly with granularity=per_tensor_static, got one");
 }

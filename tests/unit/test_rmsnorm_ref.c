@@ -65,12 +65,11 @@ static long double rounded(long double value, enum tfops_dtype dtype)
 static void expect_near(
     const struct run *run, const struct buffer *got, int64_t i, long double want, const char *what)
 {
-    static const long double UNIT[] = {
-        [TFOPS_F32] = 0x1p-24L, [TFOPS_F16] = 0x1p-11L, [TFOPS_BF16] = 0x1p-8L};
-    static const long double LEAST[] = {
-        [TFOPS_F32] = 0x1p-149L, [TFOPS_F16] = 0x1p-24L, [TFOPS_BF16] = 0x1p-133L};
+    const bool f16 = run->dtype == TFOPS_F16, bf16 = run->dtype == TFOPS_BF16;
+    const long double unit = f16 ? 0x1p-11L : bf16 ? 0x1p-8L : 0x1p-24L;
+    const long double least = f16 ? 0x1p-24L : bf16 ? 0x1p-133L : 0x1p-149L;
     long double value = at(got, run->dtype, i);
-    long double bound = fabsl(want) * UNIT[run->dtype] * 1.0001L + LEAST[run->dtype];
+    long double bound = fabsl(want) * unit * 1.0001L + least;
     if (run->variant == 2)
         bound *= 3; /* a product of one that was rounded the other way at a tie */
     cr_assert((isnan(value) && isnan(want)) || value == want || fabsl(value - want) <= bound,

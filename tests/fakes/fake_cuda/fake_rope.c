@@ -54,7 +54,7 @@ static void rope_put(const struct rope_params *p, void *to, int64_t start, const
 static void rope_move(const struct rope_params *p, int tensor, int64_t batch, int64_t seq)
 {
     const struct rope_heads *h = &p->heads[tensor];
-    float head[1024];
+    float head[1024] = {0};
     int64_t position = seq, slot = -1;
     if (p->positions)
         position = rope_index(p->positions, p->position_dtype,
@@ -135,7 +135,7 @@ static void norm_rope_head(const struct rmsnorm_rope_params *p, int64_t row, int
         p->positions ? rope_index(p->positions, p->position_dtype, token * p->positions_stride)
                      : token % p->max_pos;
     const int64_t out = norm_rope_start(p, row, p->norm.out_stride, p->out_pitch);
-    float values[1024];
+    float values[1024] = {0};
     for (int64_t i = 0; i < p->head_dim; i++) {
         float w = load_elem(p->norm.weight, p->norm.weight_dtype, head * p->weight_pitch + i);
         float n = norm_rope_element(p, row, head * p->head_dim + i) * r;

@@ -1,0 +1,50 @@
+/* Checks of the typed calls (see typed.h). */
+#include "typed.h"
+#include "base/error.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum tfops_status typed_check(const void *args, size_t bytes)
+{
+    char expected[32], actual[32];
+    size_t size;
+    if (!args)
+        return error_set(TFOPS_E_ARGUMENT, "request", "args", "not NULL", "NULL");
+    memcpy(&size, args, sizeof size);
+    if (size == bytes)
+        return TFOPS_OK;
+    snprintf(expected, sizeof expected, "%zu, its sizeof", bytes);
+    snprintf(actual, sizeof actual, "%zu", size);
+    return error_set(TFOPS_E_ARGUMENT, "request", "args.size", expected, actual);
+}
+
+enum tfops_status typed_check_flags(uint32_t flags, uint32_t known)
+{
+    char expected[32], actual[32];
+    if (!(flags & ~known))
+        return TFOPS_OK;
+    snprintf(expected, sizeof expected, "bits of %#" PRIx32, known);
+    snprintf(actual, sizeof actual, "%#" PRIx32, flags);
+    return error_set(TFOPS_E_ARGUMENT, "request", "args.flags", expected, actual);
+}
+
+enum tfops_status typed_scaling(
+    unsigned scaling, unsigned least, unsigned most, uint8_t *ret_granularity, uint8_t *ret_major)
+{
+    static const char *const NAMES[] = {[TFOPS_SCALES_PER_TENSOR] = "TFOPS_SCALES_PER_TENSOR",
+        [TFOPS_SCALES_PER_TOKEN] = "TFOPS_SCALES_PER_TOKEN",
+        [TFOPS_SCALES_PER_GROUP] = "TFOPS_SCALES_PER_GROUP",
+        [TFOPS_SCALES_PER_BLOCK] = "TFOPS_SCALES_PER_BLOCK"};
+    const unsigned granularity = scaling & ~TFOPS_SCALES_TRANSPOSED;
+    char expected[96], actual[32];
+    if (granularity < least || granularity > most) {
+        snprintf(expected, sizeof expected, "%s … %s", NAMES[least], NAMES[most]);
+        snprintf(actual, sizeof actual, "%#x", scaling);
+        return error_set(TFOPS_E_RANGE, "request", "scaling", expected,
+            granularity <= TFOPS_SCALES_PER_BLOCK ? NAMES[granularity] : actual);
+    }
+    *ret_granularity = (uint8_t)(granularity - least);
+    *ret_major = (scaling & TFOPS_SCALES_TRANSPOSED) != 0;
+    return TFOPS_OK;
+}

@@ -1,0 +1,317 @@
+/*
+ * The matrix kernels with one line of synchronisation wrong: each mutant is found by the emulated
+ * machine under some order of threads, with the words for its kind; the kernels as they are run clean
+ * under all of them. A mutant whose line is not in the template any more fails here: write it anew.
+ *
+ * All mutants are in one copy of the templates, chosen by a constant of Cfg, so that one run of the
+ * compiler builds them.
+ */
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "device.h"
+#include "kernels/registry.h"
+#include "problem.h"
+#include "tuner/emulate_build.h"
+#include "tuner/emulate_run.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tfops/engine.h>
+#include <tfops/plan.h>
+
+/* Configs that between them have every kind of synchronisation. */
+enum { PLAIN, PROMOTED, TURNS, SHARED, SPLIT, MMA, N_SETUPS };
+static const struct setup {
+    const char *name, *op, *problem, *config;
+} SETUPS[N_SETUPS] = {
+    [PLAIN] = {"two consumers", "linear", "m=200 n=160 k=640 dtype=bf16",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [PROMOTED] = {"promoted sums", "fp8_gemm", "m=100 n=160 k=1024",
+        "MAINLOOP=1,BLOCK_M=64,BLOCK_N=64,STAGES=2,DEPTH=2,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [TURNS] = {"turns", "linear", "m=300 n=160 k=384 dtype=f16",
+        "MAINLOOP=1,BLOCK_M=64,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=1,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [SHARED] = {"multicast", "linear", "m=200 n=160 k=640 dtype=f16",
+        "MAINLOOP=1,BLOCK_M=64,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=2,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [SPLIT] = {"split sum", "linear", "m=100 n=64 k=640 dtype=bf16",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=4,GROUP=8,SWAP=0"},
+    [MMA] = {"mma.sync", "linear", "m=100 n=72 k=500 dtype=bf16",
+        "MAINLOOP=0,BLOCK_M=64,BLOCK_N=32,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+};
+
+/* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads makes a finding of that kind. */
+static const struct mutant {
+    const char *name;
+    int setup;
+    const char *file, *line, *with, *text;
+} MUTANTS[] = {
+    {"wrong phase", PLAIN, "gemm/gemm_load.cuh",
+        "mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);",
+        "mbar_wait(Ring::empty(cursor.stage), cursor.parity);", "deadlock: "},
+    {"no wait for a free stage", PLAIN, "gemm/gemm_load.cuh",
+        "mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);", "", "race on shared memory"},
+    {"missing wait", PLAIN, "gemm/gemm_mainloop.cuh",
+        "mbar_wait(Ring::full(cursor.stage), cursor.parity);", "", "race on shared memory"},
+    {"missing wait, promoted", PROMOTED, "gemm/gemm_mainloop.cuh",
+        "mbar_wait(Ring::full(cursor.stage), cursor.parity);", "", "race on shared memory"},
+    {"early release", PLAIN, "gemm/gemm_mainloop.cuh", "wgmma_wait<1>();", "wgmma_wait<2>();",
+        "race on shared memory"},
+    {"early release, promoted", PROMOTED, "gemm/gemm_mainloop.cuh",
+        "if (u == UNITS - 1)\n                    Ring::release(cursor.stage, at.rank_m, "
+        "at.rank_n);",
+        "if (u == 0) Ring::release(cursor.stage, at.rank_m, at.rank_n);", "race on shared memory"},
+    {"no release", PLAIN, "gemm/gemm_pipeline.cuh", "mbar_arrive(empty(stage));",
+        "if (stage) mbar_arrive(empty(stage));", "arrivals and 0 bytes are missing"},
+    {"expects too little", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",
+        "mbar_expect(full, L::R_BYTES);", "race on shared memory"},
+    {"expects too much", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",
+        "mbar_expect(full, L::STAGE_BYTES + 16);", "16 bytes are missing"},
+    {"wrong advance", PLAIN, "gemm/gemm_mainloop.cuh", "wgmma_advance(a, i)",
+        "wgmma_advance(a, i / 2)", "expected"},
+    {"parity not turned", PLAIN, "gemm/gemm_pipeline.cuh", "cursor.parity ^= 1;", "",
+        "race on shared memory"},
+    {"missing barrier behind the inits", PLAIN, "gemm/gemm_sm90.cuh", "block_sync();", "",
+        "mbarrier"},
+    {"box not complete", PLAIN, "gemm/gemm_epilogue.cuh",
+        "named_sync(1 + e.consumer, L::WARPGROUP); // the box is complete", "",
+        "a copy or wgmma reads shared memory"},
+    {"no fence before a store", PLAIN, "gemm/gemm_epilogue.cuh", "shared_fence_async();", "",
+        "no fence for the asynchronous proxy"},
+    {"buffer used too early", PLAIN, "gemm/gemm_epilogue.cuh",
+        "named_sync(1 + e.consumer, L::WARPGROUP); // the buffer's last store has read it", "",
+        "race on shared memory"},
+    {"stores not waited for", PLAIN, "gemm/gemm_epilogue.cuh", "bulk_wait_read<0>();", "",
+        "may still read shared memory"},
+    {"no turn taken", TURNS, "gemm/gemm_turn.cuh",
+        "named_sync(FIRST_BARRIER + turn.consumer, 2 * L::WARPGROUP);", "",
+        "race on shared memory"},
+    {"peers not counted", SHARED, "gemm/gemm_pipeline.cuh",
+        "mbar_init(empty(s), L::SHARERS * L::PEERS);", "mbar_init(empty(s), L::SHARERS);",
+        "race on shared memory"},
+    {"cluster leaves too early", SHARED, "gemm/gemm_sm90.cuh",
+        "warp_sync();\n        cluster_meet();", "warp_sync();",
+        "may still touch its shared memory"},
+    {"partial tile over the stages", SPLIT, "gemm/gemm_split.cuh",
+        "named_sync(STAGES_DONE, OWNERS);", "", "race on shared memory"},
+    {"no barrier a block of K", MMA, "gemm/gemm_mma.cuh",
+        "block_sync(); // the stage is there, and nobody reads the one that is filled next", "",
+        "race on shared memory"},
+    {"copies waited for too late", MMA, "gemm/gemm_mma.cuh", "cp_async_wait<C::STAGES - 2>();",
+        "cp_async_wait<C::STAGES - 1>();", "reads shared memory"},
+};
+enum { N_MUTANTS = sizeof MUTANTS / sizeof *MUTANTS, N_KERNELS = N_SETUPS + N_MUTANTS };
+
+/* ---- the copy of the templates -------------------------------------------------------------------- */
+
+static void *needed(void *memory)
+{
+    if (!memory) {
+        fprintf(stderr, "out of memory\n");
+        exit(1);
+    }
+    return memory;
+}
+
+static void fail_with(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, error_message());
+    exit(1);
+}
+
+/* Every place of the statement or expression has both; the constant says which. */
+static char *mutated(const char *text, const struct mutant *mutant, size_t number)
+{
+    const char *form = strchr(mutant->line, ';')
+                           ? "if constexpr (C::MUTANT == %zu) {\n%s\n} else {\n%s\n}"
+                           : "(C::MUTANT == %zu ? %s : %s)";
+    struct strbuf out;
+    const char *at = text, *found;
+    strbuf_init(&out, NULL);
+    if (!strstr(text, mutant->line)) {
+        fprintf(stderr, "%s: %s has no line\n    %s\nany more\n", mutant->name, mutant->file,
+            mutant->line);
+        exit(1);
+    }
+    while ((found = strstr(at, mutant->line))) {
+        strbuf_add_bytes(&out, at, (size_t)(found - at));
+        strbuf_addf(&out, form, number, mutant->with, mutant->line);
+        at = found + strlen(mutant->line);
+    }
+    strbuf_addf(&out, "%s", at);
+    return needed(strbuf_take(&out));
+}
+
+static void write_file(const char *dir, const char *file, const char *text)
+{
+    char path[256], command[256];
+    snprintf(command, sizeof command, "mkdir -p '%s/gemm'", dir);
+    snprintf(path, sizeof path, "%s/%s", dir, file);
+    FILE *out = emulate_shell(command) ? NULL : fopen(path, "we");
+    if (!out || fputs(text, out) < 0 || fclose(out)) {
+        perror(path);
+        exit(1);
+    }
+}
+
+/* Mutants are numbered from 1. A file that is there is found before the built-in one. */
+static void write_templates(const char *dir)
+{
+    for (size_t i = 0; i < N_MUTANTS; i++) {
+        const char *text;
+        char *owned;
+        if (render_file(NULL, MUTANTS[i].file, &text, &owned) || !text)
+            fail_with(MUTANTS[i].file);
+        char *mutant = mutated(text, &MUTANTS[i], i + 1);
+        write_file(dir, MUTANTS[i].file, mutant);
+        mem_free(NULL, mutant);
+        mem_free(NULL, owned);
+    }
+}
+
+/* ---- variants ------------------------------------------------------------------------------------- */
+
+struct variant {
+    struct tfops_problem problem;
+    struct tfops_config config;
+};
+
+struct test {
+    char dir[64];
+    struct tfops_device device;
+    struct variant setups[N_SETUPS];
+    struct emulate_library library;
+    unsigned passed, failed;
+};
+
+static int setup_of(size_t kernel)
+{
+    return kernel < N_SETUPS ? (int)kernel : MUTANTS[kernel - N_SETUPS].setup;
+}
+
+static void make_setup(const struct setup *setup, struct variant *variant)
+{
+    char copy[128], *save = NULL;
+    const struct tfops_spec *spec = NULL;
+    for (size_t i = 0; i < registry_count; i++)
+        if (!strcmp(registry_specs[i]->name, setup->op))
+            spec = registry_specs[i];
+    if (!spec || tfops_problem_init(spec, &variant->problem))
+        fail_with(setup->op);
+    snprintf(copy, sizeof copy, "%s", setup->problem);
+    for (char *pair = strtok_r(copy, " ", &save); pair; pair = strtok_r(NULL, " ", &save)) {
+        char *value = strchr(pair, '=');
+        *value++ = '\0';
+        if (tfops_problem_set(&variant->problem, pair, value))
+            fail_with(setup->name);
+    }
+    memset(&variant->config, 0, sizeof variant->config);
+    if (tfops_problem_check(&variant->problem) ||
+        tfops_config_parse(spec, setup->config, &variant->config))
+        fail_with(setup->name);
+}
+
+/* The rendered source with the number of the mutant in its Cfg. */
+static void render(struct test *test, size_t kernel, struct build_job *ret_job)
+{
+    static const char CFG[] = "struct Cfg {";
+    const struct variant *variant = &test->setups[setup_of(kernel)];
+    const size_t mutant = kernel < N_SETUPS ? 0 : kernel - N_SETUPS + 1;
+    struct strbuf source;
+    if (render_job(
+            NULL, &variant->problem, &test->device, &variant->config, RENDER_TUNED, 0, ret_job))
+        fail_with("render");
+    const char *cfg = strstr(ret_job->source, CFG);
+    strbuf_init(&source, NULL);
+    strbuf_add_bytes(&source, ret_job->source, (size_t)(cfg - ret_job->source));
+    strbuf_addf(
+        &source, "%s\n    static constexpr int MUTANT = %zu;%s", CFG, mutant, cfg + strlen(CFG));
+    mem_free(NULL, (void *)(uintptr_t)ret_job->source);
+    ret_job->source = needed(strbuf_take(&source));
+}
+
+static void build(struct test *test)
+{
+    struct build_job *jobs = needed(calloc(N_KERNELS, sizeof *jobs));
+    char path[EMULATE_PATH_BYTES];
+    const struct emulate_builder builder = {.dir = test->dir, .mode = EMULATE_TRACE};
+    const struct emulate_batch batch = {jobs, N_KERNELS, 90, "mutants"};
+    for (size_t i = 0; i < N_SETUPS; i++)
+        make_setup(&SETUPS[i], &test->setups[i]);
+    for (size_t i = 0; i < N_KERNELS; i++)
+        render(test, i, &jobs[i]);
+    if (emulate_build_runtime(&builder) || emulate_build(&builder, &batch, path) ||
+        emulate_open(path, &test->library))
+        fail_with("build");
+    for (size_t i = 0; i < N_KERNELS; i++)
+        build_job_release(NULL, &jobs[i]);
+    free(jobs);
+}
+
+/* ---- running -------------------------------------------------------------------------------------- */
+
+/* One order of threads; what was found is added to `text`. */
+static void run(struct test *test, size_t kernel, struct emulate_case *ecase,
+    const struct emulate_schedule *schedule, char *text, size_t bytes)
+{
+    const struct variant *variant = &test->setups[setup_of(kernel)];
+    struct emu_report report;
+    struct emulate_verdict verdict = {.text = ""};
+    const size_t used = strlen(text);
+    if (emulate_run(
+            &test->library, kernel, &test->device, &variant->config, ecase, schedule, &report))
+        fail_with("run");
+    if (!report.findings)
+        emulate_case_judge(ecase, &verdict);
+    snprintf(text + used, bytes - used, "%s", report.findings ? report.text : verdict.text);
+}
+
+static void try_kernel(struct test *test, size_t kernel)
+{
+    const struct mutant *mutant = kernel < N_SETUPS ? NULL : &MUTANTS[kernel - N_SETUPS];
+    static char text[2 * EMU_ORDERS * EMU_TEXT_BYTES];
+    struct emulate_case ecase;
+    if (emulate_case_make(NULL, &test->setups[setup_of(kernel)].problem, EMULATE_PLAIN, 1, &ecase))
+        fail_with("case");
+    text[0] = '\0';
+    for (int order = 0; order < EMU_ORDERS; order++)
+        for (int late = 0; late < 2 && !(mutant && strstr(text, mutant->text)); late++) {
+            const struct emulate_schedule schedule = {(enum emu_order)order, 1, late};
+            run(test, kernel, &ecase, &schedule, text, sizeof text);
+        }
+    emulate_case_release(&ecase);
+    const bool right = mutant ? strstr(text, mutant->text) != NULL : !text[0];
+    test->passed += right;
+    test->failed += !right;
+    if (!right)
+        fprintf(stderr, "%s: wanted %s, found:\n%s\n", mutant ? mutant->name : SETUPS[kernel].name,
+            mutant ? mutant->text : "nothing", text);
+}
+
+int main(void)
+{
+    enum { FEW_SMS = 2 };
+    static struct test test;
+    char command[128];
+    snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
+        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(test.dir) || device_nominal("sm_90a", &test.device))
+        return 1;
+    test.device.sms = FEW_SMS;
+    setenv("TFOPS_KERNEL_DIR", test.dir, 1);
+    write_templates(test.dir);
+    build(&test);
+    for (size_t kernel = 0; kernel < N_KERNELS; kernel++)
+        try_kernel(&test, kernel);
+    emulate_close(&test.library);
+    snprintf(command, sizeof command, "rm -rf '%s'", test.dir);
+    if (emulate_shell(command))
+        test.failed++;
+    printf("%u passed, %u failed, 0 skipped\n", test.passed, test.failed);
+    return test.failed != 0;
+}
