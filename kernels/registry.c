@@ -20,6 +20,9 @@ const struct tfops_spec *const registry_specs[] = {
     &softmax_spec,
     &linear_spec,
     &fp8_gemm_spec,
+    &gated_mlp_spec,
+    &fp8_gated_mlp_spec,
+    &rmsnorm_linear_spec,
     &rope_spec,
     &rmsnorm_rope_spec,
 };

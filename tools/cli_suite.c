@@ -56,6 +56,26 @@ static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
     NORM_ROPE_OF("rows=16384 num_heads=30 head_dim=96 table_dim=96"),
     NORM_ROPE_OF("rows=16384 num_heads=16 head_dim=256 table_dim=256"),
     NORM_ROPE_OF("rows=1,16384 num_heads=32 head_dim=128 table_dim=128 norm=per_head")};
+/* From one token to a prefill; of each model its projections: q, k and v; output; gate and up; down. */
+#define TOKENS " m=1,16,64,128,256,1024,4096,8192"
+#define GEMM_OF(n, k)                                                                              \
+    "linear dtype=bf16" TOKENS " n=" n " k=" k, "fp8_gemm out_dtype=bf16" TOKENS " n=" n " k=" k
+static const char *const GEMM[] = {
+    /* Llama-3-8B, and once with scales by row */
+    GEMM_OF("6144", "4096"), GEMM_OF("4096", "4096"), GEMM_OF("28672", "4096"),
+    GEMM_OF("4096", "14336"), "fp8_gemm out_dtype=bf16 scaling=row" TOKENS " n=4096 k=14336",
+    /* Llama-3-70B */
+    GEMM_OF("10240", "8192"), GEMM_OF("8192", "8192"), GEMM_OF("57344", "8192"),
+    GEMM_OF("8192", "28672"),
+    /* Qwen2.5-7B */
+    GEMM_OF("4608", "3584"), GEMM_OF("3584", "3584"), GEMM_OF("37888", "3584"),
+    GEMM_OF("3584", "18944"),
+    /* DeepSeek-V3, whose weights have block scales */
+    GEMM_OF("2112", "7168"), GEMM_OF("24576", "1536"), GEMM_OF("7168", "16384"),
+    GEMM_OF("4096", "7168"), GEMM_OF("7168", "2048"),
+    "fp8_gemm out_dtype=bf16 scaling=block scale_major=column" TOKENS " n=4096 k=7168",
+    "fp8_gemm out_dtype=bf16 scaling=block scale_major=column m=4096 n=4096 k=4096",
+    "fp8_gemm out_dtype=bf16 m=1024,4096,8192 n=4096 k=4096"};
 static const char *const LAUNCH[] = {
     "rmsnorm rows=16 hidden=4096",
     "rmsnorm rows=1 hidden=8192 dtype=bf16",
@@ -82,6 +102,8 @@ const struct cli_suite CLI_SUITES[] = {
         CLI_SUITE_KERNEL, LINES(RMSNORM)},
     {"row", "the other row-wise operators: one row, model shapes, all granularities",
         CLI_SUITE_KERNEL, LINES(ROW)},
+    {"gemm", "linear and fp8_gemm: projections of four models, 1 to 8192 tokens", CLI_SUITE_KERNEL,
+        LINES(GEMM)},
     {"launch", "the host's cost of a warm launch", CLI_SUITE_LAUNCH, LINES(LAUNCH)},
     {"open", "a process's start: engine, warm cache and first launch, beyond the CUDA context",
         CLI_SUITE_OPEN, LINES(OPEN)},

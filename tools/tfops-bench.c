@@ -8,6 +8,7 @@
 #include "cli_engine.h"
 #include "cli_json.h"
 #include "cli_options.h"
+#include "cli_ratio.h"
 #include "cli_suite.h"
 #include "cli_table.h"
 #include "cli_text.h"
@@ -27,7 +28,7 @@ struct bench_options {
 #define AT(field) offsetof(struct bench_options, field)
 static const struct cli_option OPTIONS[] = {
     {"--suite", "NAME", CLI_TEXT, AT(suite),
-        "a named list of problems: rmsnorm, row, launch or open"},
+        "a named list of problems: rmsnorm, row, gemm, launch or open"},
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
     {"--peer", "cublaslt", CLI_TEXT, AT(peer), "time this library's fastest kernel beside ours"},
     {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},
@@ -51,6 +52,7 @@ static const struct cli_program PROGRAM = {
     "Suites:\n"
     "  rmsnorm  rmsnorm and add_rmsnorm on model shapes, all row counts and an odd size\n"
     "  row      the other row-wise operators: one row, model shapes, all granularities\n"
+    "  gemm     linear and fp8_gemm: projections of four models, 1 to 8192 tokens\n"
     "  launch   the host's cost of a warm launch\n"
     "  open     a process's start: engine, warm cache and first launch, beyond the CUDA context",
 };
@@ -64,6 +66,7 @@ struct bench {
     struct tfops_platform platform;
     struct cli_table table;
     size_t failed;
+    struct cli_ratios ratios;
 };
 
 /* ---- what every line says -------------------------------------------------------------------- */
@@ -159,6 +162,7 @@ static enum tfops_status bench_kernel(
     enum tfops_status status = tfops_bench(bench->engine, problem, &options, &result);
     if (status != TFOPS_OK)
         return status;
+    cli_ratios_add(&bench->ratios, result.peer_ns, result.tuned_ns);
     if (bench->cli.json)
         kernel_json(bench, text, &result);
     else
@@ -405,6 +409,7 @@ static int run(struct bench *bench)
         printf("%s (%s), driver %d\n", device->name, device->arch, bench->platform.driver_version);
         cli_table_print(&bench->table);
     }
+    cli_ratios_report(&bench->ratios, &bench->cli, options->peer);
     return code == CLI_OK && (bench->failed > 0 || cli_cancelled()) ? CLI_FAILED : code;
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/gemm/gemm_specs.h"
 #include "peer.h"
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_KERNELS = 32, WORKSPACE_BYTES = 64 << 20 };
@@ -96,10 +97,15 @@ static enum tfops_status check(int status, const char *call)
 static enum tfops_status load(struct peer *peer, const struct tfops_problem *problem)
 {
     static const char *const NAMES[] = {"libcublasLt.so", "libcublasLt.so.13", "libcublasLt.so.12"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0] && !peer->library; i++)
+    const char *own = getenv("TFOPS_LIBCUBLASLT");
+    if (own && *own)
+        peer->library = dlopen(own, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    for (size_t i = 0; !(own && *own) && i < sizeof NAMES / sizeof NAMES[0] && !peer->library; i++)
         peer->library = dlopen(NAMES[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!peer->library)
-        return refuse(problem, "libcublasLt.so, .so.13 or .so.12 where the loader finds it");
+        return error_set(TFOPS_E_UNSUPPORTED, "peer", problem->spec->name,
+            "libcublasLt.so, .so.13 or .so.12 where the loader finds it, or $TFOPS_LIBCUBLASLT",
+            own);
     void *address;
 #define RESOLVE(field, symbol, parameters)                                                         \
     address = dlsym(peer->library, symbol);                                                        \

@@ -179,6 +179,41 @@ template <class T> TF_DEV u32 pack2(float lo, float hi)
     return pack2_as(T{}, lo, hi);
 }
 
+// Two products, rounded once. PTX ISA 9.7.4.4 mul (f16x2)
+TF_DEV u32 mul2_as(f16, u32 a, u32 b)
+{
+#ifdef TF_HOST
+    float x[2], y[2];
+    unpack2<f16>(a, x[0], x[1]);
+    unpack2<f16>(b, y[0], y[1]);
+    return pack2<f16>(x[0] * y[0], x[1] * y[1]);
+#else
+    u32 r;
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#endif
+}
+
+// PTX ISA 9.7.4.4 mul (bf16x2, sm_90 and later)
+TF_DEV u32 mul2_as(bf16, u32 a, u32 b)
+{
+#ifdef TF_HOST
+    float x[2], y[2];
+    unpack2<bf16>(a, x[0], x[1]);
+    unpack2<bf16>(b, y[0], y[1]);
+    return pack2<bf16>(x[0] * y[0], x[1] * y[1]);
+#else
+    u32 r;
+    asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#endif
+}
+
+template <class T> TF_DEV u32 mul2(u32 a, u32 b)
+{
+    return mul2_as(T{}, a, b);
+}
+
 template <class T> TF_DEV u32 pack4(const float (&f)[4])
 {
     static_assert(sizeof(T) == 1, "four to a word");

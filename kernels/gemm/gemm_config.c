@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROW_BYTES = 128, SLAB_ROWS = 64, STORE_BUFFERS = 2, BARRIER_BYTES = 16 };
+enum { ROW_BYTES = 128, STORE_BUFFERS = 2, FACTOR_STAGES = 2 };
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
@@ -48,14 +48,36 @@ static int64_t dtype_bytes(const struct tfops_problem *problem, int dtype)
 
 static void lay_out_store(const int64_t *v, struct gemm_layout *l)
 {
-    int64_t parts = gemm_ceil_div(v[GEMM_BLOCK_N] / 8, v[GEMM_SPLIT_K]);
-    l->out_cols = v[GEMM_SPLIT_K] > 1 ? 8 * parts : v[GEMM_BLOCK_N];
-    int64_t line = (v[GEMM_SWAP] ? SLAB_ROWS : l->out_cols) * l->out_elem;
+    int64_t parts = gemm_ceil_div(l->tile_cols / 8, v[GEMM_SPLIT_K]);
+    l->out_cols = v[GEMM_SPLIT_K] > 1 ? 8 * parts : l->tile_cols;
+    int64_t line = (v[GEMM_SWAP] ? GEMM_SLAB_ROWS : l->out_cols) * l->out_elem;
     int64_t box = line % 128 == 0 ? 128 : line % 64 == 0 ? 64 : 32;
     l->box_cols = box / l->out_elem;
-    l->box_rows = v[GEMM_SWAP] ? l->out_cols : SLAB_ROWS;
+    l->box_rows = v[GEMM_SWAP] ? l->out_cols : GEMM_SLAB_ROWS;
     int64_t buffer = gemm_ceil_div(l->box_rows * box, 1024) * 1024;
     l->fixed_bytes = v[GEMM_CONSUMERS] * STORE_BUFFERS * buffer;
+}
+
+static bool block_scaled(const struct tfops_problem *problem)
+{
+    return gemm_scaling(problem) == GEMM_PER_BLOCK;
+}
+
+/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
+/* Sums of squares, and a barrier more a stage. */
+static int64_t norm_bytes(const int64_t *v)
+{
+    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t parts = (x > 64 ? 1 : 3) + (v[GEMM_SPLIT_K] > 1);
+    return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
+}
+
+static int64_t factor_bytes(const int64_t *v)
+{
+    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t weight = v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N];
+    const int64_t blocks = GEMM_GROUP_ELEMS % weight ? 2 : 1;
+    return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
 }
 
 struct gemm_layout gemm_lay_out(
@@ -67,53 +89,50 @@ struct gemm_layout gemm_lay_out(
     l.out_elem = dtype_bytes(problem, GEMM_OUT_DTYPE);
     l.k_stages = gemm_ceil_div(dims[GEMM_K] * l.elem, ROW_BYTES * v[GEMM_DEPTH]);
     l.cluster = v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] * v[GEMM_SPLIT_K];
-    l.down =
-        gemm_ceil_div(dims[v[GEMM_SWAP] ? GEMM_N : GEMM_M], v[GEMM_BLOCK_M] * v[GEMM_CLUSTER_M]);
-    l.across =
-        gemm_ceil_div(dims[v[GEMM_SWAP] ? GEMM_M : GEMM_N], v[GEMM_BLOCK_N] * v[GEMM_CLUSTER_N]);
+    const bool paired = gemm_paired(problem), swap = v[GEMM_SWAP];
+    l.tile_rows = v[GEMM_BLOCK_M] / (paired && swap ? 2 : 1);
+    l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
+    l.down = gemm_ceil_div(dims[swap ? GEMM_N : GEMM_M], l.tile_rows * v[GEMM_CLUSTER_M]);
+    l.across = gemm_ceil_div(dims[swap ? GEMM_M : GEMM_N], l.tile_cols * v[GEMM_CLUSTER_N]);
     l.stage_bytes = (v[GEMM_BLOCK_M] + v[GEMM_BLOCK_N]) * ROW_BYTES * v[GEMM_DEPTH];
     l.threads = 128 * v[GEMM_CONSUMERS];
     if (v[GEMM_MAINLOOP] == GEMM_WGMMA) {
         l.threads += 128;
-        l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / SLAB_ROWS;
+        l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / GEMM_SLAB_ROWS;
         lay_out_store(v, &l);
+        l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
+        l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
     return l;
 }
 
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config)
 {
-    int64_t barriers = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? BARRIER_BYTES : 0;
+    int64_t barriers = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_BARRIER_BYTES : 0;
     return layout->fixed_bytes + config->values[GEMM_STAGES] * (layout->stage_bytes + barriers);
 }
 
 /* ---- which are possible ---------------------------------------------------------------------- */
 
-static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
+bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text)
 {
     if (reason)
         snprintf(reason, TFOPS_REASON_BYTES, "%s", text);
     return false;
 }
 
-static bool promoted(const struct tfops_problem *problem, const struct gemm_layout *l)
+bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout *l)
 {
     return l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
 }
 
-static bool block_scaled(const struct tfops_problem *problem)
-{
-    return gemm_scaling(problem) == GEMM_PER_BLOCK;
-}
-
-/* Accumulators of a thread, and one slab's partial sums where they are promoted; the scales of the
- * tokens across that a stage has, and of the stage after it. */
+/* Accumulators of a thread, and one slab's partial sums where they are promoted, with a factor for
+ * each token across where these have scales of their own. */
 static int64_t accumulators(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
-    const int64_t scales =
-        block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 2 * v[GEMM_DEPTH] : 0;
-    return (l->slabs + (promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2 + scales;
+    const int64_t scales = block_scaled(problem) && v[GEMM_SWAP] ? v[GEMM_BLOCK_N] / 4 : 0;
+    return (l->slabs + (gemm_promoted(problem, l) ? 1 : 0)) * v[GEMM_BLOCK_N] / 2 + scales;
 }
 
 static bool possible_cluster(const struct tfops_device *device, const int64_t *v,
@@ -121,17 +140,48 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
 {
     enum { PORTABLE_CLUSTER = 8 };
     if (l->cluster > device->max_cluster || l->cluster > PORTABLE_CLUSTER)
-        return refuse(reason, "larger clusters than every device has");
+        return gemm_refuse(reason, "larger clusters than every device has");
     if (v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 4)
-        return refuse(reason, "more blocks than share a tile well");
+        return gemm_refuse(reason, "more blocks than share a tile well");
     if (v[GEMM_SPLIT_K] > 1 && v[GEMM_PINGPONG])
-        return refuse(reason, "a split sum takes no turns");
+        return gemm_refuse(reason, "a split sum takes no turns");
     if ((v[GEMM_SPLIT_K] - 1) * gemm_ceil_div(l->k_stages, v[GEMM_SPLIT_K]) >= l->k_stages)
-        return refuse(reason, "SPLIT_K leaves a block without work");
-    if (v[GEMM_BLOCK_N] % l->out_cols)
-        return refuse(reason, "blocks of a split store equal parts of a tile");
+        return gemm_refuse(reason, "SPLIT_K leaves a block without work");
+    if (l->tile_cols % l->out_cols)
+        return gemm_refuse(reason, "blocks of a split store equal parts of a tile");
     if (v[GEMM_BLOCK_N] % (8 * v[GEMM_CLUSTER_M]) || v[GEMM_BLOCK_M] % (8 * v[GEMM_CLUSTER_N]))
-        return refuse(reason, "blocks of a cluster load whole groups of 8 rows of a shared tile");
+        return gemm_refuse(
+            reason, "blocks of a cluster load whole groups of 8 rows of a shared tile");
+    return true;
+}
+
+/* The three warps that normalise rows have registers for so many of them. */
+static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
+{
+    enum { MOST_ROWS = 128 };
+    int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    if (v[GEMM_PINGPONG] || v[GEMM_CONSUMERS] > 2)
+        return gemm_refuse(
+            reason, "rows are normalised for one or two consumers that share a tile");
+    if (rows * v[GEMM_DEPTH] > MOST_ROWS)
+        return gemm_refuse(reason, "more rows of x than the producers normalise");
+    return true;
+}
+
+/* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */
+static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { MOST_REGS_SLABS = 160 };
+    if (l->slabs > 1 && accumulators(problem, v, l) > MOST_REGS_SLABS)
+        return gemm_refuse(
+            reason, "the sums of a pair and what joins them do not fit in registers");
+    if (v[GEMM_SWAP] ? l->slabs % 2 : v[GEMM_SPLIT_K] > 1)
+        return gemm_refuse(reason, "pairs: of slabs with SWAP, else of columns of a whole sum");
+    int64_t weight_rows = v[GEMM_SWAP] ? GEMM_SLAB_ROWS : l->tile_cols;
+    if (weight_rows % (8 * (v[GEMM_SWAP] ? v[GEMM_CLUSTER_N] : v[GEMM_CLUSTER_M])))
+        return gemm_refuse(
+            reason, "blocks of a cluster load whole groups of 8 rows of both weights");
     return true;
 }
 
@@ -141,22 +191,26 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
     enum { MOST_REGS_TWO = 192, MOST_REGS_THREE = 96 };
     int64_t sharers = v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS];
     if (strcmp(device->arch, "sm_90a") != 0)
-        return refuse(reason, "wgmma is an instruction of sm_90a");
+        return gemm_refuse(reason, "wgmma is an instruction of sm_90a");
     if (problem->align < 16)
-        return refuse(reason, "TMA takes rows that start at multiples of 16 bytes");
+        return gemm_refuse(reason, "TMA takes rows that start at multiples of 16 bytes");
     if (v[GEMM_PINGPONG] && v[GEMM_CONSUMERS] != 2)
-        return refuse(reason, "two consumers take turns");
-    if (v[GEMM_BLOCK_M] % (SLAB_ROWS * sharers))
-        return refuse(reason, "a consumer has whole slabs of 64 rows");
+        return gemm_refuse(reason, "two consumers take turns");
+    if (v[GEMM_BLOCK_M] % (GEMM_SLAB_ROWS * sharers))
+        return gemm_refuse(reason, "a consumer has whole slabs of 64 rows");
     if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
-        return refuse(reason, "a store is a box of at least 32 bytes a row");
-    if (block_scaled(problem) && !v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)
-        return refuse(reason, "the columns of a tile have scales of at most two blocks");
+        return gemm_refuse(reason, "a store is a box of at least 32 bytes a row");
+    if (block_scaled(problem) && (v[GEMM_PINGPONG] || (!v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)))
+        return gemm_refuse(reason, "block scales: no turns, and columns of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
-        return refuse(reason, "the accumulators do not fit in a thread's registers");
+        return gemm_refuse(reason, "the accumulators do not fit in a thread's registers");
     if (v[GEMM_SPLIT_K] > 1 &&
         v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4 > v[GEMM_STAGES] * l->stage_bytes)
-        return refuse(reason, "the stages do not hold a partial tile");
+        return gemm_refuse(reason, "the stages do not hold a partial tile");
+    if (gemm_paired(problem) && !possible_pair(problem, v, l, reason))
+        return false;
+    if (gemm_normed(problem) && !possible_norm(v, reason))
+        return false;
     return possible_cluster(device, v, l, reason);
 }
 
@@ -174,17 +228,17 @@ static bool possible_mma(const struct tfops_problem *problem, const struct tfops
 {
     if (v[GEMM_PINGPONG] || v[GEMM_SWAP] || v[GEMM_SPLIT_K] > 1 || v[GEMM_DEPTH] > 1 ||
         v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1)
-        return refuse(reason, "a choice of the wgmma kernel");
+        return gemm_refuse(reason, "a choice of the wgmma kernel");
     if (v[GEMM_CONSUMERS] > 2 || v[GEMM_BLOCK_M] > 128 || v[GEMM_BLOCK_N] > 128 ||
         v[GEMM_BLOCK_N] % (32 * v[GEMM_CONSUMERS]) || v[GEMM_BLOCK_M] % 64)
-        return refuse(reason, "warps have whole products of at most a 128 x 128 tile");
+        return gemm_refuse(reason, "warps have whole products of at most a 128 x 128 tile");
     if (v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] / (128 * v[GEMM_CONSUMERS]) >
         most_mma_accumulators(problem, device))
-        return refuse(reason, "the accumulators do not fit in a thread's registers");
+        return gemm_refuse(reason, "the accumulators do not fit in a thread's registers");
     return true;
 }
 
-static bool possible(const struct tfops_problem *problem, const struct tfops_device *device,
+bool gemm_possible(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     const int64_t *v = config->values;
@@ -193,213 +247,8 @@ static bool possible(const struct tfops_problem *problem, const struct tfops_dev
               : !possible_mma(problem, device, v, reason))
         return false;
     if (problem->flags & TFOPS_BATCH_INVARIANT && (v[GEMM_SPLIT_K] > 1 || v[GEMM_SWAP]))
-        return refuse(reason, "the order of a batch-invariant sum depends on K alone");
+        return gemm_refuse(reason, "the order of a batch-invariant sum depends on K alone");
     if (gemm_smem_bytes(l, config) > device->smem_per_block_bytes)
-        return refuse(reason, "more shared memory than a block has");
+        return gemm_refuse(reason, "more shared memory than a block has");
     return true;
-}
-
-/* ---- which are worth compiling --------------------------------------------------------------- */
-
-/* As many stages as fit; two are the least. */
-static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
-    struct tfops_config *config)
-{
-    enum { MOST_STAGES = 8, MOST_MMA_STAGES = 4 };
-    const struct gemm_layout l = gemm_lay_out(problem, config);
-    int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? MOST_STAGES : MOST_MMA_STAGES;
-    int64_t fit = (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + BARRIER_BYTES);
-    config->values[GEMM_STAGES] = fit < 2 ? 2 : fit > most ? most : fit;
-}
-
-/* The smallest width that holds all tokens. */
-static int64_t width_for(int64_t tokens)
-{
-    size_t last = sizeof BLOCK_N_VALUES / sizeof BLOCK_N_VALUES[0] - 1, i = 0;
-    while (i < last && BLOCK_N_VALUES[i] < tokens)
-        i++;
-    return BLOCK_N_VALUES[i];
-}
-
-/* What it can do but lost wherever it was measured (docs/notes/gemm.md). */
-static bool hopeless(const struct tfops_problem *problem, const struct tfops_device *device,
-    const int64_t *v, const struct gemm_layout *l)
-{
-    bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = promoted(problem, l);
-    if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
-        return false;
-    if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
-        return true;
-    if (v[GEMM_CONSUMERS] == 1 && v[GEMM_BLOCK_M] > 64)
-        return true;
-    if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 4 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
-                                 (!narrow && !(promotes && l->slabs == 1))))
-        return true;
-    if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
-        return true;
-    return l->cluster > 2 && l->down * l->across > gemm_resident_clusters(device, l->cluster);
-}
-
-/* The shapes the default is chosen from; a sweep adds what lies between. */
-struct shape {
-    int64_t block_m, consumers, pingpong, cluster_m, cluster_n, block_n;
-};
-
-static const struct shape WIDE[] = {
-    {128, 2, 0, 2, 1, 256},
-    {128, 2, 0, 1, 1, 256},
-    {128, 2, 0, 2, 1, 192},
-    {256, 2, 0, 2, 1, 128},
-    {128, 2, 1, 2, 1, 128},
-    {128, 2, 0, 2, 1, 128},
-    {128, 2, 0, 1, 1, 128},
-    {128, 2, 0, 1, 1, 160},
-    {128, 2, 0, 1, 1, 96},
-    {64, 2, 1, 1, 1, 128},
-    {64, 2, 1, 1, 1, 192},
-    {128, 2, 0, 1, 1, 64},
-    {64, 1, 0, 2, 1, 128},
-    {128, 2, 0, 2, 2, 80},
-    {64, 1, 0, 2, 2, 80},
-    {128, 2, 0, 2, 2, 64},
-    {128, 2, 0, 1, 2, 64},
-    {128, 2, 0, 2, 2, 128},
-    {64, 1, 0, 1, 1, 128},
-    {64, 1, 0, 1, 1, 64},
-};
-
-static const struct shape MMA_SHAPES[] = {
-    {128, 2, 0, 1, 1, 128},
-    {64, 2, 0, 1, 1, 128},
-    {128, 2, 0, 1, 1, 64},
-    {64, 2, 0, 1, 1, 64},
-    {64, 1, 0, 1, 1, 64},
-    {64, 1, 0, 1, 1, 32},
-};
-
-static void take_shape(
-    const struct shape *shape, int mainloop, bool swap, int64_t split, struct tfops_config *config)
-{
-    int64_t *v = config->values;
-    memset(config, 0, sizeof *config);
-    v[GEMM_MAINLOOP] = mainloop;
-    v[GEMM_BLOCK_M] = shape->block_m;
-    v[GEMM_BLOCK_N] = shape->block_n;
-    v[GEMM_CONSUMERS] = shape->consumers;
-    v[GEMM_PINGPONG] = shape->pingpong;
-    v[GEMM_CLUSTER_M] = shape->cluster_m;
-    v[GEMM_CLUSTER_N] = shape->cluster_n;
-    v[GEMM_SPLIT_K] = split;
-    v[GEMM_DEPTH] = 1;
-    v[GEMM_GROUP] = GROUP_VALUES[0];
-    v[GEMM_SWAP] = swap;
-}
-
-struct search {
-    const struct tfops_problem *problem;
-    const struct tfops_device *device;
-    double ns; /* of the best; 0: none yet */
-    struct tfops_config best;
-};
-
-static void try(struct search *search, struct tfops_config *config)
-{
-    settle_stages(search->problem, search->device, config);
-    const struct gemm_layout l = gemm_lay_out(search->problem, config);
-    if (!possible(search->problem, search->device, config, &l, NULL) ||
-        hopeless(search->problem, search->device, config->values, &l))
-        return;
-    double ns = gemm_model_ns(search->problem, search->device, config);
-    if (search->ns > 0 && ns >= search->ns)
-        return;
-    search->ns = ns;
-    search->best = *config;
-}
-
-/* One shape, its stages deep or not. */
-static void try_depths(
-    struct search *search, const struct shape *shape, bool swap, int64_t split, int64_t deepest)
-{
-    struct tfops_config config;
-    take_shape(shape, GEMM_WGMMA, swap, split, &config);
-    for (int64_t depth = 1; depth <= deepest; depth *= 2) {
-        config.values[GEMM_DEPTH] = depth;
-        try(search, &config);
-    }
-}
-
-/* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
-static void try_narrow(struct search *search, int64_t width)
-{
-    enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
-    for (int64_t consumers = 1; consumers <= 2; consumers++)
-        for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
-            for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
-                const struct shape shape = {64 * consumers, consumers, 0, sharers, 1, width};
-                try_depths(search, &shape, true, split, DEEPEST);
-            }
-}
-
-static void try_wgmma(struct search *search)
-{
-    enum { DEEPEST = 2, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
-    const int64_t tokens = search->problem->dims[GEMM_M];
-    const int64_t most_split = tokens <= SPLIT_TOKENS ? MOST_SPLIT : 1;
-    for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++)
-        for (int64_t split = 1; split <= most_split; split *= 2)
-            try_depths(search, &WIDE[i], false, split, DEEPEST);
-    if (tokens <= 256)
-        try_narrow(search, width_for(tokens));
-}
-
-static struct search find_best(
-    const struct tfops_problem *problem, const struct tfops_device *device)
-{
-    struct search search = {.problem = problem, .device = device};
-    struct tfops_config config;
-    try_wgmma(&search);
-    const bool has_wgmma = search.ns > 0;
-    for (size_t i = 0; !has_wgmma && i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
-        take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
-        try(&search, &config);
-    }
-    return search;
-}
-
-void gemm_default_config(void *user, const struct tfops_problem *problem,
-    const struct tfops_device *device, struct tfops_config *ret_config)
-{
-    (void)user;
-    *ret_config = find_best(problem, device).best;
-}
-
-static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
-    const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
-{
-    static const double MARGIN = 1.2;
-    const int64_t *v = config->values;
-    struct tfops_config settled = *config;
-    settle_stages(problem, device, &settled);
-    if (v[GEMM_STAGES] != settled.values[GEMM_STAGES])
-        return refuse(reason, "STAGES is not the number that fits");
-    if (hopeless(problem, device, v, l))
-        return refuse(reason, "never worth measuring for such a problem");
-    if (v[GEMM_GROUP] > GROUP_VALUES[0] && l->down <= GROUP_VALUES[0])
-        return refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M]))
-        return refuse(reason, "BLOCK_N is not the width that holds all tokens");
-    const struct search search = find_best(problem, device);
-    if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)
-        return refuse(reason, "the model says it is much slower than the default");
-    return true;
-}
-
-bool gemm_constraint(void *user, const struct tfops_problem *problem,
-    const struct tfops_device *device, const struct tfops_config *config,
-    char reason[TFOPS_REASON_BYTES])
-{
-    (void)user;
-    const struct gemm_layout l = gemm_lay_out(problem, config);
-    return possible(problem, device, config, &l, reason) &&
-           worthwhile(problem, device, config, &l, reason);
 }

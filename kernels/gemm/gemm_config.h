@@ -1,7 +1,7 @@
 /*
  * Configs of the matrix kernels: the tunables, what follows from their values (the host's side of
- * GemmLayout and MmaLayout, which assert that the two agree), which are worth compiling, and the one
- * to use when nothing was measured.
+ * GemmLayout and MmaLayout, which assert that the two agree), which are possible (gemm_config.c), which
+ * are worth compiling, and the one to use when nothing was measured (gemm_space.c).
  */
 #ifndef TFOPS_KERNELS_GEMM_CONFIG_H
 #define TFOPS_KERNELS_GEMM_CONFIG_H
@@ -25,24 +25,36 @@ enum {
 };
 enum { GEMM_MMA, GEMM_WGMMA }; /* MAINLOOP */
 
+/* Of 64 rows is a wgmma; of a stage are two barriers. */
+enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8 };
+
 extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES];
 
 /* What follows from a config. */
 struct gemm_layout {
-    int64_t elem, out_elem;     /* bytes */
-    int64_t down, across;       /* rectangles of a cluster's tiles */
-    int64_t threads, cluster;   /* of a block; blocks */
-    int64_t k_stages;           /* stages that a whole sum takes */
-    int64_t slabs;              /* 64-row parts of a consumer's tile */
-    int64_t out_cols;           /* columns of a tile that a block stores */
-    int64_t box_rows, box_cols; /* of a store to the output */
-    int64_t fixed_bytes;        /* of shared memory, without the stages */
+    int64_t elem, out_elem;       /* bytes */
+    int64_t tile_rows, tile_cols; /* outputs of a tile: half of its products where they are pairs */
+    int64_t down, across;         /* rectangles of a cluster's tiles */
+    int64_t threads, cluster;     /* of a block; blocks */
+    int64_t k_stages;             /* stages that a whole sum takes */
+    int64_t slabs;                /* 64-row parts of a consumer's tile */
+    int64_t out_cols;             /* columns of a tile that a block stores */
+    int64_t box_rows, box_cols;   /* of a store to the output */
+    int64_t fixed_bytes;          /* of shared memory, without the stages */
     int64_t stage_bytes;
 };
 
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config);
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config);
+
+/* Whether the kernels can do it; false writes the reason, where there is room for one. */
+bool gemm_possible(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *layout,
+    char reason[TFOPS_REASON_BYTES]);
+bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text);
+/* Whether sums of the tensor cores are added up in fp32 registers. */
+bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout *layout);
 
 bool gemm_constraint(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
@@ -55,13 +67,12 @@ static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* Clusters that run at a time, a block on each multiprocessor: GPCs have up to 18 of these, and a
- * cluster stays in one. */
+/* Clusters that run at a time, a block on each multiprocessor: GPCs have 16 or 18 of these, and a
+ * cluster stays in one. Of clusters of 4 the driver promises an H200 30, but with 29 some are late. */
 static inline int64_t gemm_resident_clusters(const struct tfops_device *device, int64_t cluster)
 {
-    const int64_t gpcs = gemm_ceil_div(device->sms, 18), each = device->sms / gpcs;
-    const int64_t clusters = cluster > 2 ? each / cluster * gpcs : device->sms / cluster;
-    return clusters ? clusters : 1;
+    int64_t sms = cluster > 2 ? (int64_t)device->sms / 18 * 16 : device->sms;
+    return sms >= cluster ? sms / cluster : 1;
 }
 
 /* Expected nanoseconds (gemm_model.c). */

@@ -37,7 +37,7 @@ template <class C> struct GemmEpilogue {
         e.p = e.thread % 4;
         e.turn = 0;
         e.scale = 1;
-        if constexpr (C::SCALING == GEMM_PER_TENSOR)
+        if constexpr (L::EPILOGUE_SCALING == GEMM_PER_TENSOR)
             e.scale = ld_elem<LD_CONST>(params.x_scale) * ld_elem<LD_CONST>(params.weight_scale);
         return e;
     }
@@ -52,7 +52,7 @@ template <class C> struct GemmEpilogue {
             const bool inside = at < (weight_side ? C::N : params.m);
             f.scale[i] = 1;
             f.bias[i] = 0;
-            if constexpr (C::SCALING == GEMM_PER_ROW)
+            if constexpr (L::EPILOGUE_SCALING == GEMM_PER_ROW)
                 if (inside)
                     f.scale[i] = ld_elem<LD_CONST>(
                         weight_side ? params.weight_scale + at * params.weight_scale_stride
@@ -110,7 +110,7 @@ template <class C> struct GemmEpilogue {
         for (int i = 0; i < 4; i++) {
             const int h = i / 2, c = i % 2;
             float x = d[i] * e.scale;
-            if constexpr (C::SCALING == GEMM_PER_ROW)
+            if constexpr (L::EPILOGUE_SCALING == GEMM_PER_ROW)
                 x *= down.scale[h] * across.scale[c];
             if constexpr (C::HAS_BIAS)
                 x += C::SWAP ? down.bias[h] : across.bias[c];
@@ -170,6 +170,22 @@ template <class C> struct GemmEpilogue {
         }
     }
 
+    // One block column of fp8 results.
+    TF_DEV void put_bytes(const GemmEpilogue &e, u8 *box, int j, const float (&a)[4])
+    {
+        const int down = 16 * e.warp + e.q, across = 8 * j + 2 * e.p;
+        TF_UNROLL
+        for (int h = 0; h < 2; h++) {
+            const u32 pair = pack2<TO>(a[2 * h], a[2 * h + 1]);
+            if constexpr (C::SWAP) {
+                *place(box, across, down + 8 * h) = (u8)pair;
+                *place(box, across + 1, down + 8 * h) = (u8)(pair >> 8);
+            } else {
+                *reinterpret_cast<u16 *>(place(box, down + 8 * h, across)) = (u16)pair;
+            }
+        }
+    }
+
     TF_DEV void float2_store(u8 *to, float x, float y)
     {
         struct alignas(8) Pair {
@@ -192,6 +208,8 @@ template <class C> struct GemmEpilogue {
             finish(e, params, down, SLAB, FIRST + j, d + 4 * (FIRST + j), a);
             if constexpr (L::OUT_ELEM == 4) {
                 put_floats(e, box, PART, j, a);
+            } else if constexpr (L::OUT_ELEM == 1) {
+                put_bytes(e, box, j, a);
             } else if constexpr (STEP == 2) {
                 finish(e, params, down, SLAB, FIRST + j + 1, d + 4 * (FIRST + j + 1), b);
                 put_pair(e, box, j, a, b);
@@ -234,11 +252,11 @@ template <class C> struct GemmEpilogue {
 
     template <int SLAB = 0>
     TF_DEV void store(
-        GemmEpilogue &e, const gemm_params &params, const float (&acc)[L::SLABS][L::OUT_REGS])
+        GemmEpilogue &e, const gemm_params &params, const float (&acc)[L::OUT_SLABS][L::OUT_REGS])
     {
         const int row = e.row + 64 * SLAB + 16 * e.warp + e.q;
         store_slab<SLAB, 0>(e, params, factors(params, C::SWAP, row, 8), acc[SLAB]);
-        if constexpr (SLAB + 1 < L::SLABS)
+        if constexpr (SLAB + 1 < L::OUT_SLABS)
             store<SLAB + 1>(e, params, acc);
     }
 

@@ -33,8 +33,12 @@ struct GemmGeneric {
             st_elem(static_cast<float *>(base) + i, v);
         else if (dtype == DTYPE_F16)
             st_elem(static_cast<f16 *>(base) + i, from_f32<f16>(v));
-        else
+        else if (dtype == DTYPE_BF16)
             st_elem(static_cast<bf16 *>(base) + i, from_f32<bf16>(v));
+        else if (dtype == DTYPE_E4M3)
+            st_elem(static_cast<e4m3 *>(base) + i, from_f32<e4m3>(v));
+        else
+            st_elem(static_cast<e5m2 *>(base) + i, from_f32<e5m2>(v));
     }
 
     TF_DEV float *slice(int operand)
@@ -113,24 +117,41 @@ struct GemmGeneric {
         return p.residual ? x + load(p.residual, p.out_dtype, m * p.residual_stride + n) : x;
     }
 
-    TF_DEV void tile(const gemm_params &p, int row, int col)
+    // The first of the 4 x 4 outputs of this thread in its tile.
+    TF_DEV int first_row()
     {
-        const int down = thread_index() / 16 * 4, across = thread_index() % 16 * 4;
-        float acc[4][4] = {};
+        return thread_index() / 16 * 4;
+    }
+
+    TF_DEV int first_col()
+    {
+        return thread_index() % 16 * 4;
+    }
+
+    // Their sums, with the rows of `weight` from `col` on.
+    TF_DEV void sum(const gemm_params &p, const void *weight, long long weight_stride, int row,
+        int col, float (&acc)[4][4])
+    {
         for (int k = 0; k < p.k; k += SLICE) {
             fetch(0, p.x, p.dtype, p.x_stride, p.m, p.k, row, k);
-            fetch(1, p.weight, p.weight_dtype, p.weight_stride, p.n, p.k, col, k);
+            fetch(1, weight, p.weight_dtype, weight_stride, p.n, p.k, col, k);
             block_sync(); // both slices are there
             float part[4][4] = {};
-            multiply_slice(part, down, across);
-            add_slice(p, acc, part, row + down, col + across, k);
+            multiply_slice(part, first_row(), first_col());
+            add_slice(p, acc, part, row + first_row(), col + first_col(), k);
             block_sync(); // and may be overwritten
         }
+    }
+
+    TF_DEV void tile(const gemm_params &p, int row, int col)
+    {
+        float acc[4][4] = {};
+        sum(p, p.weight, p.weight_stride, row, col, acc);
         TF_UNROLL
         for (int i = 0; i < 4; i++)
             TF_UNROLL
         for (int j = 0; j < 4; j++) {
-            const int m = row + down + i, n = col + across + j;
+            const int m = row + first_row() + i, n = col + first_col() + j;
             if (m < p.m && n < p.n)
                 store(p.out, p.out_dtype, m * p.out_stride + n, finish(p, m, n, acc[i][j]));
         }

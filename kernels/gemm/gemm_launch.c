@@ -129,8 +129,7 @@ static uint32_t map_type(enum tfops_dtype dtype)
     }
 }
 
-/* A box of `box_cols` x `box_rows` of a row-major operand. */
-static struct tfops_tensor_map make_map(const struct tfops_launch_args *launch, int operand,
+struct tfops_tensor_map gemm_map(const struct tfops_launch_args *launch, int operand,
     size_t param_offset, enum tfops_dtype dtype, int64_t box_cols, int64_t box_rows)
 {
     const struct tfops_operand_spec *spec = &launch->problem->spec->operands[operand];
@@ -164,11 +163,11 @@ size_t gemm_tensor_maps(
     const int64_t down = v[GEMM_BLOCK_M] / v[GEMM_CLUSTER_N];
     const int64_t across = v[GEMM_BLOCK_N] / v[GEMM_CLUSTER_M];
     const bool swap = v[GEMM_SWAP];
-    ret_maps[0] = make_map(launch, GEMM_X, offsetof(struct gemm_params, x_map),
+    ret_maps[0] = gemm_map(launch, GEMM_X, offsetof(struct gemm_params, x_map),
         (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, swap ? across : down);
-    ret_maps[1] = make_map(launch, GEMM_WEIGHT, offsetof(struct gemm_params, weight_map),
+    ret_maps[1] = gemm_map(launch, GEMM_WEIGHT, offsetof(struct gemm_params, weight_map),
         gemm_weight_dtype(problem), k, swap ? down : across);
-    ret_maps[2] = make_map(launch, GEMM_OUT, offsetof(struct gemm_params, out_map),
+    ret_maps[2] = gemm_map(launch, GEMM_OUT, offsetof(struct gemm_params, out_map),
         (enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE], l.box_cols, l.box_rows);
     return 3;
 }

@@ -5,7 +5,8 @@
 // round, so that few tokens become a narrow tile.
 //
 // Shared memory, from a 1024-aligned base: STAGES times { DEPTH R tiles, DEPTH C tiles }, a tile's row
-// 128 bytes of K, swizzled by 128; two store buffers for each consumer; barriers. With SPLIT_K > 1 the stages are
+// 128 bytes of K, swizzled by 128; two store buffers for each consumer; factors of block
+// scales; barriers. With SPLIT_K > 1 the stages are
 // overwritten with the partial tile at the end.
 #pragma once
 #include "device/core.cuh"
@@ -25,6 +26,24 @@ template <class C, class = void> struct GemmWeight {
 };
 template <class C> struct GemmWeight<C, decltype((void)sizeof(typename C::WEIGHT_DTYPE))> {
     using type = typename C::WEIGHT_DTYPE;
+};
+
+// PAIRED: two weights, gate and up, whose products of the same column are joined into one output
+// (gemm_pair.cuh). Their rows share a tile: halves of it where it has weights across, so that both
+// sums are columns of one wgmma, and alternating slabs where weights run down (SWAP).
+template <class C, class = void> struct GemmPaired {
+    static constexpr bool VALUE = false;
+};
+template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
+    static constexpr bool VALUE = C::PAIRED;
+};
+
+// NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
+template <class C, class = void> struct GemmNormed {
+    static constexpr bool VALUE = false;
+};
+template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
+    static constexpr bool VALUE = C::NORMED;
 };
 
 template <class C> struct GemmLayout {
@@ -48,16 +67,47 @@ template <class C> struct GemmLayout {
     static constexpr int ROWS = C::BLOCK_M / SHARERS; // of a consumer
     static constexpr int SLABS = ROWS / 64;           // of 64 rows, one wgmma each
     static constexpr int REGS = C::BLOCK_N / 2;       // accumulators a slab
+
+    // Rows and columns of the output: a pair's products are halves down or across.
+    static constexpr bool PAIRED = GemmPaired<C>::VALUE;
+    static constexpr int PAIR_ROWS = C::SWAP ? 64 : C::BLOCK_N / 2; // of one weight, side by side
+    static constexpr int PAIR_DOWN = PAIRED && C::SWAP ? 2 : 1;
+    static constexpr int PAIR_ACROSS = PAIRED && !C::SWAP ? 2 : 1;
+    static constexpr int TILE_ROWS = C::BLOCK_M / PAIR_DOWN, TILE_COLS = C::BLOCK_N / PAIR_ACROSS;
+    static constexpr int OUT_ROWS = ROWS / PAIR_DOWN, OUT_SLABS = SLABS / PAIR_DOWN; // a consumer's
+    static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
+
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
-    static constexpr int PRODUCER_REGS = C::CONSUMERS == 2 ? 40 : 32;
-    static constexpr int CONSUMER_REGS = C::CONSUMERS == 2 ? 232 : 160;
+    static constexpr bool NORMED = GemmNormed<C>::VALUE;
+    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
+    static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
+    static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
+    static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
+    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
 
-    // Partial sums at a time: two where a stage has several and they fit in the registers, where block
-    // scales are, too.
-    static constexpr int MOST_SUMS = C::SCALING == GEMM_PER_BLOCK ? 160 : 192;
+    // Block scales (gemm_scales.cuh): rows of x in a tile, and blocks of weight that its rows lie in.
+    static constexpr bool BLOCK_SCALED = C::SCALING == GEMM_PER_BLOCK;
+    static constexpr int SCALE_LINES = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
+    static constexpr int SCALE_BLOCKS =
+        GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
+    static constexpr int SCALE_STAGES = 2;
+    // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
+    static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
+    static constexpr int NORM_TEAMS = X_ROWS > 64 ? 1 : 3; // of warps, each with sums of its own
+    static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
+    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
+    static constexpr int SCALE_BYTES =
+        BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
+    static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
+                                          : NORMED     ? C::STAGES + 2
+                                                       : 0;
+
+    // Partial sums at a time: two where a stage has several and they fit in the registers, where the
+    // factors of block scales are, too.
+    static constexpr int MOST_SUMS = BLOCK_SCALED ? 160 : 192;
     static constexpr int
         PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= MOST_SUMS &&C::CONSUMERS < 3 ? 2 : 1;
 
@@ -66,8 +116,8 @@ template <class C> struct GemmLayout {
     static constexpr int STAGE_BYTES = C::DEPTH * (R_BYTES + C_BYTES);
 
     // Columns of a tile that a block stores: all, or its part of a split sum.
-    static constexpr int OUT_COLS = C::SPLIT_K > 1 ? 8 * ceil_div(C::BLOCK_N / 8, C::SPLIT_K)
-                                                   : C::BLOCK_N;
+    static constexpr int OUT_COLS = C::SPLIT_K > 1 ? 8 * ceil_div(TILE_COLS / 8, C::SPLIT_K)
+                                                   : TILE_COLS;
     static constexpr int OUT_REGS = OUT_COLS / 2;
 
     // A store buffer is a box of the output: BOX_ROWS rows of BOX_BYTES, swizzled like the map says.
@@ -82,8 +132,10 @@ template <class C> struct GemmLayout {
 
     static constexpr int BUFFER_AT = C::STAGES * STAGE_BYTES;
     static constexpr int PARTIAL_BYTES = C::SPLIT_K > 1 ? C::BLOCK_M *C::BLOCK_N * 4 : 0;
-    static constexpr int BARRIER_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
-    static constexpr int SMEM_BYTES = BARRIER_AT + 2 * 8 * C::STAGES;
+    static constexpr int SCALES_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
+    static constexpr int BARRIER_AT = SCALES_AT + SCALE_BYTES;
+    static constexpr int SCALE_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
+    static constexpr int SMEM_BYTES = SCALE_BARRIER_AT + 8 * SCALE_BARRIERS;
 
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
@@ -98,7 +150,13 @@ template <class C> struct GemmLayout {
     static_assert(ROWS % 64 == 0 && C::BLOCK_M % SHARERS == 0, "whole slabs");
     static_assert(C::BLOCK_M <= 256 && C::BLOCK_N <= 256 && C::BLOCK_N % 8 == 0, "a TMA box");
     static_assert(C::SWAP || (OUT_COLS * OUT_ELEM) % 32 == 0, "a store box");
-    static_assert(C::BLOCK_N % OUT_COLS == 0, "equal parts of a split");
+    static_assert(TILE_COLS % OUT_COLS == 0, "equal parts of a split");
+    static_assert(SLABS % PAIR_DOWN == 0 && TILE_COLS % 8 == 0, "whole pairs");
+    static_assert(PAIR_ACROSS == 1 || C::SPLIT_K == 1, "the sums of a split pair lie in slabs");
+    static_assert(!PAIRED || PAIR_ROWS % (8 * (C::SWAP ? C::CLUSTER_N : C::CLUSTER_M)) == 0,
+        "each block of a cluster loads whole groups of both weights");
+    static_assert(
+        !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");

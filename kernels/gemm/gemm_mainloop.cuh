@@ -5,6 +5,7 @@
 #pragma once
 #include "device/wgmma.cuh"
 #include "gemm/gemm_load.cuh"
+#include "gemm/gemm_norm.cuh"
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_turn.cuh"
@@ -16,6 +17,8 @@ template <class C> struct GemmMainloop {
     using Turn = GemmTurn<C>;
     using Slab = float[L::REGS];
     using Scales = GemmScales<C>;
+    using Factors = typename Scales::Factors;
+    static constexpr int UNITS = C::DEPTH * L::SLABS; // partial sums of a stage
 
     // Starts the products of one slab with tile `depth` of a stage.
     TF_DEV void issue(Slab &d, u32 stage, int depth, int row, bool keep)
@@ -43,6 +46,7 @@ template <class C> struct GemmMainloop {
         _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
+            GemmNorm<C>::wait(cursor);
             pin(acc);
             wgmma_fence();
             TF_UNROLL
@@ -73,47 +77,61 @@ template <class C> struct GemmMainloop {
         wgmma_commit();
     }
 
-    TF_DEV void add(Slab &acc, Slab &part, const typename Scales::Factors &factors)
+    TF_DEV void add(Slab &acc, Slab &part, const Factors &factors)
     {
         wgmma_pin(part);
         TF_UNROLL
         for (int i = 0; i < L::REGS; i++)
-            Scales::add(factors, acc[i], part[i], i);
+            if constexpr (Scales::ON)
+                Scales::add(factors, acc[i], part[i], i);
+            else
+                acc[i] += part[i];
+    }
+
+    // What a unit's sum is multiplied by; the stage's factors are let go of after the last one's.
+    TF_DEV Factors scale(const GemmTile &tile, GemmScaleCursor &cursor, int unit, int row)
+    {
+        Factors factors;
+        if constexpr (Scales::ON) {
+            if (unit == 0)
+                Scales::wait(cursor);
+            factors = Scales::read(tile, cursor, unit / L::SLABS, row + 64 * (unit % L::SLABS));
+            if (unit == UNITS - 1)
+                Scales::release(cursor);
+        }
+        return factors;
     }
 
     // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
     // with one, while the other consumer's is. None is in flight at the loop's edge.
-    TF_DEV void promote(const gemm_params &p, float (&acc)[L::SLABS][L::REGS], Cursor &cursor,
-        int row, const GemmKRange<C> &range, const GemmTiles<C> &at, const GemmTurn<C> &turn,
-        const Scales &scales)
+    TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
+        int row, int stages, const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
-        constexpr int UNITS = C::DEPTH * L::SLABS, PARTS = L::PARTS;
+        constexpr int PARTS = L::PARTS;
         float part[PARTS][L::REGS];
         TF_UNROLL
         for (int s = 0; s < L::SLABS; s++)
             TF_UNROLL
         for (int i = 0; i < L::REGS; i++)
             acc[s][i] = 0;
-        typename Scales::Stage next, now;
-        Scales::load(scales, p, range.first, next);
-        _Pragma("unroll 1") for (int k = 1; k <= range.count; k++)
+        _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
-            now = next;
-            Scales::load(scales, p, range.first + k, next);
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
             start(part[0], cursor.stage, 0, row);
             TF_UNROLL
             for (int u = 0; u < UNITS; u++) {
+                Factors factors;
                 if (PARTS == 2 && u + 1 < UNITS) {
                     start(part[(u + 1) % PARTS], cursor.stage, u + 1, row);
+                    factors = scale(tile, scales, u, row);
                     wgmma_wait<1>();
                 } else {
+                    factors = scale(tile, scales, u, row);
                     wgmma_wait<0>();
                 }
                 if (u == UNITS - 1)
                     Ring::release(cursor.stage, at.rank_m, at.rank_n);
-                add(acc[u % L::SLABS], part[u % PARTS],
-                    Scales::factors(scales, now, u / L::SLABS, u % L::SLABS));
+                add(acc[u % L::SLABS], part[u % PARTS], factors);
                 if (PARTS == 1 && u + 1 < UNITS)
                     start(part[0], cursor.stage, u + 1, row);
             }

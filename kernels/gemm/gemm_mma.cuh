@@ -6,7 +6,7 @@
 // fp8 value, on its way to the tensor cores: products are exact and sums fp32.
 //
 // Synchronisation: one block barrier a block of K. Known weakness: rows that start at odd addresses
-// are loaded element by element; results are stored in fragment order.
+// are loaded word by word (gemm_odd_rows.cuh); results are stored in fragment order.
 #pragma once
 #include "device/cp_async.cuh"
 #include "device/matrix.cuh"
@@ -16,6 +16,9 @@
 #include "device/thread.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_mma_norm.cuh"
+#include "gemm/gemm_odd_rows.cuh"
+#include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_scales.cuh"
 
 template <class C> struct MmaLayout {
@@ -31,10 +34,18 @@ template <class C> struct MmaLayout {
     static constexpr int WARPS_M = 2, WARPS_N = 2 * C::CONSUMERS;
     static constexpr int ROWS = C::BLOCK_M / WARPS_M, COLS = C::BLOCK_N / WARPS_N; // of a warp
     static constexpr int DOWN = ROWS / 16, ACROSS = COLS / 8; // products of a step
+    // Of a pair a warp has both weights' rows of the same columns, one half after the other.
+    static constexpr bool PAIRED = GemmPaired<C>::VALUE;
+    static constexpr bool NORMED = GemmNormed<C>::VALUE;
+    static constexpr int OUT_COLS = PAIRED ? COLS / 2 : COLS;
+    static constexpr int TILE_COLS = WARPS_N * OUT_COLS;
     static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
     static constexpr int SMEM_BYTES = C::STAGES * STAGE_BYTES;
     static constexpr int WIDTH = min_int(C::ALIGN, 16); // of a copy
+    static constexpr bool ODD = WIDTH < 4;              // too small for one
+    template <int LINES>
+    static constexpr int CHUNKS = ceil_div(LINES * 8, C::THREADS); // of a thread
 
     static_assert(C::THREADS == 32 * WARPS_M * WARPS_N, "the host's geometry agrees");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
@@ -46,46 +57,106 @@ template <class C> struct GemmMma {
     using L = MmaLayout<C>;
     using Acc = float[L::DOWN][L::ACROSS][4];
 
+    // A thread's sixteens of a stage, on their way from odd rows.
+    struct Held {
+        u32 x[L::template CHUNKS<C::BLOCK_M>][4], weight[L::template CHUNKS<C::BLOCK_N>][4];
+    };
+    struct alignas(16) Sixteen {
+        u32 w[4];
+    };
+
     // Sixteen bytes of a row, those beyond the tensor zero.
     template <class T> TF_DEV void copy16(u8 *to, const T *row, int k, bool inside)
     {
         const int left = inside ? (C::K - k) * L::ELEM : 0; // bytes of the row from here
-        if constexpr (L::WIDTH >= 4) {
-            TF_UNROLL
-            for (int i = 0; i < 16; i += L::WIDTH) {
-                const int bytes = max_int(min_int(left - i, L::WIDTH), 0);
-                cp_async<L::WIDTH>(to + i, bytes ? row + k + i / L::ELEM : row, bytes);
-            }
-        } else {
-            TF_UNROLL
-            for (int i = 0; i < 16 / L::ELEM; i++)
-                reinterpret_cast<T *>(to)[i] =
-                    i * L::ELEM < left ? ld_elem<LD_KEEP>(row + k + i) : T{};
+        TF_UNROLL
+        for (int i = 0; i < 16; i += L::WIDTH) {
+            const int bytes = max_int(min_int(left - i, L::WIDTH), 0);
+            cp_async<L::WIDTH>(to + i, bytes ? row + k + i / L::ELEM : row, bytes);
+        }
+    }
+
+    TF_DEV u8 *chunk_at(u8 *tile, int line, int chunk)
+    {
+        return tile + gemm_swizzle<128>(line * L::ROW_BYTES + chunk * 16);
+    }
+
+    // Sixteen bytes of row `row` of a tensor into row `line` of a tile, or to be held.
+    template <class T>
+    TF_DEV void fill_chunk(u8 *tile, u32 (&held)[4], int line, int chunk, const T *base,
+        long long stride, int rows, int row, int k)
+    {
+        const bool inside = row < rows;
+        const T *from = base + (inside ? row : 0) * stride;
+        if constexpr (L::ODD)
+            GemmOddRows<T, C::K>::fetch(held, from, k + chunk * 16 / L::ELEM, inside);
+        else
+            copy16<T>(chunk_at(tile, line, chunk), from, k + chunk * 16 / L::ELEM, inside);
+    }
+
+    // What is held of a tile, to where it belongs.
+    template <int CHUNKS> TF_DEV void leave_tile(u8 *tile, const u32 (&held)[CHUNKS][4])
+    {
+        TF_UNROLL
+        for (int i = 0; i < CHUNKS; i++) {
+            const int at = i * C::THREADS + thread_index();
+            *reinterpret_cast<Sixteen *>(chunk_at(tile, at / 8, at % 8)) = {
+                {held[i][0], held[i][1], held[i][2], held[i][3]}};
+        }
+    }
+
+    TF_DEV void leave(const Held &held, int block)
+    {
+        u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
+        if (L::ODD && block < L::K_BLOCKS) {
+            leave_tile(stage, held.x);
+            leave_tile(stage + L::X_BYTES, held.weight);
         }
     }
 
     // Rows [first, first + ROWS) of one operand into a stage.
     template <class T, int ROWS>
-    TF_DEV void fill_tile(u8 *tile, const T *base, long long stride, int rows, int first, int k)
+    TF_DEV void fill_tile(u8 *tile, u32 (&held)[L::template CHUNKS<ROWS>][4], const T *base,
+        long long stride, int rows, int first, int k)
     {
         TF_UNROLL
         for (int i = 0; i < ROWS * 8; i += C::THREADS) {
             const int at = i + thread_index(), row = at / 8, chunk = at % 8;
-            const bool inside = first + row < rows;
-            copy16<T>(tile + gemm_swizzle<128>(row * L::ROW_BYTES + chunk * 16),
-                base + (inside ? first + row : 0) * stride, k + chunk * 16 / L::ELEM, inside);
+            fill_chunk<T>(
+                tile, held[i / C::THREADS], row, chunk, base, stride, rows, first + row, k);
         }
     }
 
-    TF_DEV void fill(const gemm_params &p, int row, int col, int block)
+    // Of both weights of a pair, in turns of OUT_COLS rows.
+    template <class T>
+    TF_DEV void fill_pair(u8 *tile, u32 (&held)[L::template CHUNKS<C::BLOCK_N>][4],
+        const gemm_params &p, int first, int k)
+    {
+        const T *gate = static_cast<const T *>(p.weight);
+        const T *up = static_cast<const T *>(gemm_pair(p).up);
+        TF_UNROLL
+        for (int i = 0; i < C::BLOCK_N * 8; i += C::THREADS) {
+            const int at = i + thread_index(), row = at / 8, chunk = at % 8;
+            const int n = first + row / L::COLS * L::OUT_COLS + row % L::OUT_COLS;
+            const bool is_up = row % L::COLS >= L::OUT_COLS;
+            fill_chunk<T>(tile, held[i / C::THREADS], row, chunk, is_up ? up : gate,
+                is_up ? gemm_pair(p).up_stride : p.weight_stride, C::N, n, k);
+        }
+    }
+
+    TF_DEV void fill(const gemm_params &p, Held &held, int row, int col, int block)
     {
         u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
         if (block < L::K_BLOCKS) {
-            fill_tile<typename L::TX, C::BLOCK_M>(stage, static_cast<const typename L::TX *>(p.x),
-                p.x_stride, p.m, row, block * L::BLOCK_K);
-            fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES,
-                static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
-                block * L::BLOCK_K);
+            fill_tile<typename L::TX, C::BLOCK_M>(stage, held.x,
+                static_cast<const typename L::TX *>(p.x), p.x_stride, p.m, row, block * L::BLOCK_K);
+            if constexpr (L::PAIRED)
+                fill_pair<typename L::TW>(
+                    stage + L::X_BYTES, held.weight, p, col, block * L::BLOCK_K);
+            else
+                fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES, held.weight,
+                    static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
+                    block * L::BLOCK_K);
         }
         cp_async_commit();
     }
@@ -208,39 +279,72 @@ template <class C> struct GemmMma {
         }
     }
 
-    // One product's results of a lane: two neighbours in each of two rows.
-    TF_DEV void store(const gemm_params &p, int row, int col, const float (&d)[4])
+    TF_DEV float join(const gemm_params &p, int m, int n, float gate, float up)
+    {
+        using Pair = GemmPair<C>;
+        return Pair::value(Pair::side(p, false, m), Pair::side(p, true, n), gate, up) *
+               Pair::out_factor(p);
+    }
+
+    // One product's results of a lane: two neighbours in each of two rows. `up`: of a pair.
+    TF_DEV void store(
+        const gemm_params &p, int row, int col, const float (&d)[4], const float (&up)[4])
     {
         typename L::TO *out = static_cast<typename L::TO *>(p.out);
         TF_UNROLL
         for (int i = 0; i < 4; i++) {
             const int m = row + i / 2 * 8, n = col + i % 2;
-            if (m < p.m && n < C::N)
-                st_elem(
-                    out + m * p.out_stride + n, from_f32<typename L::TO>(finish(p, m, n, d[i])));
+            if (m >= p.m || n >= C::N)
+                continue;
+            float x;
+            if constexpr (L::PAIRED)
+                x = join(p, m, n, d[i], up[i]);
+            else
+                x = finish(p, m, n, d[i]);
+            st_elem(out + m * p.out_stride + n, from_f32<typename L::TO>(x));
         }
+    }
+
+    // `factors` from this lane's first row on.
+    TF_DEV void scale_rows(Acc &acc, const float *factors)
+    {
+        TF_UNROLL
+        for (int i = 0; i < L::DOWN; i++)
+            TF_UNROLL
+        for (int j = 0; j < 4 * L::ACROSS; j++)
+            acc[i][j / 4][j % 4] *= factors[16 * i + j % 4 / 2 * 8];
     }
 
     TF_DEV void tile(const gemm_params &p, int row, int col)
     {
         const int warp = thread_index() / 32, lane = thread_index() % 32;
-        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_col = warp / L::WARPS_M * L::COLS;
+        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
         Acc acc = {};
-        for (int block = 0; block < C::STAGES - 1; block++)
-            fill(p, row, col, block);
+        [[maybe_unused]] typename GemmMmaNorm<C>::Part squares = {};
+        Held held;
+        for (int block = 0; block < C::STAGES - 1; block++) {
+            fill(p, held, row, col, block);
+            leave(held, block);
+        }
         for (int block = 0; block < L::K_BLOCKS; block++) {
             cp_async_wait<C::STAGES - 2>();
             block_sync(); // the stage is there, and nobody reads the one that is filled next
-            fill(p, row, col, block + C::STAGES - 1);
-            add_block(p, acc, smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES)), row, col,
-                warp_row, warp_col, block);
+            fill(p, held, row, col, block + C::STAGES - 1);
+            u8 *stage = smem_at<u8>((u32)(block % C::STAGES * L::STAGE_BYTES));
+            if constexpr (L::NORMED)
+                GemmMmaNorm<C>::normalise(p, stage, block, squares);
+            add_block(p, acc, stage, row, col, warp_row, warp_n * L::COLS, block);
+            leave(held, block + C::STAGES - 1);
         }
+        if constexpr (L::NORMED)
+            scale_rows(acc, GemmMmaNorm<C>::factors(p, squares) + warp_row + lane / 4);
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)
             TF_UNROLL
-        for (int j = 0; j < L::ACROSS; j++)
-            store(p, row + warp_row + 16 * i + lane / 4, col + warp_col + 8 * j + lane % 4 * 2,
-                acc[i][j]);
+        for (int j = 0; j < L::OUT_COLS / 8; j++)
+            store(p, row + warp_row + 16 * i + lane / 4,
+                col + warp_n * L::OUT_COLS + 8 * j + lane % 4 * 2, acc[i][j],
+                acc[i][j + L::ACROSS - L::OUT_COLS / 8]);
     }
 };
 
@@ -250,9 +354,10 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
         pdl_launch();
         pdl_wait();
     }
-    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, C::BLOCK_N);
+    constexpr int COLS = MmaLayout<C>::TILE_COLS;
+    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, COLS);
     const int index = (int)block_index(), band = index / (C::GROUP * across);
     const int in_band = index % (C::GROUP * across), first = band * C::GROUP;
     const int height = min_int(down - first, C::GROUP);
-    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * C::BLOCK_N);
+    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * COLS);
 }

@@ -5,12 +5,18 @@
 #include "gemm_config.h"
 #include "gemm_specs.h"
 
-/* H200: dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus. */
-static const double MACS_NS = 3400, SM_BYTES_NS = 100, L2_BYTES_NS = 7600, MEMORY_BYTES_NS = 4200;
-/* A launch; a tile's fill and drain where nothing else runs under it; a wait for a stage. */
-static const double LAUNCH_NS = 2200, TILE_NS = 900, PINGPONG_TILE_NS = 250, STAGE_NS = 35;
-/* A sum over a cluster, and its partial tile: left in shared memory, read by the cluster. */
-static const double SPLIT_NS = 1200, SPLIT_BYTES_NS = 24;
+/*
+ * Fitted to 1800 configs of 18 problems on an H200 (docs/notes/gemm.md). Dense 16-bit products of one SM;
+ * bytes from L2 of one SM and of all; of the memory bus.
+ */
+static const double MACS_NS = 3700, SM_BYTES_NS = 140, L2_BYTES_NS = 7700, MEMORY_BYTES_NS = 3900;
+/* A launch; a tile's fill and drain; a wait for a stage, and for each block that shares it. */
+static const double LAUNCH_NS = 2560, TILE_NS = 1150, STAGE_NS = 30, SHARER_NS = 4.5;
+/* A partial tile of a split sum: left in shared memory, read by the cluster. */
+static const double SPLIT_BYTES_NS = 53;
+/* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
+static const double ONE_PARTIAL_SUM = 0.65;
+static const double PROMOTION = 1.22, OVERLAP = 0.18;
 
 static double greater(double a, double b)
 {
@@ -33,10 +39,9 @@ static double tile_math_ns(
     double rate = MACS_NS * (l->elem == 1 ? 2 : 1);
     if (v[GEMM_MAINLOOP] == GEMM_MMA)
         return macs / (0.55 * MACS_NS);
-    /* Nothing runs while the one consumer waits, or adds up a single partial sum. */
-    if (v[GEMM_CONSUMERS] == 1)
-        rate *= promoted && l->slabs * v[GEMM_DEPTH] == 1 ? 0.5 : 0.7;
-    return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? 1.05 : 1);
+    if (v[GEMM_CONSUMERS] == 1 && promoted && l->slabs * v[GEMM_DEPTH] == 1)
+        rate *= ONE_PARTIAL_SUM; /* nothing runs while it is added up */
+    return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? PROMOTION : 1);
 }
 
 static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, double blocks)
@@ -51,7 +56,8 @@ static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, d
 static double memory_ns(const struct tfops_problem *problem, const struct gemm_layout *l)
 {
     const int64_t *dims = problem->dims;
-    double in = (double)(dims[GEMM_M] + dims[GEMM_N]) * (double)(dims[GEMM_K] * l->elem);
+    double in =
+        (double)(dims[GEMM_M] + gemm_weight_rows(problem)) * (double)(dims[GEMM_K] * l->elem);
     double out = (double)dims[GEMM_M] * (double)(dims[GEMM_N] * l->out_elem);
     return (in + out) / MEMORY_BYTES_NS;
 }
@@ -69,15 +75,15 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const double waves = (double)gemm_ceil_div(tiles, clusters);
     const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
     const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
-    const double waits = STAGE_NS * (double)stages;
+    const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
+    const double waits = (STAGE_NS + SHARER_NS * sharers) * (double)stages;
     const double tile = greater(math + waits, tile_load_ns(config, depth, blocks));
-    const double extra = v[GEMM_PINGPONG] ? PINGPONG_TILE_NS : TILE_NS;
     const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
-    const double split = v[GEMM_SPLIT_K] > 1 ? SPLIT_NS + partial / SPLIT_BYTES_NS : 0;
+    const double split = v[GEMM_SPLIT_K] > 1 ? partial / SPLIT_BYTES_NS : 0;
     /* The last tiles' stores and the first tiles' loads stand alone. */
     const double work =
-        waves * (tile + extra * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
+        waves * (tile + TILE_NS * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, &l);
-    return LAUNCH_NS + split + greater(work, memory) + 0.05 * (work < memory ? work : memory);
+    return LAUNCH_NS + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
 }

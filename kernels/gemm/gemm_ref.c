@@ -7,7 +7,7 @@
 #include "gemm_specs.h"
 #include <math.h>
 
-static double activate(int activation, double x)
+double gemm_ref_activate(int activation, double x)
 {
     switch (activation) {
     case GEMM_RELU:
@@ -84,7 +84,7 @@ enum tfops_status gemm_reference(void *user, const struct tfops_launch_args *lau
             double value = product(launch, m, n);
             if (operands[GEMM_BIAS].data)
                 value += half_load(operands[GEMM_BIAS].data, dtype, n);
-            value = activate(problem->options[GEMM_ACTIVATION], value);
+            value = gemm_ref_activate(problem->options[GEMM_ACTIVATION], value);
             if (residual->data)
                 value += half_load(residual->data, dtype, m * residual->strides[0] + n);
             half_store(out->data, dtype, m * out->strides[0] + n, value);

@@ -28,16 +28,31 @@ template <class C> struct GemmConsumer {
     using Epilogue = GemmEpilogue<C>;
     using Cursor = GemmCursor<C>;
 
-    TF_DEV void multiply(const gemm_params &p, float (&acc)[L::SLABS][L::REGS], Cursor &cursor,
+    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
         int row, const GemmTile &tile, const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
-        const GemmKRange<C> range = GemmKRange<C>::mine();
+        const int stages = GemmKRange<C>::mine().count;
         GemmTurn<C>::take(turn);
         if constexpr (L::PROMOTE)
-            GemmMainloop<C>::promote(
-                p, acc, cursor, row, range, tiles, turn, GemmScales<C>::start(p, tile, row));
+            GemmMainloop<C>::promote(acc, cursor, scales, row, stages, tile, tiles, turn);
         else
-            GemmMainloop<C>::accumulate(acc, cursor, row, range.count, tiles, turn);
+            GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
+    }
+
+    // From the sums of a tile at `tile`, its rows from `row` on, to the output.
+    template <int REGS>
+    TF_DEV void store(Epilogue &epilogue, const gemm_params &p, const GemmTile &tile, int row,
+        const float (&sum)[L::SLABS][REGS])
+    {
+        epilogue.row = tile.row + row / L::PAIR_DOWN;
+        epilogue.col = tile.col;
+        if constexpr (L::PAIRED) {
+            float joined[L::OUT_SLABS][L::OUT_REGS];
+            GemmPair<C>::join(epilogue, p, sum, joined);
+            Epilogue::store(epilogue, p, joined);
+        } else {
+            Epilogue::store(epilogue, p, sum);
+        }
     }
 
     // Tiles one after the other, all consumers on each or each on every second one.
@@ -50,18 +65,20 @@ template <class C> struct GemmConsumer {
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmTurn<C> turn = {consumer, true, false};
         Cursor cursor = {0, 0};
+        GemmScaleCursor scales = {0, 0};
+        [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
         for (int index = tiles.next + skipped * tiles.step; index < tiles.count; index += step) {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             float acc[L::SLABS][L::REGS];
             turn.more = index + tiles.step < tiles.count;
-            multiply(p, acc, cursor, row, tile, tiles, turn);
+            multiply(acc, cursor, scales, row, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
-            epilogue.row = tile.row + row;
-            epilogue.col = tile.col;
-            Epilogue::store(epilogue, p, acc);
+            if constexpr (L::NORMED)
+                GemmNorm<C>::apply_next(p, row, acc, phase);
+            store(epilogue, p, tile, row, acc);
         }
         Epilogue::finish_stores(epilogue);
     }
@@ -73,8 +90,9 @@ template <class C> struct GemmConsumer {
         const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
         const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
+        GemmScaleCursor scales = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(p, acc, cursor, row, tile, tiles, {consumer, true, false});
+        multiply(acc, cursor, scales, row, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there
@@ -82,9 +100,9 @@ template <class C> struct GemmConsumer {
             return;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmSplit<C>::gather(sum, first);
-        epilogue.row = tile.row + row;
-        epilogue.col = tile.col + first;
-        Epilogue::store(epilogue, p, sum);
+        if constexpr (L::NORMED)
+            GemmNorm<C>::apply_split(p, row, first, sum);
+        store(epilogue, p, {tile.row, tile.col + first}, row, sum);
         Epilogue::finish_stores(epilogue);
     }
 };
@@ -92,8 +110,11 @@ template <class C> struct GemmConsumer {
 template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
 {
     using L = GemmLayout<C>;
-    if (thread_index() == 0)
+    if (thread_index() == 0) {
+        GemmScales<C>::init();
+        GemmNorm<C>::init();
         GemmRing<C>::init();
+    }
     if constexpr (C::CLUSTER > 1)
         cluster_meet();
     else
@@ -106,8 +127,14 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
     if (group == 0) {
         if constexpr (L::MOVE_REGS)
             regs_release<L::PRODUCER_REGS>();
-        if (warp_uniform(thread_index() / 32) == 0 && warp_elect())
+        const int warp = warp_uniform(thread_index() / 32);
+        if (warp == 0 && warp_elect())
             gemm_produce<C>(p);
+        if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
+            GemmScales<C>::produce(p, (u32)warp - 1);
+        if constexpr (L::NORMED)
+            if (warp > 0)
+                GemmNorm<C>::produce(p);
         warp_sync();
         if constexpr (C::SPLIT_K > 1) {
             cluster_arrive();

@@ -4,7 +4,8 @@
 
 #include <tfops/spec.h>
 
-extern const struct tfops_spec linear_spec, fp8_gemm_spec;
+extern const struct tfops_spec linear_spec, fp8_gemm_spec, gated_mlp_spec, fp8_gated_mlp_spec,
+    rmsnorm_linear_spec;
 
 enum {
     GEMM_M,
@@ -30,8 +31,53 @@ enum {
     GEMM_WEIGHT_SCALE,
 };
 
-/* The reference of all of them (gemm_ref.c): fp64 sums on host memory. */
+/* gated_mlp: the first five. Options: act first, activates last, between them those of fp8_gemm. */
+enum {
+    GATED_MLP_X,
+    GATED_MLP_GATE_WEIGHT,
+    GATED_MLP_UP_WEIGHT,
+    GATED_MLP_OUT,
+    GATED_MLP_OUT_SCALE,
+    GATED_MLP_X_SCALE,
+    GATED_MLP_GATE_SCALE,
+    GATED_MLP_UP_SCALE,
+};
+
+/* rmsnorm_linear: the operands of linear, then */
+enum { RMSNORM_LINEAR_NORM_WEIGHT = GEMM_OUT + 1 };
+enum { RMSNORM_LINEAR_EPS };
+
+/* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
+struct gemm_kind {
+    bool paired; /* two weights, whose products are joined */
+    bool normed; /* rows of x are normalised */
+    bool scaled; /* fp8: with scales, and a dtype of the weight */
+};
+
+static inline bool gemm_paired(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->paired;
+}
+
+static inline bool gemm_normed(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->normed;
+}
+
+/* Rows of all weights. */
+static inline int64_t gemm_weight_rows(const struct tfops_problem *problem)
+{
+    return problem->dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
+}
+
+/* The references (gemm_ref.c, gated_mlp_ref.c, rmsnorm_linear_ref.c): fp64 sums on host memory. */
 enum tfops_status gemm_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status gated_mlp_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status rmsnorm_linear_reference(void *user, const struct tfops_launch_args *launch);
+/* A value of gemm_params.h's activation. */
+double gemm_ref_activate(int activation, double x);
 
 /* Which factors the operands have: a value of gemm_params.h's scaling. */
 int gemm_scaling(const struct tfops_problem *problem);

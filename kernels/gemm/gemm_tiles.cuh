@@ -9,10 +9,12 @@
 #include "gemm/gemm_layout.cuh"
 
 struct GemmTile {
-    int row, col; // of the first element, in rows of R and of C
+    int row, col; // of the first output, in rows of R and of C
 };
 
 template <class C> struct GemmTiles {
+    using L = GemmLayout<C>;
+
     int down, across, count; // rectangles
     int next, step;
     int rank_m, rank_n; // of this block in its rectangle
@@ -21,12 +23,12 @@ template <class C> struct GemmTiles {
     {
         GemmTiles t;
         const int rows = C::SWAP ? C::N : p.m, cols = C::SWAP ? p.m : C::N;
-        t.down = ceil_div(rows, C::BLOCK_M * C::CLUSTER_M);
-        t.across = ceil_div(cols, C::BLOCK_N * C::CLUSTER_N);
+        t.down = ceil_div(rows, L::TILE_ROWS * C::CLUSTER_M);
+        t.across = ceil_div(cols, L::TILE_COLS * C::CLUSTER_N);
         t.count = t.down * t.across;
         t.next = (int)(block_index() / C::CLUSTER);
         t.step = (int)(block_count() / C::CLUSTER);
-        const int rank = GemmLayout<C>::MULTICAST ? cluster_rank() % GemmLayout<C>::RECTANGLE : 0;
+        const int rank = L::MULTICAST ? cluster_rank() % L::RECTANGLE : 0;
         t.rank_m = rank % C::CLUSTER_M;
         t.rank_n = rank / C::CLUSTER_M;
         return t;
@@ -38,7 +40,7 @@ template <class C> struct GemmTiles {
         const int first = band * C::GROUP;
         const int height = min_int(t.down - first, C::GROUP);
         const int row = first + in_band % height, col = in_band / height;
-        return {(row * C::CLUSTER_M + t.rank_m) * C::BLOCK_M,
-            (col * C::CLUSTER_N + t.rank_n) * C::BLOCK_N};
+        return {(row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS,
+            (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS};
     }
 };

@@ -206,7 +206,8 @@ Test(gemm_spec, block_scales_exclude_fast_accum)
     problem.options[GEMM_SCALING] = GEMM_PER_BLOCK;
     problem.options[GEMM_FAST_ACCUM] = 1;
     EXPECT_STATUS(tfops_problem_check(&problem), TFOPS_E_SHAPE);
-    EXPECT_CONTAINS(expect_error().message, "fast_accum: shape does not fit: expected no with scaling=block");
+    EXPECT_CONTAINS(
+        expect_error().message, "fast_accum: shape does not fit: expected no with scaling=block");
 }
 
 Test(gemm_spec, default_with_block_scales_is_in_the_space)

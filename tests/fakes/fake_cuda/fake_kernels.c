@@ -1,16 +1,17 @@
 /*
  * Kernels in C, by the prefix of the entry's name, longer ones first: the built-in operators
- * (fake_acts.c, fake_gemm.c, fake_norms.c, fake_quant.c), the tuner's support kernels and the operators
- * of the plug-ins that tests use. Parameters are the structs of the templates. Tuned variants have
- * dtype and options compiled in, which a cubin does not show: so the run-time fields of the structs
- * must be packed for every variant.
+ * (the other fake_*.c of operators), the tuner's support kernels and the operators of the plug-ins that
+ * tests use. Parameters are the structs of the templates. Tuned variants have dtype and options compiled
+ * in, which a cubin does not show: so the run-time fields of the structs must be packed for every variant.
  */
 #include "docs/examples/scale_bias_plugin.cu"
 #include "fake.h"
 #include "fake_acts.c"
+#include "fake_gated_mlp.c"
 #include "fake_gemm.c"
 #include "fake_norms.c"
 #include "fake_quant.c"
+#include "fake_rmsnorm_linear.c"
 #include "fake_rope.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
@@ -223,6 +224,8 @@ static const struct fake_kernel kernels[] = {
     {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_rmsnorm_rope", sizeof(struct rmsnorm_rope_params), rmsnorm_rope_operands,
         rmsnorm_rope_run}, /* before its prefix */
+    {"tfops_rmsnorm_linear", sizeof(struct rmsnorm_linear_params), rmsnorm_linear_operands,
+        rmsnorm_linear_run},
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_add_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_layernorm", sizeof(struct norm_params), norm_operands, layernorm_run},
@@ -234,6 +237,8 @@ static const struct fake_kernel kernels[] = {
     {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
+    {"tfops_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
+    {"tfops_fp8_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
     {"tfops_rope", sizeof(struct rope_params), rope_operands, rope_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},

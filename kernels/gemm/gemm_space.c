@@ -1,0 +1,221 @@
+/*
+ * Which configs of the matrix kernels are worth compiling, and the one to use when nothing was measured:
+ * both by the model (gemm_model.c) and by what lost wherever it was tried.
+ */
+#include "gemm_config.h"
+#include "gemm_specs.h"
+#include <string.h>
+
+enum { LEAST_GROUP = 8 };
+
+/* As many stages as fit; two are the least. */
+static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
+    struct tfops_config *config)
+{
+    enum { MOST_MMA_STAGES = 4 };
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_MOST_STAGES : MOST_MMA_STAGES;
+    int64_t fit =
+        (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + GEMM_BARRIER_BYTES);
+    config->values[GEMM_STAGES] = fit < 2 ? 2 : fit > most ? most : fit;
+}
+
+/* The smallest width that holds all tokens, of which each of the blocks that share them loads 8. */
+static int64_t width_for(int64_t tokens, int64_t sharers)
+{
+    if (tokens < 8 * sharers)
+        tokens = 8 * sharers;
+    const struct tfops_tunable_spec *widths = &gemm_tunables[GEMM_BLOCK_N];
+    size_t i = 0;
+    while (i + 1 < widths->n_values && widths->values[i] < tokens)
+        i++;
+    return widths->values[i];
+}
+
+/* What it can do but lost wherever it was measured (docs/notes/gemm.md). */
+static bool hopeless(const struct tfops_problem *problem, const struct tfops_device *device,
+    const int64_t *v, const struct gemm_layout *l)
+{
+    bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = gemm_promoted(problem, l);
+    if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
+        return false;
+    if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
+        return true;
+    if (v[GEMM_CONSUMERS] == 1 && l->slabs > (gemm_paired(problem) && v[GEMM_SWAP] ? 2 : 1))
+        return true;
+    if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 4 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
+                                 (!narrow && !(promotes && l->slabs == 1))))
+        return true;
+    if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
+        return true;
+    return l->cluster > 2 && l->down * l->across > gemm_resident_clusters(device, l->cluster);
+}
+
+/* The shapes the default is chosen from; a sweep adds what lies between. */
+struct shape {
+    int64_t block_m, consumers, pingpong, cluster_m, cluster_n, block_n;
+};
+
+static const struct shape WIDE[] = {
+    {128, 2, 0, 2, 1, 256},
+    {128, 2, 0, 1, 1, 256},
+    {128, 2, 0, 2, 1, 192},
+    {256, 2, 0, 2, 1, 128},
+    {128, 2, 1, 2, 1, 128},
+    {128, 2, 0, 2, 1, 128},
+    {128, 2, 0, 1, 1, 128},
+    {128, 2, 0, 1, 1, 160},
+    {128, 2, 0, 1, 1, 96},
+    {64, 2, 1, 1, 1, 128},
+    {64, 2, 1, 1, 1, 192},
+    {128, 2, 0, 1, 1, 64},
+    {64, 1, 0, 2, 1, 128},
+    {128, 2, 0, 2, 2, 80},
+    {64, 1, 0, 2, 2, 80},
+    {128, 2, 0, 2, 2, 64},
+    {128, 2, 0, 1, 2, 64},
+    {128, 2, 0, 2, 2, 128},
+    {64, 1, 0, 1, 1, 128},
+    {64, 1, 0, 1, 1, 64},
+    {128, 2, 0, 1, 4, 80},
+    {128, 2, 0, 2, 2, 160},
+    {64, 1, 0, 2, 2, 160},
+};
+
+static const struct shape MMA_SHAPES[] = {
+    {128, 2, 0, 1, 1, 128},
+    {64, 2, 0, 1, 1, 128},
+    {128, 2, 0, 1, 1, 64},
+    {64, 2, 0, 1, 1, 64},
+    {64, 1, 0, 1, 1, 64},
+    {64, 1, 0, 1, 1, 32},
+};
+
+static void take_shape(
+    const struct shape *shape, int mainloop, bool swap, int64_t split, struct tfops_config *config)
+{
+    int64_t *v = config->values;
+    memset(config, 0, sizeof *config);
+    v[GEMM_MAINLOOP] = mainloop;
+    v[GEMM_BLOCK_M] = shape->block_m;
+    v[GEMM_BLOCK_N] = shape->block_n;
+    v[GEMM_CONSUMERS] = shape->consumers;
+    v[GEMM_PINGPONG] = shape->pingpong;
+    v[GEMM_CLUSTER_M] = shape->cluster_m;
+    v[GEMM_CLUSTER_N] = shape->cluster_n;
+    v[GEMM_SPLIT_K] = split;
+    v[GEMM_DEPTH] = 1;
+    v[GEMM_GROUP] = LEAST_GROUP;
+    v[GEMM_SWAP] = swap;
+}
+
+struct search {
+    const struct tfops_problem *problem;
+    const struct tfops_device *device;
+    double ns; /* of the best; 0: none yet */
+    struct tfops_config best;
+};
+
+static void try(struct search *search, struct tfops_config *config)
+{
+    settle_stages(search->problem, search->device, config);
+    const struct gemm_layout l = gemm_lay_out(search->problem, config);
+    if (!gemm_possible(search->problem, search->device, config, &l, NULL) ||
+        hopeless(search->problem, search->device, config->values, &l))
+        return;
+    double ns = gemm_model_ns(search->problem, search->device, config);
+    if (search->ns > 0 && ns >= search->ns)
+        return;
+    search->ns = ns;
+    search->best = *config;
+}
+
+/* One shape, its stages deep or not. */
+static void try_depths(
+    struct search *search, const struct shape *shape, bool swap, int64_t split, int64_t deepest)
+{
+    struct tfops_config config;
+    take_shape(shape, GEMM_WGMMA, swap, split, &config);
+    for (int64_t depth = 1; depth <= deepest; depth *= 2) {
+        config.values[GEMM_DEPTH] = depth;
+        try(search, &config);
+    }
+}
+
+/* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
+static void try_narrow(struct search *search, int64_t tokens)
+{
+    enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
+    const int64_t rows = gemm_paired(search->problem) ? 2 * GEMM_SLAB_ROWS : GEMM_SLAB_ROWS;
+    for (int64_t consumers = 1; consumers <= 2; consumers++)
+        for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
+            for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
+                const struct shape shape = {
+                    rows * consumers, consumers, 0, sharers, 1, width_for(tokens, sharers)};
+                try_depths(search, &shape, true, split, DEEPEST);
+            }
+}
+
+static void try_wgmma(struct search *search)
+{
+    enum { DEEPEST = 2, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
+    const int64_t tokens = search->problem->dims[GEMM_M];
+    const int64_t most_split = tokens <= SPLIT_TOKENS ? MOST_SPLIT : 1;
+    for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++)
+        for (int64_t split = 1; split <= most_split; split *= 2)
+            try_depths(search, &WIDE[i], false, split, DEEPEST);
+    if (tokens <= 256)
+        try_narrow(search, tokens);
+}
+
+static struct search find_best(
+    const struct tfops_problem *problem, const struct tfops_device *device)
+{
+    struct search search = {.problem = problem, .device = device};
+    struct tfops_config config;
+    try_wgmma(&search);
+    const bool has_wgmma = search.ns > 0;
+    for (size_t i = 0; !has_wgmma && i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
+        take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
+        try(&search, &config);
+    }
+    return search;
+}
+
+void gemm_default_config(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *ret_config)
+{
+    (void)user;
+    *ret_config = find_best(problem, device).best;
+}
+
+static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    static const double MARGIN = 1.2;
+    const int64_t *v = config->values;
+    struct tfops_config settled = *config;
+    settle_stages(problem, device, &settled);
+    if (v[GEMM_STAGES] != settled.values[GEMM_STAGES])
+        return gemm_refuse(reason, "STAGES is not the number that fits");
+    if (hopeless(problem, device, v, l))
+        return gemm_refuse(reason, "never worth measuring for such a problem");
+    if (v[GEMM_GROUP] > LEAST_GROUP && l->down <= LEAST_GROUP)
+        return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
+    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M], v[GEMM_CLUSTER_M]))
+        return gemm_refuse(reason, "BLOCK_N is not the width that holds all tokens");
+    const struct search search = find_best(problem, device);
+    if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)
+        return gemm_refuse(reason, "the model says it is much slower than the default");
+    return true;
+}
+
+bool gemm_constraint(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config,
+    char reason[TFOPS_REASON_BYTES])
+{
+    (void)user;
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    return gemm_possible(problem, device, config, &l, reason) &&
+           worthwhile(problem, device, config, &l, reason);
+}

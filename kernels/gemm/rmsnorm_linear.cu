@@ -1,0 +1,14 @@
+// rmsnorm_linear.cu: y = rmsnorm(x) * weightᵀ and what follows it; the normalised x is not written.
+//
+// The kernels of gemm.cu; the rows' factors multiply the sums (gemm_norm.cuh).
+#include "gemm/gemm_mma.cuh"
+#include "gemm/gemm_sm90.cuh"
+#include "gemm/rmsnorm_linear_generic.cuh"
+
+template <class C> TF_DEV void rmsnorm_linear(const rmsnorm_linear_params &p)
+{
+    if constexpr (C::MAINLOOP)
+        gemm_sm90<C>(p.gemm);
+    else
+        gemm_mma<C>(p.gemm);
+}
