@@ -15,6 +15,7 @@
 
 #define NOINLINE __attribute__((noinline, cold))
 #define HOT __attribute__((hot, aligned(64)))
+#define NOINLINE_HOT __attribute__((noinline, hot))
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* ---- refusals ------------------------------------------------------------------------------- */
@@ -62,7 +63,7 @@ static NOINLINE enum tfops_status refuse_foreign_stream(const struct tfops_plan 
  */
 static NOINLINE enum tfops_status recover(const struct tfops_plan *plan,
     const struct plan_variant *variant, const struct tfops_launch_args *args, CUstream stream,
-    CUresult refused)
+    CUresult refused, const char *call)
 {
     const struct driver *driver = &plan->engine->driver;
     CUcontext current = NULL, owner = NULL;
@@ -77,13 +78,13 @@ static NOINLINE enum tfops_status recover(const struct tfops_plan *plan,
         owner != plan->engine->context)
         return refuse_foreign_stream(plan);
     if (!wrong_context || driver->ctx_get_current(&current) || current == plan->engine->context)
-        return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
+        return driver_error(driver, refused, call, plan->problem.spec->name);
     enum tfops_status status = driver_enter(driver, plan->engine->context, &scope);
     if (status)
         return status;
-    refused = launcher_launch(&variant->launcher, driver, args, stream);
+    refused = launcher_launch(&variant->launcher, driver, args, stream, &call);
     driver_leave(driver, &scope);
-    return driver_error(driver, refused, "cuLaunchKernel", plan->problem.spec->name);
+    return driver_error(driver, refused, call, plan->problem.spec->name);
 }
 
 static enum tfops_status compute_reference(
@@ -97,7 +98,7 @@ static enum tfops_status compute_reference(
 }
 
 /* Whatever is not a plain launch. */
-static NOINLINE enum tfops_status enqueue_special(const struct tfops_plan *plan,
+static NOINLINE_HOT enum tfops_status enqueue_special(const struct tfops_plan *plan,
     const struct plan_variant *variant, const struct tfops_launch_args *args, CUstream stream)
 {
     const struct tfops_spec *spec = plan->problem.spec;
@@ -110,10 +111,11 @@ static NOINLINE enum tfops_status enqueue_special(const struct tfops_plan *plan,
                           (uintptr_t)args->workspace & 255))
             return refuse_workspace(args, needed);
     }
+    const char *call = "cuLaunchKernel";
     CUresult result = CUDA_ERROR_INVALID_HANDLE;
     if (variant->launcher.function)
-        result = launcher_launch(&variant->launcher, &plan->engine->driver, args, stream);
-    return result ? recover(plan, variant, args, stream, result) : TFOPS_OK;
+        result = launcher_launch(&variant->launcher, &plan->engine->driver, args, stream, &call);
+    return result ? recover(plan, variant, args, stream, result, call) : TFOPS_OK;
 }
 
 /* For an extent above 0. */
@@ -133,7 +135,7 @@ static inline __attribute__((always_inline)) enum tfops_status enqueue(
         return enqueue_special(plan, variant, &launch, stream);
     CUresult result = launcher_launch_plain(&variant->launcher, &launch, stream);
     if (UNLIKELY(result))
-        return recover(plan, variant, &launch, stream, result);
+        return recover(plan, variant, &launch, stream, result, launcher_call(&variant->launcher));
     return TFOPS_OK;
 }
 
@@ -164,6 +166,16 @@ static NOINLINE enum tfops_status launch_unusual(
     return enqueue_bound(plan, &request, args, stream);
 }
 
+/* Arguments of another form than the usual one. */
+static NOINLINE_HOT enum tfops_status launch_wide(
+    const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
+{
+    struct request request;
+    if (UNLIKELY(!match_wide_bind(&plan->wide, &plan->problem, args, MATCH_ALIGN_ENOUGH, &request)))
+        return launch_unusual(plan, args, stream);
+    return enqueue(plan, &request, args, stream);
+}
+
 HOT enum tfops_status tfops_plan_launch(
     const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
 {
@@ -173,7 +185,7 @@ HOT enum tfops_status tfops_plan_launch(
     if (UNLIKELY(plan->generation != engine_fork_generation))
         return engine_usable(plan->engine);
     if (UNLIKELY(!match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_ENOUGH, &request)))
-        return launch_unusual(plan, args, stream);
+        return launch_wide(plan, args, stream);
     return enqueue(plan, &request, args, stream);
 }
 
@@ -257,6 +269,16 @@ static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
     return enqueue_bound(plan, &request, args, stream);
 }
 
+static NOINLINE_HOT enum tfops_status look_up_wide(struct tfops_engine *engine,
+    const struct tfops_plan *plan, const struct tfops_args *args, struct CUstream_st *stream)
+{
+    struct request request;
+    if (UNLIKELY(!match_wide_bind(&plan->wide, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
+        return look_up(engine, plan->problem.spec, args, stream);
+    ENGINE_COUNT(engine, hits);
+    return enqueue(plan, &request, args, stream);
+}
+
 HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfops_spec *spec,
     const struct tfops_args *args, struct CUstream_st *stream)
 {
@@ -268,9 +290,10 @@ HOT enum tfops_status tfops_launch(struct tfops_engine *engine, const struct tfo
     const struct tfops_plan *plan =
         atomic_load_explicit(&engine->plans.hints[hint_of(spec, args)], memory_order_acquire);
     if (UNLIKELY(!plan || plan->problem.spec != spec ||
-                 atomic_load_explicit(&plan->stale, memory_order_relaxed) ||
-                 !match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
+                 atomic_load_explicit(&plan->stale, memory_order_relaxed)))
         return look_up(engine, spec, args, stream);
+    if (UNLIKELY(!match_bind(&plan->match, &plan->problem, args, MATCH_ALIGN_EXACT, &request)))
+        return look_up_wide(engine, plan, args, stream);
     ENGINE_COUNT(engine, hits);
     return enqueue(plan, &request, args, stream);
 }

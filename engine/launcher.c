@@ -1,13 +1,14 @@
 /* One kernel launch (see launcher.h). */
 #include "launcher.h"
 #include "key.h"
+#include "problem.h"
 #include <string.h>
 
-static CUresult encode_maps(const struct driver *driver, const struct tfops_spec *spec,
+CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
     const struct tfops_launch_args *args, unsigned char *params)
 {
     struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
-    size_t n = spec->tensor_maps(spec->user, args, maps);
+    size_t n = spec->tensor_maps ? spec->tensor_maps(spec->user, args, maps) : 0;
     CUresult result = CUDA_SUCCESS;
     for (size_t i = 0; !result && i < n; i++) {
         const struct tfops_tensor_map *map = &maps[i];
@@ -59,6 +60,34 @@ static CUresult launch_extended(const struct launcher *launcher, const struct dr
     return driver->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
+static bool is_extended(const struct tfops_geometry *geometry)
+{
+    return geometry->cluster > 1 || geometry->pdl || geometry->cooperative;
+}
+
+const char *launcher_call(const struct launcher *launcher)
+{
+    return is_extended(&launcher->geometry) ? "cuLaunchKernelEx" : "cuLaunchKernel";
+}
+
+/*
+ * Whether no launch needs a workspace: what is 0 for the greatest extent is 0 for all, as it is monotone.
+ * Of free dimensions nothing is known here.
+ */
+static bool needs_no_workspace(const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    const struct tfops_spec *spec = problem->spec;
+    struct tfops_problem greatest = *problem;
+    if (!spec->workspace)
+        return true;
+    for (size_t i = 0; i < spec->n_dims; i++)
+        if (spec->dims[i].flags == TFOPS_DIM_FREE)
+            return false;
+    problem_set_extent(&greatest, spec->dims[key_dynamic_dim(spec)].max);
+    return !spec->workspace(spec->user, &greatest, device, config);
+}
+
 void launcher_init(struct launcher *launcher, const struct driver *driver,
     const struct tfops_device *device, const struct tfops_problem *problem,
     const struct tfops_config *config)
@@ -83,16 +112,26 @@ void launcher_init(struct launcher *launcher, const struct driver *driver,
         launcher->launch_kernel_ex = driver->launch_kernel_ex;
     else
         launcher->launch_kernel = driver->launch_kernel;
-    launcher->plain = driver->launch_kernel && !spec->workspace && !spec->tensor_maps &&
+    launcher->plain = driver->launch_kernel && !spec->tensor_maps &&
                       spec->param_bytes <= LAUNCHER_PLAIN_PARAM_BYTES &&
-                      launcher->geometry.extent_per_group && launcher->geometry.cluster == 1 &&
-                      !launcher->geometry.cooperative;
+                      launcher->geometry.cluster == 1 && !launcher->geometry.cooperative &&
+                      needs_no_workspace(problem, device, config);
+}
+
+void launcher_ask_grid(
+    const struct launcher *launcher, const struct tfops_problem *problem, uint32_t ret_grid[3])
+{
+    const struct tfops_spec *spec = launcher->spec;
+    struct tfops_geometry geometry;
+    spec->geometry(spec->user, problem, launcher->device, &launcher->config, &geometry);
+    memcpy(ret_grid, geometry.grid, sizeof geometry.grid);
 }
 
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
-    const struct tfops_launch_args *args, CUstream stream)
+    const struct tfops_launch_args *args, CUstream stream, const char **ret_call)
 {
     const struct tfops_spec *spec = launcher->spec;
+    const char *call;
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     void *params[] = {pack};
     struct tfops_geometry geometry = launcher->geometry;
@@ -105,12 +144,13 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
     else
         spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
-    if (spec->tensor_maps) {
-        CUresult result = encode_maps(driver, spec, args, pack);
-        if (result)
-            return result;
-    }
-    if (geometry.cluster > 1 || geometry.pdl || geometry.cooperative)
+    ret_call = ret_call ? ret_call : &call;
+    *ret_call = "cuTensorMapEncodeTiled";
+    CUresult result = launcher_encode_maps(driver, spec, args, pack);
+    if (result)
+        return result;
+    *ret_call = launcher_call(launcher);
+    if (is_extended(&geometry))
         return launch_extended(launcher, driver, &geometry, stream, params);
     return driver->launch_kernel(launcher->function, geometry.grid[0], geometry.grid[1],
         geometry.grid[2], geometry.threads, 1, 1, geometry.smem_bytes, stream, params, NULL);

@@ -36,16 +36,23 @@ struct launcher {
 };
 
 /* Bytes of parameters a plain launch has room for: little, so that few lines of stack are new. */
-enum { LAUNCHER_PLAIN_PARAM_BYTES = 256 };
+enum { LAUNCHER_PLAIN_PARAM_BYTES = 448 };
 
 /* All but the function, which the caller loads. `driver` may be a table without functions. */
 void launcher_init(struct launcher *launcher, const struct driver *driver,
     const struct tfops_device *device, const struct tfops_problem *problem,
     const struct tfops_config *config);
 
-/* `args->problem->dims` hold the dynamic extent (> 0). Returns the driver's result. */
+/* `args->problem->dims` hold the dynamic extent (> 0). Returns the driver's result. *ret_call, where
+ * it is asked for: the call that gave it. */
 CUresult launcher_launch(const struct launcher *launcher, const struct driver *driver,
-    const struct tfops_launch_args *args, CUstream stream);
+    const struct tfops_launch_args *args, CUstream stream, const char **ret_call);
+/* The call that enqueues. */
+const char *launcher_call(const struct launcher *launcher);
+
+/* Encodes the operator's tensor maps into its parameters, where it has any. */
+CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
+    const struct tfops_launch_args *args, unsigned char *params);
 
 /* Groups of blocks for an extent above 0, of a geometry that says how they follow from it. */
 static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint32_t most)
@@ -60,11 +67,11 @@ static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint3
 extern const CUlaunchAttribute launcher_overlap;
 
 static inline CUresult launcher_launch_overlapped(
-    const struct launcher *launcher, uint32_t grid, CUstream stream, void **params)
+    const struct launcher *launcher, const uint32_t grid[3], CUstream stream, void **params)
 {
-    const CUlaunchConfig config = {.gridDimX = grid,
-        .gridDimY = 1,
-        .gridDimZ = 1,
+    const CUlaunchConfig config = {.gridDimX = grid[0],
+        .gridDimY = grid[1],
+        .gridDimZ = grid[2],
         .blockDimX = launcher->threads,
         .blockDimY = 1,
         .blockDimZ = 1,
@@ -75,21 +82,28 @@ static inline CUresult launcher_launch_overlapped(
     return launcher->launch_kernel_ex(&config, launcher->function, params, NULL);
 }
 
-/* The same where the launcher is plain: no workspace, no tensor maps, no cluster, a grid that needs no
- * call. */
+/* The grid of a geometry that does not say how it follows from the extent. */
+void launcher_ask_grid(
+    const struct launcher *launcher, const struct tfops_problem *problem, uint32_t ret_grid[3]);
+
+/* The same where the launcher is plain: no workspace, no tensor maps, no cluster. */
 static inline CUresult launcher_launch_plain(
     const struct launcher *launcher, const struct tfops_launch_args *args, CUstream stream)
 {
     _Alignas(16) unsigned char pack[LAUNCHER_PLAIN_PARAM_BYTES];
     void *params[] = {pack};
-    const uint32_t grid = launcher_groups(args->problem->dims[launcher->dynamic_dim],
-                              launcher->extent_per_group, launcher->most_groups) *
-                          launcher->blocks_per_group;
+    uint32_t grid[] = {0, 1, 1};
+    if (__builtin_expect(launcher->extent_per_group != 0, 1))
+        grid[0] = launcher_groups(args->problem->dims[launcher->dynamic_dim],
+                      launcher->extent_per_group, launcher->most_groups) *
+                  launcher->blocks_per_group;
+    else
+        launcher_ask_grid(launcher, args->problem, grid);
     launcher->pack(launcher->user, args, pack);
     if (launcher->overlaps)
         return launcher_launch_overlapped(launcher, grid, stream, params);
-    return launcher->launch_kernel(launcher->function, grid, 1, 1, launcher->threads, 1, 1,
-        launcher->smem_bytes, stream, params, NULL);
+    return launcher->launch_kernel(launcher->function, grid[0], grid[1], grid[2], launcher->threads,
+        1, 1, launcher->smem_bytes, stream, params, NULL);
 }
 
 #endif

@@ -35,13 +35,13 @@ enum tfops_status tfops_gated_act(struct tfops_engine *engine, const struct tfop
     const struct tfops_tensor *scales, enum tfops_gate act, unsigned scaling,
     struct CUstream_st *stream)
 {
-    struct tfops_tensor halves[2];
+    struct tfops_tensor halves[2], column;
     struct tfops_args args = {.size = sizeof args};
     enum tfops_status status = TFOPS_OK;
     args.operands[GATED_ACT_GATE] = gate;
     args.operands[GATED_ACT_UP] = up;
     args.operands[GATED_ACT_OUT] = out;
-    args.operands[GATED_ACT_SCALES] = scales;
+    args.operands[GATED_ACT_SCALES] = typed_scales(scales, scaling, &column);
     args.options[GATED_ACT_ACT] = typed_option(act);
     if (scales)
         status = typed_scaling(scaling, TFOPS_SCALES_PER_TOKEN, TFOPS_SCALES_PER_GROUP,

@@ -36,18 +36,6 @@ enum tfops_status tfops_linear(
     return tfops_launch(engine, &linear_spec, &args, stream);
 }
 
-/* A vector of scales as the column that quantize writes; anything else as it is. */
-static const struct tfops_tensor *as_column(
-    const struct tfops_tensor *scale, struct tfops_tensor *column)
-{
-    if (!scale || scale->rank != 1)
-        return scale;
-    *column = *scale;
-    column->rank = 2;
-    column->shape[1] = column->strides[1] = 1;
-    return column;
-}
-
 enum tfops_status tfops_fp8_gemm(
     struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
 {
@@ -62,8 +50,8 @@ enum tfops_status tfops_fp8_gemm(
         &args.options[GEMM_SCALING], &args.options[GEMM_SCALE_MAJOR]);
     if (status)
         return status;
-    args.operands[GEMM_X_SCALE] = as_column(from->x_scale, &x_column);
-    args.operands[GEMM_WEIGHT_SCALE] = as_column(from->weight_scale, &weight_column);
+    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &x_column);
+    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &weight_column);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
     return tfops_launch(engine, &fp8_gemm_spec, &args, stream);
 }

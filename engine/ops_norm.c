@@ -77,6 +77,7 @@ enum tfops_status tfops_rmsnorm_quant(struct tfops_engine *engine, const struct 
     const struct tfops_tensor *scales, unsigned scaling, double eps,
     enum tfops_weight_variant variant, struct CUstream_st *stream)
 {
+    struct tfops_tensor column;
     struct tfops_args args = norm_args(eps, variant);
     enum tfops_status status = norm_scaling(scaling, &args);
     if (status)
@@ -84,7 +85,7 @@ enum tfops_status tfops_rmsnorm_quant(struct tfops_engine *engine, const struct 
     args.operands[RMSNORM_QUANT_X] = x;
     args.operands[RMSNORM_QUANT_WEIGHT] = weight;
     args.operands[RMSNORM_QUANT_OUT] = out;
-    args.operands[RMSNORM_QUANT_SCALES] = scales;
+    args.operands[RMSNORM_QUANT_SCALES] = typed_scales(scales, scaling, &column);
     return tfops_launch(engine, &rmsnorm_quant_spec, &args, stream);
 }
 
@@ -94,6 +95,7 @@ enum tfops_status tfops_add_rmsnorm_quant(struct tfops_engine *engine, const str
     const struct tfops_tensor *residual_out, unsigned scaling, double eps,
     enum tfops_weight_variant variant, struct CUstream_st *stream)
 {
+    struct tfops_tensor column;
     struct tfops_args args = norm_args(eps, variant);
     enum tfops_status status = norm_scaling(scaling, &args);
     if (status)
@@ -102,7 +104,7 @@ enum tfops_status tfops_add_rmsnorm_quant(struct tfops_engine *engine, const str
     args.operands[ADD_RMSNORM_QUANT_RESIDUAL] = residual;
     args.operands[ADD_RMSNORM_QUANT_WEIGHT] = weight;
     args.operands[ADD_RMSNORM_QUANT_OUT] = out;
-    args.operands[ADD_RMSNORM_QUANT_SCALES] = scales;
+    args.operands[ADD_RMSNORM_QUANT_SCALES] = typed_scales(scales, scaling, &column);
     args.operands[ADD_RMSNORM_QUANT_RESIDUAL_OUT] = residual_out;
     return tfops_launch(engine, &add_rmsnorm_quant_spec, &args, stream);
 }

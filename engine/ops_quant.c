@@ -15,6 +15,7 @@ enum tfops_status tfops_quantize(
     struct tfops_engine *engine, const struct tfops_quantize_args *from, struct CUstream_st *stream)
 {
     uint8_t granularity;
+    struct tfops_tensor column;
     struct tfops_args args = {.size = sizeof args, .n_scalars = 1};
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
@@ -29,7 +30,7 @@ enum tfops_status tfops_quantize(
     args.operands[QUANTIZE_X] = from->x;
     args.operands[QUANTIZE_STATIC_SCALE] = from->static_scale;
     args.operands[QUANTIZE_OUT] = from->out;
-    args.operands[QUANTIZE_SCALES] = from->scales;
+    args.operands[QUANTIZE_SCALES] = typed_scales(from->scales, from->scaling, &column);
     args.operands[QUANTIZE_SATURATED] = from->saturated;
     args.operands[QUANTIZE_RETRIES] = from->retries;
     args.scalars[QUANTIZE_MAX_RETRIES] = from->max_retries;
@@ -42,13 +43,14 @@ enum tfops_status tfops_dequantize(struct tfops_engine *engine, const struct tfo
     const struct tfops_tensor *scales, const struct tfops_tensor *out, unsigned scaling,
     struct CUstream_st *stream)
 {
+    struct tfops_tensor column;
     struct tfops_args args = {.size = sizeof args};
     enum tfops_status status = typed_scaling(scaling, TFOPS_SCALES_PER_TENSOR,
         TFOPS_SCALES_PER_BLOCK, &args.options[QUANT_GRANULARITY], &args.options[QUANT_SCALE_MAJOR]);
     if (status)
         return status;
     args.operands[DEQUANTIZE_X] = x;
-    args.operands[DEQUANTIZE_SCALES] = scales;
+    args.operands[DEQUANTIZE_SCALES] = typed_scales(scales, scaling, &column);
     args.operands[DEQUANTIZE_OUT] = out;
     return tfops_launch(engine, &dequantize_spec, &args, stream);
 }

@@ -99,6 +99,7 @@ static struct tfops_plan *new_plan(struct tfops_engine *engine, const struct tfo
     plan->hash = key_hash(key);
     plan->n_variants = n_variants;
     match_init(problem, &plan->match);
+    match_wide_init(problem, &plan->wide);
     return plan;
 }
 

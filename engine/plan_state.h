@@ -5,7 +5,7 @@
 #include "choice.h"
 #include "key.h"
 #include "launcher.h"
-#include "match.h"
+#include "match_wide.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <tfops/plan.h>
@@ -49,6 +49,7 @@ struct tfops_plan {
     struct env env;    /* the engine's: a plan may outlive it */
     void *block;       /* the allocation this plan and its variants stand in */
     atomic_uint references;
+    struct match_wide wide;
 };
 _Static_assert(offsetof(struct tfops_plan, match.table) <= 3 * PLAN_LINE_BYTES,
     "problem and head of a plan are three lines at most");

@@ -25,6 +25,25 @@ enum tfops_status typed_check_flags(uint32_t flags, uint32_t known);
 enum tfops_status typed_scaling(
     unsigned scaling, unsigned least, unsigned most, uint8_t *ret_granularity, uint8_t *ret_major);
 
+/* A vector of scales as the column that operators know; anything else as it is. */
+static inline const struct tfops_tensor *typed_column(
+    const struct tfops_tensor *scale, struct tfops_tensor *column)
+{
+    if (!scale || scale->rank != 1)
+        return scale;
+    *column = *scale;
+    column->rank = 2;
+    column->shape[1] = column->strides[1] = 1;
+    return column;
+}
+
+/* The same of scales as `scaling` says: one for each token is a vector. */
+static inline const struct tfops_tensor *typed_scales(
+    const struct tfops_tensor *scales, unsigned scaling, struct tfops_tensor *column)
+{
+    return scaling == TFOPS_SCALES_PER_TOKEN ? typed_column(scales, column) : scales;
+}
+
 /* The extent of the last dimension; 0 where there is none. */
 static inline int64_t typed_last(const struct tfops_tensor *tensor)
 {

@@ -100,9 +100,9 @@ static enum tfops_status make_raw(struct launches *launches)
     struct tfops_view views[TFOPS_MAX_OPERANDS];
     struct buffers_layout layout;
     double scalars[TFOPS_MAX_SCALARS] = {0};
-    if (!launcher->function || spec->tensor_maps || launcher->geometry.cluster > 1)
+    if (!launcher->function || launcher->geometry.cluster > 1 || launcher->geometry.cooperative)
         return error_set(TFOPS_E_UNSUPPORTED, "bench", spec->name,
-            "a config that cuLaunchKernel can launch: no cluster, no tensor maps", "another");
+            "a config that cuLaunchKernel can launch: no cluster, not cooperative", "another");
     enum tfops_status status = buffers_layout(launches->problem, &layout);
     if (status)
         return status;
@@ -118,7 +118,9 @@ static enum tfops_status make_raw(struct launches *launches)
     spec->geometry(
         spec->user, launches->problem, launcher->device, &launcher->config, &launches->geometry);
     spec->pack(spec->user, &args, launches->pack);
-    return TFOPS_OK;
+    return gpu_check(&launches->gpu,
+        launcher_encode_maps(launches->gpu.driver, spec, &args, launches->pack),
+        "cuTensorMapEncodeTiled");
 }
 
 /* ---- batches ----------------------------------------------------------------------------- */
@@ -151,7 +153,7 @@ static enum tfops_status call_same(struct launches *launches)
         return call_raw(launches);
     for (int i = 0; i < CALLS && !result; i++)
         result = launcher_launch_overlapped(
-            launcher, launches->geometry.grid[0], launches->gpu.stream, params);
+            launcher, launches->geometry.grid, launches->gpu.stream, params);
     return gpu_check(&launches->gpu, result, "cuLaunchKernelEx");
 }
 

@@ -104,6 +104,11 @@ bool gpu_knows(enum tfops_dtype dtype)
     return half_knows(dtype);
 }
 
+bool gpu_compares(enum tfops_dtype dtype)
+{
+    return half_knows(dtype) || dtype == TFOPS_I32 || dtype == TFOPS_I64;
+}
+
 static uint64_t capped(const struct gpu *gpu, uint64_t grid)
 {
     uint64_t most = (uint64_t)(gpu->device.sms > 0 ? gpu->device.sms : 1) * BLOCKS_PER_SM;

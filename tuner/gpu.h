@@ -47,8 +47,9 @@ struct gpu_values {
     uint64_t seed, special_every;
     float scale, offset;
 };
-/* Whether the fill and compare kernels know the dtype's values. */
+/* Whether the fill kernel knows the dtype's values, and whether the compare kernel does. */
 bool gpu_knows(enum tfops_dtype dtype);
+bool gpu_compares(enum tfops_dtype dtype);
 /* `n` elements; a dtype whose values the kernel does not know is zeroed. */
 enum tfops_status gpu_fill(const struct gpu *gpu, CUdeviceptr to, enum tfops_dtype dtype, size_t n,
     const struct gpu_values *values);

@@ -18,9 +18,9 @@ static enum tfops_status check_dtypes(const struct tfops_problem *problem)
     for (size_t i = 0; i < problem->spec->n_operands; i++) {
         const struct tfops_operand_spec *operand = &problem->spec->operands[i];
         enum tfops_dtype dtype = (enum tfops_dtype)problem->dtypes[operand->dtype];
-        if (problem->present >> i & 1 && operand->access != TFOPS_IN && !gpu_knows(dtype))
+        if (problem->present >> i & 1 && operand->access != TFOPS_IN && !gpu_compares(dtype))
             return error_set(TFOPS_E_UNSUPPORTED, "verify", operand->name,
-                "an output of a float dtype", tfops_dtype_name(dtype));
+                "an output of a float dtype, i32 or i64", tfops_dtype_name(dtype));
     }
     return TFOPS_OK;
 }

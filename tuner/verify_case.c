@@ -73,7 +73,7 @@ CUresult verify_launch(const struct gpu *gpu, const struct tfops_problem *proble
         .scalars = scalars,
         .workspace = (void *)(uintptr_t)subject->workspace,
         .workspace_bytes = subject->workspace_bytes};
-    return launcher_launch(subject->launcher, gpu->driver, &args, gpu->stream);
+    return launcher_launch(subject->launcher, gpu->driver, &args, gpu->stream, NULL);
 }
 
 static enum tfops_status launch_on(const struct gpu *gpu, const struct verify_case *vcase,

@@ -78,7 +78,7 @@ static enum tfops_status check_input(struct verifier *verifier, uint32_t index, 
         .stride = operand->stride,
         .params = tensors(
             operand, vcase->live + operand->offset, vcase->init + operand->offset, 1, span)};
-    if (!gpu_knows(operand->dtype)) {
+    if (!gpu_compares(operand->dtype)) {
         check.params.a_dtype = check.params.b_dtype = TFOPS_U8;
         check.params.cols *= (int64_t)operand->elem_bytes;
         check.params.a_stride = check.params.b_stride = check.params.cols;

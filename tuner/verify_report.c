@@ -11,6 +11,8 @@ double verify_value(enum tfops_dtype dtype, const void *element)
 {
     uint64_t cell = 0;
     memcpy(&cell, element, tfops_dtype_bytes(dtype));
+    if (dtype == TFOPS_I32 || dtype == TFOPS_I64) /* little-endian, as every host of a GPU */
+        return dtype == TFOPS_I32 ? (double)(int32_t)cell : (double)(int64_t)cell;
     return half_load(&cell, dtype, 0);
 }
 

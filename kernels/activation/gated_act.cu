@@ -27,22 +27,19 @@ TF_DEV float gated_act_of(int act, float x)
                                       : gated_act_gelu_tanh(x);
 }
 
-template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DTYPE> {
+template <class C>
+struct GatedActOp : RowPlain<gated_act_params, typename C::DTYPE>,
+                    RowQuantised<C, typename C::OUT_DTYPE, C::GRANULARITY == 1> {
     using T = typename C::DTYPE;
     using OUT = typename C::OUT_DTYPE;
     using H = float;
-    using Quant = RowQuant<C, OUT, C::GRANULARITY == 1>;
+    using Quantised = RowQuantised<C, OUT, C::GRANULARITY == 1>;
     static constexpr int WIDTH = C::FFN, INPUTS = 2;
-    static constexpr int STEPS = Quant::STEPS, WORDS = 1, GROUP = Quant::GROUP;
-    static constexpr bool WAITS_RAW = false, MAY_SHIFT = GROUP == 0;
-    template <int K> using Reduce = ReduceMax;
+    static constexpr bool WAITS_RAW = false, MAY_SHIFT = Quantised::GROUP == 0;
 
     const gated_act_params &p;
-    Quant quant;
 
-    TF_METHOD GatedActOp(const gated_act_params &params) : p(params), quant(params.quant)
-    {
-    }
+    TF_METHOD GatedActOp(const gated_act_params &params) : Quantised(params.quant), p(params) {}
 
     // ---- addresses and run-time values ----
 
@@ -70,11 +67,6 @@ template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DT
 
     // ---- arithmetic ----
 
-    TF_METHOD void begin(long long row)
-    {
-        quant.begin(row);
-    }
-
     template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt) const
     {
         TF_UNROLL
@@ -82,35 +74,10 @@ template <class C> struct GatedActOp : RowPlain<gated_act_params, typename C::DT
             h[j] = gated_act_of(act(), in[0][j]) * in[1][j];
     }
 
-    template <int K> TF_DEV constexpr bool guarded()
-    {
-        return false;
-    }
-
-    template <int N> TF_METHOD void gather(const float (&h)[N])
-    {
-        quant.gather(h);
-    }
-
-    template <int K> TF_METHOD Floats<1> partial() const
-    {
-        return quant.partial();
-    }
-
-    template <int K> TF_METHOD void settle(Floats<1> amax)
-    {
-        quant.settle(amax);
-    }
-
     template <int N, int G>
     TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
     {
-        quant.leave(h, y, at);
-    }
-
-    TF_METHOD void end(bool first)
-    {
-        quant.end(first);
+        this->quant.leave(h, y, at);
     }
 };
 

@@ -96,6 +96,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .width = problem->dims[GATED_ACT_FFN],
         .elem_bytes = elem_bytes,
         .held_bytes = sizeof(float),
+        .out_bytes = (int64_t)spec_elem_bytes(problem, GATED_ACT_OUT_DTYPE),
         .inputs = 2,
         .steps = is_quantised(problem) && !by_group,
         .words = 1,
@@ -153,10 +154,12 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
         [TFOPS_F16] = {6e-4, 1e-6, 2e-3},
         [TFOPS_BF16] = {5e-3, 1e-6, 1.6e-2},
     };
-    *ret_tolerance = operand == GATED_ACT_SCALES ? QUANT_SCALE_TOLERANCE
-                     : is_quantised(problem)
-                         ? quant_tolerance((enum tfops_dtype)problem->dtypes[GATED_ACT_OUT_DTYPE])
-                         : BOUND[problem->dtypes[GATED_ACT_OUT_DTYPE]];
+    *ret_tolerance =
+        operand == GATED_ACT_SCALES ? QUANT_SCALE_TOLERANCE
+        : is_quantised(problem)
+            ? quant_tolerance((enum tfops_dtype)problem->dtypes[GATED_ACT_OUT_DTYPE], TFOPS_F32,
+                  problem->dims[GATED_ACT_ROWS] * problem->dims[GATED_ACT_FFN])
+            : BOUND[problem->dtypes[GATED_ACT_OUT_DTYPE]];
 }
 
 const struct tfops_spec gated_act_spec = {

@@ -2,8 +2,8 @@
 // same time (cooperative launch), or the ones that run wait for ever.
 //
 // The state is a word for each block and one more, in workspace, all zero before the first launch; the
-// last block to leave makes them zero again. Bit 31 of a word says that it was said: words have 31
-// bits, like a magnitude.
+// last block to have heard makes them zero again, at its end. Bit 31 of a word says that it was said:
+// words have 31 bits, like a magnitude.
 #pragma once
 #include "device/thread.cuh"
 
@@ -31,14 +31,14 @@ TF_DEV u32 grid_load(const u32 *p)
 #endif
 }
 
-// PTX ISA 9.7.13.5 atom; acq_rel orders what a block heard before what the last one clears
+// PTX ISA 9.7.13.5 atom. Relaxed: a fence would hold up what follows by a microsecond.
 TF_DEV u32 grid_count(u32 *p)
 {
 #ifdef TF_HOST
     return (*p)++;
 #else
     u32 before;
-    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(p) : "memory");
+    asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(p) : "memory");
     return before;
 #endif
 }
@@ -62,11 +62,16 @@ TF_DEV u32 grid_hear(const u32 *state, u32 block)
     return word & ~GRID_SAID;
 }
 
-// By one thread, when all of the block have heard every word.
-TF_DEV void grid_leave(u32 *state)
+// By one thread, when all of the block have heard every word and what they heard has been used: no
+// word can be cleared before. True in one block, which clears them.
+TF_DEV bool grid_heard(u32 *state)
 {
-    const u32 blocks = block_count();
-    if (grid_count(state) == blocks - 1)
-        for (u32 i = 0; i <= blocks; i++)
-            grid_store(state + i, 0);
+    return grid_count(state) == block_count() - 1;
+}
+
+// By a warp of the block that grid_heard() named.
+TF_DEV void grid_clear(u32 *state)
+{
+    for (u32 i = (u32)thread_index() % 32; i <= block_count(); i += 32)
+        grid_store(state + i, 0);
 }

@@ -110,9 +110,10 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
         [TFOPS_BF16] = {5e-3, 1e-4, 1.6e-2},
     };
     const enum tfops_dtype out = (enum tfops_dtype)problem->dtypes[NORM_QUANT_OUT_DTYPE];
+    const int64_t elements = problem->dims[NORM_ROWS] * problem->dims[NORM_HIDDEN];
     const bool add = is_add(problem);
     *ret_tolerance = operand == (add ? ADD_RMSNORM_QUANT_OUT : RMSNORM_QUANT_OUT)
-                         ? quant_tolerance(out)
+                         ? quant_tolerance(out, TFOPS_F32, elements)
                      : operand == (add ? ADD_RMSNORM_QUANT_SCALES : RMSNORM_QUANT_SCALES)
                          ? QUANT_SCALE_TOLERANCE
                          : SUM[problem->dtypes[NORM_DTYPE]];

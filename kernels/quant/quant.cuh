@@ -6,7 +6,7 @@
 //
 // RowQuant is a part of an operator (row/row.cuh): the operator forwards begin, gather, partial,
 // settle and end to it, takes STEPS and GROUP from it and hands its values to leave(). Where OUT is
-// no fp8 all of it folds away.
+// no fp8 all of it folds away. RowQuantised is the base of operators that reduce nothing else.
 #pragma once
 #include "device/mem.cuh"
 #include "device/reduce.cuh"
@@ -63,13 +63,11 @@ template <class C, class OUT, bool BY_GROUP> class RowQuant {
         st_elem(q.scales + row * q.row_stride + group * q.group_stride, scale);
     }
 
-public:
+  public:
     static constexpr int STEPS = FP8 && (C::GENERIC || !BY_GROUP) ? 1 : 0;
     static constexpr int GROUP = FP8 && !C::GENERIC && BY_GROUP ? QUANT_GROUP_ELEMS : 0;
 
-    TF_METHOD RowQuant(const quant_params &params) : q(params)
-    {
-    }
+    TF_METHOD RowQuant(const quant_params &params) : q(params) {}
 
     TF_METHOD void begin(long long of)
     {
@@ -113,5 +111,45 @@ public:
     {
         if (FP8 && !by_group() && first)
             store_scale(0);
+    }
+};
+
+template <class C, class OUT, bool BY_GROUP> struct RowQuantised {
+    using Quant = RowQuant<C, OUT, BY_GROUP>;
+    static constexpr int STEPS = Quant::STEPS, WORDS = 1, GROUP = Quant::GROUP;
+    template <int K> using Reduce = ReduceMax;
+
+    Quant quant;
+
+    TF_METHOD RowQuantised(const quant_params &params) : quant(params) {}
+
+    TF_METHOD void begin(long long row)
+    {
+        quant.begin(row);
+    }
+
+    template <int K> TF_DEV constexpr bool guarded()
+    {
+        return false;
+    }
+
+    template <int N> TF_METHOD void gather(const float (&h)[N])
+    {
+        quant.gather(h);
+    }
+
+    template <int K> TF_METHOD Floats<1> partial() const
+    {
+        return quant.partial();
+    }
+
+    template <int K> TF_METHOD void settle(Floats<1> amax)
+    {
+        quant.settle(amax);
+    }
+
+    TF_METHOD void end(bool first)
+    {
+        quant.end(first);
     }
 };

@@ -15,24 +15,23 @@
 #include "row/plain.cuh"
 #include "row/row_generic.cuh"
 
-template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTYPE> {
+template <class C>
+struct QuantizeOp : RowPlain<quantize_params, typename C::DTYPE>,
+                    RowQuantised<C, typename C::OUT_DTYPE, C::GRANULARITY == BY_GROUP> {
     using T = typename C::DTYPE;
     using OUT = typename C::OUT_DTYPE;
     using H = T;
-    using Quant = RowQuant<C, OUT, C::GRANULARITY == BY_GROUP>;
+    using Quantised = RowQuantised<C, OUT, C::GRANULARITY == BY_GROUP>;
     static constexpr bool GIVEN = !C::GENERIC && C::GRANULARITY == BY_TENSOR_GIVEN;
-    static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, WORDS = 1;
-    static constexpr int STEPS = GIVEN ? 0 : Quant::STEPS, GROUP = Quant::GROUP;
-    static constexpr bool WAITS_RAW = true, MAY_SHIFT = GROUP == 0;
-    template <int K> using Reduce = ReduceMax;
+    static constexpr int WIDTH = C::HIDDEN, INPUTS = 1, STEPS = GIVEN ? 0 : Quantised::STEPS;
+    static constexpr bool WAITS_RAW = true, MAY_SHIFT = Quantised::GROUP == 0;
 
     const quantize_params &p;
-    Quant quant;
     QuantizeCount<C, OUT> count;
     float given;
 
     TF_METHOD QuantizeOp(const quantize_params &params)
-        : p(params), quant(params.quant), count(params), given(0)
+        : Quantised(params.quant), p(params), count(params), given(0)
     {
     }
 
@@ -64,7 +63,7 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
 
     TF_METHOD void begin(long long row)
     {
-        quant.begin(row);
+        Quantised::begin(row);
         if (is_given())
             given = ld_elem<LD_KEEP>(p.static_scale);
     }
@@ -76,40 +75,20 @@ template <class C> struct QuantizeOp : RowPlain<quantize_params, typename C::DTY
             h[j] = in[0][j];
     }
 
-    template <int K> TF_DEV constexpr bool guarded()
-    {
-        return false;
-    }
-
-    template <int N> TF_METHOD void gather(const float (&h)[N])
-    {
-        quant.gather(h);
-    }
-
-    template <int K> TF_METHOD Floats<1> partial() const
-    {
-        return quant.partial();
-    }
-
-    template <int K> TF_METHOD void settle(Floats<1> amax)
-    {
-        quant.settle(amax);
-    }
-
     template <int N, int G>
     TF_METHOD void leave(const float (&h)[N], const float (&)[G][N], float (&y)[N], RowAt at)
     {
         if (is_given())
             quant_by(given, h, y);
         else
-            quant.leave(h, y, at);
+            this->quant.leave(h, y, at);
         count.take(y);
     }
 
     TF_METHOD void end(bool first)
     {
         if (!is_given())
-            quant.end(first);
+            Quantised::end(first);
         count.store();
     }
 };

@@ -163,8 +163,7 @@ void quantize_default_config(void *user, const struct tfops_problem *problem,
     if (flow == QUANTIZE_FLOW_TILES) {
         tile_default(problem, v);
     } else {
-        v[ROW_THREADS_PER_ROW] = 512;
-        v[ROW_BLOCKS_PER_SM] = 2;
+        v[ROW_THREADS_PER_ROW] = 1024; /* fewer blocks exchange fewer words */
         v[ROW_RELOAD] = bytes >= LARGE_BYTES ? 1 : 2;
     }
 }

@@ -143,6 +143,7 @@ static void quantize_shape(const struct tfops_problem *problem, struct row_shape
         .elem_bytes = elem_bytes,
         .held_bytes = elem_bytes,
         .column_bytes = elem_bytes,
+        .out_bytes = 1,
         .inputs = 1,
         .steps = layout.granularity == QUANT_PER_TOKEN,
         .words = 1,
@@ -185,7 +186,9 @@ static void quantize_tolerance(void *user, const struct tfops_problem *problem, 
     (void)user;
     static const struct tfops_tolerance COUNT = {1e-3, 2, 1e-3};
     *ret_tolerance = operand == QUANTIZE_OUT
-                         ? quant_tolerance((enum tfops_dtype)problem->dtypes[QUANT_OUT_DTYPE])
+                         ? quant_tolerance((enum tfops_dtype)problem->dtypes[QUANT_OUT_DTYPE],
+                               (enum tfops_dtype)problem->dtypes[QUANT_DTYPE],
+                               problem->dims[QUANT_ROWS] * problem->dims[QUANT_HIDDEN])
                      : operand == QUANTIZE_SCALES ? QUANT_SCALE_TOLERANCE
                                                   : COUNT;
 }
@@ -261,11 +264,12 @@ static void dequantize_shape(const struct tfops_problem *problem, struct row_sha
         .elem_bytes = 1,
         .held_bytes = 1,
         .column_bytes = 1,
+        .out_bytes = (int64_t)spec_elem_bytes(problem, QUANT_OUT_DTYPE),
         .inputs = 1,
         .words = 1,
         .unit = 1,
         .unshifted = by_tile(&layout),
-        .vec_most = 8};
+        .vec_most = problem->dtypes[QUANT_OUT_DTYPE] == TFOPS_F32 ? 4 : 8}; /* 16 bytes of out */
 }
 
 static const struct row_family DEQUANTIZE_FAMILY = {dequantize_shape};

@@ -30,9 +30,9 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         !C::GENERIC && C::CLUSTER == 1 && C::THREADS_PER_ROW % R::UNITS == 0;
 
     const rmsnorm_rope_params &p;
-    long long position;
+    long long row, position;
     Angles<C, VEC> angles;
-    bool fetched;
+    bool placed; // the row has its position
 
     TF_METHOD RmsnormRopeOp(const rmsnorm_rope_params &params)
         : RmsnormRows<C>(params.norm), p(params)
@@ -84,7 +84,8 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     }
     TF_DEV constexpr int place(int unit, int k, int)
     {
-        return unit / R::UNITS * C::HEAD_DIM + R::place(unit % R::UNITS, k);
+        constexpr u32 UNITS = R::UNITS; // unsigned: a division of few instructions
+        return (int)((u32)unit / UNITS) * C::HEAD_DIM + R::place((int)((u32)unit % UNITS), k);
     }
 
     // ---- run-time values of the generic variant ----
@@ -123,11 +124,21 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         return token < p.max_pos ? token : token % p.max_pos;
     }
 
-    TF_METHOD void begin(long long row)
+    TF_METHOD void begin(long long of)
     {
         this->squares.clear();
+        row = of;
+        placed = false;
+        if constexpr (C::GENERIC)
+            find_place();
+    }
+
+    TF_METHOD void find_place()
+    {
         position = row < p.rows ? position_of(token_of(p, row)) : 0;
-        fetched = false;
+        if constexpr (SHARED_ANGLES)
+            fetch_angles(row_lane<C>() % R::UNITS);
+        placed = true;
     }
 
     TF_METHOD void fetch_angles(int unit)
@@ -137,14 +148,11 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
                 static_cast<const TABLE *>(p.sin) + position * p.sin_stride, unit);
     }
 
-    // By now the row's loads are under way.
+    // By now the row's loads are under way: they wait for no position.
     template <int N> TF_METHOD void enter(const float (&in)[1][N], float (&h)[N], RowAt)
     {
-        if constexpr (SHARED_ANGLES) {
-            if (!fetched)
-                fetch_angles(row_lane<C>() % R::UNITS);
-            fetched = true;
-        }
+        if (!placed)
+            find_place();
         TF_UNROLL
         for (int j = 0; j < N; j++)
             h[j] = in[0][j];

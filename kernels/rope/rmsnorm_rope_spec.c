@@ -108,6 +108,17 @@ static bool accepts(
 
 /* ---- the template's view -------------------------------------------------------------------- */
 
+/* Of a head in whole 16-byte vectors: threads of the same place in it have the same angles. */
+static int64_t head_units(const struct tfops_problem *problem)
+{
+    const int64_t *dims = problem->dims;
+    const int64_t vec = 16 / (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_DTYPE);
+    const int64_t most =
+        rope_vec_most(problem, dims[RMSNORM_ROPE_HEAD_DIM], dims[RMSNORM_ROPE_TABLE_DIM]);
+    const int64_t widest = vec < most ? vec : most;
+    return widest ? dims[RMSNORM_ROPE_HEAD_DIM] / 2 / widest : 0;
+}
+
 static void shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
 {
     const int64_t *dims = problem->dims;
@@ -124,6 +135,8 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .steps = 1,
         .words = 1,
         .unit = 2,
+        .period = head_units(problem),
+        .state_registers = 64,
         .rows_each = each,
         .own_words = 4 * (16 / elem_bytes), /* angles of a unit, in fp32 */
         .vec_most = rope_vec_most(problem, head_dim, dims[RMSNORM_ROPE_TABLE_DIM])};

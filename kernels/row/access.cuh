@@ -50,18 +50,21 @@ template <class C, class O> TF_DEV bool row_same_shift(const RowSpan &s, const v
     return row_shift<C, O>(row) == s.shift;
 }
 
-// A row is a pointer, or what gives one for a column that is added to it: rows of separate pieces.
+// A row is a pointer, or what gives one for a column that is added to it: rows of separate pieces, of
+// which each holds whole units.
 
-// Unit `at` into part.v[i], zeros where the thread owns none.
+// Unit `at` into part.v[i], zeros where the thread reads none.
 template <class C, class O, int HINT, int WIDTH, class U, int COUNT, class ROW>
 TF_DEV void row_load_unit(RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s, int at, ROW row)
 {
     using L = RowLayout<C, O>;
-    const bool owns = row_owns<C, O>(s, at);
+    const bool reads = row_reads<C, O>(s, at);
+    const int first = row_column<C, O>(s, at, 0);
+    const U *const from = row + first;
     TF_UNROLL
     for (int k = 0; k < O::UNIT; k++)
-        if (owns)
-            part.v[i][k] = ld_vec<HINT, WIDTH, U, L::VEC>(row + row_column<C, O>(s, at, k));
+        if (reads)
+            part.v[i][k] = ld_vec<HINT, WIDTH, U, L::VEC>(from + (row_column<C, O>(s, at, k) - first));
         else
             part.v[i][k] = vec_zero<U, L::VEC>();
 }
@@ -132,9 +135,11 @@ TF_DEV void row_store(
         return;
     Vec<U, L::VEC> v[O::UNIT];
     row_pack<O::UNIT>(y, v);
+    const int first = row_column<C, O>(s, i, 0);
+    U *const unit = out.row + first;
     TF_UNROLL
     for (int k = 0; k < O::UNIT; k++) {
-        U *to = out.row + row_column<C, O>(s, i, k);
+        U *const to = unit + (row_column<C, O>(s, i, k) - first);
         if (!L::SHIFTED || out.whole)
             st_vec<L::ST_ROW, WIDTH, U, L::VEC>(to, v[k]);
         else

@@ -26,6 +26,14 @@ template <class O> struct RowRolled<O, decltype((void)O::ROLLED)> {
     static constexpr bool VALUE = O::ROLLED;
 };
 
+// Whether O says HIDES: of a row only the first O::seen(p, row) columns are read (row.cuh).
+template <class O, class = void> struct RowHides {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
+    static constexpr bool VALUE = O::HIDES;
+};
+
 // Everything that follows from the configuration C and the operator O.
 template <class C, class O> struct RowLayout {
     using T = typename O::T;
@@ -44,8 +52,7 @@ template <class C, class O> struct RowLayout {
     static constexpr int COLUMN_WIDTH =
         SHIFTED ? (int)sizeof(typename O::COLUMN)
                 : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
-    static constexpr bool REREAD = C::RELOAD == 2 && O::STEPS > 0;
-    static constexpr int LD_FIRST = REREAD ? LD_KEEP : LD_ONCE;
+    static constexpr bool HIDES = RowHides<O>::VALUE;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
 
@@ -58,11 +65,11 @@ template <class C, class O> struct RowLayout {
     static constexpr bool WAITS = C::RELOAD == 0 && O::STEPS > 0;
     static constexpr int CHUNK =
         WAITS ? PER_THREAD
-              : min_int(PER_THREAD, max_int(1, (REREAD ? 4 : 8 / O::INPUTS) / O::UNIT));
+              : min_int(PER_THREAD, max_int(1, (O::STEPS > 0 ? 4 : 8 / O::INPUTS) / O::UNIT));
     // Columns in registers at a time.
     static constexpr int COLUMN_UNITS = C::WEIGHT_LOAD ? PER_THREAD : CHUNK;
     // Chunks are code of their own only while they are few or their registers must be known.
-    static constexpr int MOST_UNROLLED = REREAD && RowRolled<O>::VALUE ? CHUNK : 32;
+    static constexpr int MOST_UNROLLED = !WAITS && RowRolled<O>::VALUE ? CHUNK : 32;
     static constexpr int UNROLLED = WAITS || C::WEIGHT_LOAD || PER_THREAD <= MOST_UNROLLED ? PER_THREAD : 1;
     // Units that every block has in every row: those below need no check.
     static constexpr int LEAST_SHIFT = SHIFTED ? VEC - 1 : 0;
@@ -77,8 +84,16 @@ template <class C, class O> struct RowLayout {
     static constexpr int SCRATCH_BYTES = O::STEPS ? Scratch::bytes(O::WORDS) : 0;
     static constexpr int SLOT_OFFSET = ceil_div(SCRATCH_BYTES, 128) * 128;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, N>);
-    static constexpr int SMEM_BYTES =
-        C::RELOAD == 1 ? SLOT_OFFSET + PER_THREAD * C::THREADS * SLOT_BYTES : SCRATCH_BYTES;
+    // Units of a thread that wait in shared memory: all, or whole chunks; the others are read again.
+    static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
+    static constexpr int SLOTS = C::RELOAD != 1      ? 0
+                                 : FIT >= PER_THREAD ? PER_THREAD
+                                                     : FIT / CHUNK * CHUNK;
+    // The first chunks wait on chip: all before this unit.
+    static constexpr int WAITING = WAITS ? PER_THREAD : SLOTS;
+    static constexpr bool AGAIN = O::STEPS > 0 && WAITING < PER_THREAD; // others are read again
+    static constexpr int LD_FIRST = AGAIN ? LD_KEEP : LD_ONCE;
+    static constexpr int LAST_CHUNK = (PER_THREAD - 1) / CHUNK * CHUNK;
 
     static_assert(O::WIDTH >= 1, "row length");
     static_assert(C::VEC_BYTES == 16 || C::VEC_BYTES == 8 || C::VEC_BYTES == 4 ||
@@ -106,7 +121,8 @@ template <class C, class O> struct RowLayout {
     static_assert(C::WEIGHT_LOAD < 2 || C::BLOCKS_PER_SM > 0, "kept columns need several rows");
     static_assert(C::STAGES == 1 || (AHEAD && C::BLOCKS_PER_SM > 0 && WAITS),
         "a next row exists and waits in registers");
-    static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
+    static_assert(C::SMEM_BYTES >= SCRATCH_BYTES && (C::RELOAD != 1 || SLOTS > 0),
+        "the host's geometry agrees");
 };
 
 // The part of one row that a thread owns. Columns count elements from the start of the row.
@@ -117,6 +133,7 @@ struct RowSpan {
     int units; // unit i is ours if i * THREADS_PER_ROW < units
     int edge;  // column of our edge element, -1 for none
     int shift; // elements before the first vector of the row
+    int seen;  // columns that are read, of an operator that hides some
 };
 
 // Elements from the start of a row to its first aligned vector.
@@ -143,7 +160,7 @@ TF_DEV RowSpan row_span(long long row, long long rows, const void *start)
 {
     using L = RowLayout<C, O>;
     const int lane = row_lane<C>(), rank = row_rank<C>();
-    RowSpan s = {row, L::LIVE || row < rows, 0, 0, -1, 0};
+    RowSpan s = {row, L::LIVE || row < rows, 0, 0, -1, 0, O::WIDTH};
     if constexpr (L::SHIFTED)
         s.shift = row_shift<C, O>(start);
     const int units = (O::WIDTH - s.shift) / L::N;
@@ -175,4 +192,11 @@ template <class C, class O> TF_DEV int row_column(const RowSpan &s, int i, int k
         return s.shift + s.first * L::VEC + i * (C::THREADS_PER_ROW * L::VEC);
     else
         return O::place(s.first + i * C::THREADS_PER_ROW, k, L::VEC);
+}
+
+// Of the units that the thread owns, those that are not hidden wholly.
+template <class C, class O> TF_DEV bool row_reads(const RowSpan &s, int i)
+{
+    return row_owns<C, O>(s, i) &&
+           (!RowLayout<C, O>::HIDES || row_column<C, O>(s, i, 0) < s.seen);
 }

@@ -15,6 +15,8 @@
 //   UNIT                      vectors that belong together (2: rotation by halves; else 1)
 //   GROUP                     neighbouring elements that leave() reduces among lanes; 0: none
 //   ROLLED                    optional: enter() is long (layout.cuh)
+//   HIDES                     optional: units behind the first seen(p, row) columns are not read, and
+//                             come out as zeros; leave() sees to the unit where they end
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
@@ -38,14 +40,15 @@
 //   ROWS_PER_BLOCK   groups in a block: fills blocks when rows are short.
 //   CLUSTER          blocks that share a row: long rows. Reductions go through DSMEM; with STEPS 0 the
 //                    blocks know nothing of each other.
-//   RELOAD           where the row waits: 0 registers; 1 shared memory; 2 nowhere, read again.
+//   RELOAD           where the row waits: 0 registers; 1 shared memory, as much of it as fits; 2 nowhere.
+//                    What does not wait is read again, each walk over it turning round.
 //   BLOCKS_PER_SM    0: a block per ROWS_PER_BLOCK rows; k: k blocks an SM walk over all rows.
 //   STAGES           1; 2: walking blocks load the next row before they reduce this one.
 //   WEIGHT_LOAD      columns: 0 when used; 1 under the row's own latency; 2 once a block, kept in
 //                    registers (shifted rows: read again when the shift changes).
 //   STORE_HINT       0 default, 1 streaming: 2 to 3 us of 67 on tensors larger than L2.
 //
-// Shared memory: reduction scratch, then (RELOAD 1) one slot for each thread and unit.
+// Shared memory: reduction scratch, then (RELOAD 1) one slot for each thread and unit that waits.
 // Synchronisation: one block (or cluster) barrier a step, inside group_reduce. Where the architecture
 // has it, the blocks of the next launch start as this one's end and wait for its results (PDL): 0.3 us
 // a launch, of 1.7 for one row.
@@ -97,10 +100,25 @@ template <class C, class O> class RowKernel {
 
     TF_METHOD RowSpan span(long long row) const
     {
+        const void *start = nullptr;
         if constexpr (L::SHIFTED)
-            return row_span<C, O>(row, p.rows, O::input(p, 0, row));
-        else
-            return row_span<C, O>(row, p.rows, nullptr);
+            start = O::input(p, 0, row);
+        RowSpan of = row_span<C, O>(row, p.rows, start);
+        if constexpr (L::HIDES)
+            of.seen = O::seen(p, row);
+        return of;
+    }
+
+    // The n-th unit's chunk of walk K over the row. Where chunks are read again each walk turns round:
+    // what was read last is likeliest still near.
+    template <int K> TF_DEV constexpr int chunk(int n)
+    {
+        return L::AGAIN && K % 2 ? L::LAST_CHUNK - n : n;
+    }
+
+    TF_DEV constexpr bool waits(int at)
+    {
+        return at < L::WAITING;
     }
 
     // ---- loads ----
@@ -193,11 +211,11 @@ template <class C, class O> class RowKernel {
         for (int k = 0; k < O::UNIT; k++)
             if constexpr (L::WAITS)
                 held.v[at + i][k] = v[k];
-            else if constexpr (C::RELOAD == 1)
+            else if (waits(at))
                 slot(at + i)[k] = v[k];
     }
 
-    // h of unit at + i; with RELOAD 2 raw holds the chunk that begins with unit `at`.
+    // h of unit at + i; raw holds the chunk that begins with unit `at` unless that waits.
     TF_METHOD void recall(int at, int i, float (&h)[N])
     {
         if constexpr (L::WAITS) {
@@ -205,10 +223,11 @@ template <class C, class O> class RowKernel {
             for (int k = 0; k < O::UNIT; k++)
                 vec_forget(held.v[at + i][k]); // else it waits unpacked too
             row_unpack<O::UNIT>(held.v[at + i], h);
-        } else if constexpr (C::RELOAD == 1) {
-            row_unpack<O::UNIT>(slot(at + i), h);
         } else {
-            enter(at, i, h);
+            if (waits(at))
+                row_unpack<O::UNIT>(slot(at + i), h);
+            else
+                enter(at, i, h);
         }
     }
 
@@ -226,11 +245,13 @@ template <class C, class O> class RowKernel {
     {
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
-            float h[N];
-            enter(at, i, h);
-            if (!O::template guarded<0>() || row_owns<C, O>(s, at + i))
-                op.gather(h);
-            if constexpr (!L::REREAD)
+            float h[N] = {};
+            if (!L::HIDES || row_reads<C, O>(s, at + i)) {
+                enter(at, i, h);
+                if (!O::template guarded<0>() || row_owns<C, O>(s, at + i))
+                    op.gather(h);
+            }
+            if (waits(at))
                 tap_unit(at + i, h);
             keep(at, i, h);
         }
@@ -252,8 +273,9 @@ template <class C, class O> class RowKernel {
     {
         constexpr bool MEASURED = O::COLUMNS > 0 && K >= O::COLUMNS_FROM;
         TF_UNROLL_BY(L::UNROLLED)
-        for (int at = 0; at < L::PER_THREAD; at += CHUNK) {
-            if constexpr (L::REREAD)
+        for (int n = 0; n < L::PER_THREAD; n += CHUNK) {
+            const int at = chunk<K>(n);
+            if (L::AGAIN && !waits(at))
                 fetch<LD_KEEP>(raw, s, at);
             if constexpr (MEASURED && C::WEIGHT_LOAD == 0)
                 fetch_columns<CHUNK>(at);
@@ -282,12 +304,14 @@ template <class C, class O> class RowKernel {
         const auto out = row_out<C, O, OUT>(s, O::out(p, s.row));
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
-            float h[N], g[COLUMNS][N], y[N];
-            recall(at, i, h);
-            if constexpr (L::REREAD)
-                tap_unit(at + i, h);
-            column_values(at, i, g);
-            op.leave(h, g, y, at_unit(at + i));
+            float h[N], g[COLUMNS][N], y[N] = {};
+            if (!L::HIDES || row_reads<C, O>(s, at + i)) {
+                recall(at, i, h);
+                if (L::AGAIN && !waits(at))
+                    tap_unit(at + i, h);
+                column_values(at, i, g);
+                op.leave(h, g, y, at_unit(at + i));
+            }
             row_store<C, O>(out, s, at + i, y);
         }
         if constexpr (L::EDGES > 0)
@@ -349,8 +373,9 @@ template <class C, class O> class RowKernel {
     TF_METHOD void store_row()
     {
         TF_UNROLL_BY(L::UNROLLED)
-        for (int at = 0; at < L::PER_THREAD; at += CHUNK) {
-            if constexpr (L::REREAD || O::STEPS == 0)
+        for (int n = 0; n < L::PER_THREAD; n += CHUNK) {
+            const int at = chunk<O::STEPS>(n);
+            if (O::STEPS == 0 || (L::AGAIN && !waits(at)))
                 fetch<LD_ONCE>(raw, s, at);
             if constexpr (C::WEIGHT_LOAD == 0)
                 fetch_columns<CHUNK>(at);

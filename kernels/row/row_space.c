@@ -37,6 +37,7 @@ const struct tfops_tunable_spec row_tunables[ROW_TUNABLES] = {
 
 struct layout {
     int64_t vec, unit, shifted, units, units_block, per_thread, edges, threads;
+    int64_t slots; /* units of a thread that wait in shared memory */
     int64_t scratch_bytes, smem_bytes;
 };
 
@@ -78,7 +79,26 @@ static int64_t scratch_bytes(const struct row_shape *shape, const int64_t *v)
     return 2 * 4 * ceil_div(v[ROW_ROWS_PER_BLOCK] * parts * shape->words, 4) * 4;
 }
 
-static struct layout lay_out(const struct row_shape *shape, uint32_t align, const int64_t *v)
+/* Units that a thread loads at a time, but for rows that wait in registers. */
+static int64_t chunk_units(const struct row_shape *shape)
+{
+    return (shape->steps ? 4 : 8 / shape->inputs) / shape->unit;
+}
+
+/* All units of a thread wait in shared memory, or as many whole chunks as a block has room for. */
+static void lay_out_slots(
+    const struct row_shape *shape, const struct tfops_device *device, struct layout *l)
+{
+    const int64_t slot_bytes = l->unit * shape->held_bytes < 4 ? 4 : l->unit * shape->held_bytes;
+    const int64_t offset = ceil_div(l->scratch_bytes, 128) * 128;
+    const int64_t chunk = clamp(chunk_units(shape), 1, l->per_thread);
+    const int64_t fit = (device->smem_per_block_bytes - offset) / (l->threads * slot_bytes);
+    l->slots = fit >= l->per_thread ? l->per_thread : fit / chunk * chunk;
+    l->smem_bytes = offset + l->slots * l->threads * slot_bytes;
+}
+
+static struct layout lay_out(const struct row_shape *shape, uint32_t align,
+    const struct tfops_device *device, const int64_t *v)
 {
     struct layout l = {.vec = v[ROW_VEC_BYTES] / shape->elem_bytes};
     l.shifted = v[ROW_VEC_BYTES] > row_align(shape, align) && may_shift(shape);
@@ -91,10 +111,8 @@ static struct layout lay_out(const struct row_shape *shape, uint32_t align, cons
     l.threads = v[ROW_THREADS_PER_ROW] * v[ROW_ROWS_PER_BLOCK];
     l.scratch_bytes = scratch_bytes(shape, v);
     l.smem_bytes = l.scratch_bytes;
-    if (v[ROW_RELOAD] == 1) {
-        int64_t slot_bytes = l.unit * shape->held_bytes < 4 ? 4 : l.unit * shape->held_bytes;
-        l.smem_bytes = ceil_div(l.scratch_bytes, 128) * 128 + l.per_thread * l.threads * slot_bytes;
-    }
+    if (v[ROW_RELOAD] == 1 && l.per_thread)
+        lay_out_slots(shape, device, &l);
     return l;
 }
 
@@ -128,12 +146,6 @@ static int64_t words(int64_t bytes)
     return bytes < 4 ? 1 : bytes / 4;
 }
 
-/* Units that a thread loads at a time, but for rows that wait in registers. */
-static int64_t chunk_units(const struct row_shape *shape, const int64_t *v)
-{
-    return (v[ROW_RELOAD] == 2 && shape->steps ? 4 : 8 / shape->inputs) / shape->unit;
-}
-
 /*
  * Registers a thread needs: fitted to what ptxas gave for sm_90a. For each unit: the row while it
  * waits, the columns beside it (the compiler starts all their loads at once), and the unpacked
@@ -142,16 +154,16 @@ static int64_t chunk_units(const struct row_shape *shape, const int64_t *v)
 static int64_t registers(const struct row_shape *shape, const int64_t *v, const struct layout *l)
 {
     enum { BASE = 16, WALK = 10 };
-    int64_t chunk = clamp(chunk_units(shape, v), 1, l->per_thread);
+    int64_t chunk = clamp(chunk_units(shape), 1, l->per_thread);
     int64_t unit = words(v[ROW_VEC_BYTES]) * shape->unit;
     int64_t held = words(l->unit * shape->held_bytes);
     int64_t column = shape->columns * words(l->unit * shape->column_bytes);
     int64_t unpacked = shape->elem_bytes < 4 ? unit : 0;
-    bool waits = shape->steps && v[ROW_RELOAD] != 2;
+    bool waits = shape->steps && !v[ROW_RELOAD];
     int64_t waiting = waits ? l->per_thread : chunk;
     int64_t columns = v[ROW_WEIGHT_LOAD] == 2 ? l->per_thread : waiting;
     int64_t need = BASE + shape->own_words + (v[ROW_BLOCKS_PER_SM] ? WALK : 0) + columns * column;
-    need += waiting * ((waits && !v[ROW_RELOAD] ? held : unit * shape->inputs) + unpacked);
+    need += waiting * ((waits ? held : unit * shape->inputs) + unpacked);
     return need + (v[ROW_STAGES] == 2 ? l->per_thread * unit * shape->inputs : 0);
 }
 
@@ -208,7 +220,7 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
         return refuse(reason, "a second stage needs a walking block and rows in registers");
     if (v[ROW_BLOCKS_PER_SM] * l->threads > device->max_threads_per_sm)
         return refuse(reason, "BLOCKS_PER_SM blocks have more threads than an SM");
-    if (l->smem_bytes > device->smem_per_block_bytes)
+    if (l->smem_bytes > device->smem_per_block_bytes || (v[ROW_RELOAD] == 1 && !l->slots))
         return refuse(reason, "more shared memory than a block has");
     return true;
 }
@@ -221,9 +233,10 @@ static bool worthwhile(const struct row_shape *shape, uint32_t align, const int6
     const struct layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum {
-        CLUSTER_UNITS = 512,
+        CLUSTER_UNITS = 256,
         SPLIT_UNITS = 64,
         WAITING_UNITS = 8,
+        LEAST_SHARE = 4,
         MOST_UNROLLED = 32,
         MOST_ROWS_THREADS = 512
     };
@@ -236,6 +249,8 @@ static bool worthwhile(const struct row_shape *shape, uint32_t align, const int6
         return refuse(reason, "the row is too short to share it among blocks");
     if (v[ROW_RELOAD] && l->per_thread < WAITING_UNITS)
         return refuse(reason, "the row fits in registers");
+    if (v[ROW_RELOAD] == 1 && l->slots * LEAST_SHARE < l->per_thread)
+        return refuse(reason, "hardly any of the row fits in shared memory");
     if (l->per_thread > MOST_UNROLLED && (in_registers || v[ROW_THREADS_PER_ROW] < 1024))
         return refuse(reason, "a thread's part of the row would be too long");
     if (v[ROW_ROWS_PER_BLOCK] > 1 && l->threads > MOST_ROWS_THREADS)
@@ -253,7 +268,7 @@ bool row_constraint(void *user, const struct tfops_problem *problem,
 {
     struct row_shape shape = shape_of(user, problem);
     const int64_t *v = config->values;
-    struct layout l = lay_out(&shape, problem->align, v);
+    struct layout l = lay_out(&shape, problem->align, device, v);
     return possible(&shape, device, v, &l, reason) &&
            worthwhile(&shape, problem->align, v, &l, reason);
 }
@@ -267,6 +282,17 @@ static int64_t threads_for(int64_t wish)
     while (i < last && THREADS_VALUES[i] < wish)
         i++;
     return THREADS_VALUES[i];
+}
+
+/* The like, a multiple of `period` if there is one below twice that. */
+static int64_t threads_of_period(int64_t wish, int64_t period)
+{
+    const int64_t least = threads_for(wish);
+    for (int64_t threads = least; period > 1 && threads <= 2 * least && threads < 1024;
+         threads = threads_for(threads + 1))
+        if (threads % period == 0)
+            return threads;
+    return least;
 }
 
 /* Of the larger thread counts, the one that leaves the fewest idle in a row's last turn. */
@@ -295,8 +321,8 @@ static int64_t default_threads(
     const struct row_shape *shape, const struct tfops_device *device, const struct layout *l)
 {
     int64_t units = l->units_block, threads;
-    if (!shape->steps && units > 32)
-        return threads_for(clamp(units, 32, 512));
+    if (!shape->steps && units > 32) /* lanes that reduce a group hide it under two units each */
+        return threads_for(clamp(shape->group && shape->inputs == 1 ? units / 2 : units, 32, 256));
     if (units <= 32)
         threads = clamp(units > 16  ? 32
                         : units > 8 ? 16
@@ -311,19 +337,28 @@ static int64_t default_threads(
                                : least_idle(units);
     else if (shape->elem_bytes == 4)
         threads = clamp(units / 2, 32, 512);
+    else if (shape->unit > 1)
+        threads = units <= 1024 ? clamp(units / 2, 32, 256) : least_idle(units);
+    else if (!is_busy(shape) && units > 960 && units <= 1024)
+        threads = 320;
     else
-        threads = units <= 1024
-                      ? clamp(units / (is_busy(shape) || shape->unit > 1 ? 4 : 3), 32, 224)
-                      : least_idle(units);
-    return threads_for(threads);
+        threads =
+            units <= 1024 ? clamp(units / (is_busy(shape) ? 4 : 3), 32, 224) : least_idle(units);
+    return threads_of_period(threads, shape->period);
 }
 
-/* Blocks of a row that nothing reduces: each thread has one unit, as in the fastest copy. */
+/*
+ * Blocks of a row that nothing reduces: each thread has one unit, as in the fastest copy, but a block
+ * moves enough that starting it is no bottleneck: an H200 starts some 830 a microsecond.
+ */
 static int64_t default_split(const struct row_shape *shape, int64_t vec_bytes)
 {
-    enum { MOST_UNITS = 256, MOST_BLOCKS = 16 };
+    enum { MOST_UNITS = 256, MOST_BLOCKS = 16, LEAST_BYTES = 6 << 10 };
+    const int64_t out_bytes = shape->out_bytes ? shape->out_bytes : shape->elem_bytes;
+    const int64_t unit = vec_bytes * shape->inputs + vec_bytes / shape->elem_bytes * out_bytes;
     int64_t units = shape->width * shape->elem_bytes / vec_bytes / shape->unit, blocks = 1;
-    while (blocks < MOST_BLOCKS && ceil_div(units, blocks) > MOST_UNITS)
+    while (blocks < MOST_BLOCKS && ceil_div(units, blocks) > MOST_UNITS &&
+           ceil_div(units, 2 * blocks) * shape->unit * unit >= LEAST_BYTES)
         blocks *= 2;
     return blocks;
 }
@@ -332,7 +367,7 @@ static bool fits(const struct row_shape *shape, uint32_t align, const struct tfo
     const int64_t *v)
 {
     char reason[TFOPS_REASON_BYTES];
-    struct layout l = lay_out(shape, align, v);
+    struct layout l = lay_out(shape, align, device, v);
     return possible(shape, device, v, &l, reason) && worthwhile(shape, align, v, &l, reason);
 }
 
@@ -357,38 +392,68 @@ static void settle_long_row(
     }
 }
 
+/* Blocks that fewer rows than SMs are spread over: two an SM, each with four units a thread or more. */
+static int64_t default_cluster(
+    const struct row_shape *shape, const struct tfops_device *device, int64_t units)
+{
+    enum { MOST_CLUSTER = 16, LEAST_UNITS = 256 };
+    int64_t most = device->max_cluster < MOST_CLUSTER ? device->max_cluster : MOST_CLUSTER;
+    int64_t blocks = 1;
+    while (2 * blocks <= most && 2 * blocks * shape->rows <= 2 * device->sms &&
+           units >= 2 * blocks * LEAST_UNITS)
+        blocks *= 2;
+    return blocks;
+}
+
+/* A row that no block's registers hold is read again, from L2; where it has an SM of its own, only what
+ * shared memory does not hold. */
+static void default_of_long_row(const struct row_shape *shape, const struct tfops_device *device,
+    const struct layout *l, int64_t *v)
+{
+    enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64 };
+    const bool lean = shape->state_registers <= LEAN_REGISTERS;
+    v[ROW_THREADS_PER_ROW] = ceil_div(l->units, 384) <= (lean ? LONG_UNITS / 384 : 32) ? 384
+                             : lean && ceil_div(l->units, 768) <= 32                   ? 768
+                                                                                       : 1024;
+    v[ROW_RELOAD] = 2;
+    if (shape->rows <= device->sms) {
+        v[ROW_THREADS_PER_ROW] = 1024;
+        v[ROW_RELOAD] = 1;
+    }
+}
+
 /*
  * Operators whose arithmetic wants many warps beside the loads (docs/notes/softmax.md): four or five
- * units a thread; longer rows are read again, from L2; few of them are spread over clusters.
+ * units a thread; few rows are spread over clusters.
  */
 static void default_of_busy_row(const struct row_shape *shape, const struct tfops_device *device,
     const struct layout *l, int64_t *v)
 {
-    enum { KEPT_UNITS = 2048, LONG_UNITS = 8192, MOST_CLUSTER = 16, LEAN_REGISTERS = 64 };
+    enum { KEPT_UNITS = 2048, KEPT_EACH = 4 };
     const bool few = shape->rows <= 2 * device->sms;
+    const int64_t cluster = default_cluster(shape, device, l->units);
+    const int64_t of_block = ceil_div(l->units, cluster);
     if (l->units <= KEPT_UNITS) {
         if (few || l->units <= 32)
             return;
         v[ROW_THREADS_PER_ROW] = threads_for(clamp(l->units / 4, l->units < 128 ? 32 : 64, 384));
         v[ROW_ROWS_PER_BLOCK] = clamp(128 / v[ROW_THREADS_PER_ROW], 1, 4);
-    } else if (shape->rows * MOST_CLUSTER <= device->sms && device->max_cluster >= MOST_CLUSTER) {
-        v[ROW_THREADS_PER_ROW] = 256;
-        v[ROW_CLUSTER] = MOST_CLUSTER;
+    } else if (of_block <= KEPT_UNITS) {
+        v[ROW_THREADS_PER_ROW] = threads_for(clamp(ceil_div(of_block, KEPT_EACH), 256, 512));
+        v[ROW_CLUSTER] = cluster;
     } else {
-        const bool lean = shape->state_registers <= LEAN_REGISTERS;
-        v[ROW_THREADS_PER_ROW] = ceil_div(l->units, 384) <= (lean ? LONG_UNITS / 384 : 32) ? 384
-                                 : lean && ceil_div(l->units, 768) <= 32                   ? 768
-                                                                                           : 1024;
-        v[ROW_RELOAD] = 2;
+        default_of_long_row(shape, device, l, v);
     }
 }
 
-/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. */
+/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. Where the
+ * row takes most of them, columns beside it hide their own latency (docs/notes/quant.md). */
 static void default_of_many_columns(const struct layout *l, int64_t *v)
 {
     enum { THREADS = 128, MOST_HELD = 5 };
     v[ROW_THREADS_PER_ROW] = THREADS;
     v[ROW_RELOAD] = ceil_div(l->units, THREADS) > MOST_HELD ? 2 : 0;
+    v[ROW_WEIGHT_LOAD] = ceil_div(l->units, THREADS) == MOST_HELD;
 }
 
 void row_default_config(void *user, const struct tfops_problem *problem,
@@ -402,10 +467,10 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     if (!shape.steps)
         v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
     v[ROW_WEIGHT_LOAD] = shape.columns == 1;
-    struct layout l = lay_out(&shape, problem->align, v);
+    struct layout l = lay_out(&shape, problem->align, device, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
     v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
-    if (shape.state_registers && !l.shifted)
+    if (shape.state_registers && !shape.columns && !l.shifted)
         default_of_busy_row(&shape, device, &l, v);
     if (shape.columns > 1 && shape.rows > 2 * device->sms && !l.shifted && l.units > 128)
         default_of_many_columns(&l, v);
@@ -452,7 +517,7 @@ static int64_t resident_blocks(const struct row_shape *shape, const struct tfops
 {
     if (v[ROW_BLOCKS_PER_SM] || !shape->state_registers)
         return clamp(v[ROW_BLOCKS_PER_SM], 1, 32);
-    int64_t chunk = clamp(chunk_units(shape, v), 1, l->per_thread);
+    int64_t chunk = clamp(chunk_units(shape), 1, l->per_thread);
     int64_t row = chunk * shape->inputs * words(v[ROW_VEC_BYTES]);
     if (!v[ROW_RELOAD])
         row = l->per_thread * words(l->unit * shape->held_bytes);
@@ -466,7 +531,7 @@ static int64_t resident_blocks(const struct row_shape *shape, const struct tfops
 static void tuned_geometry(const struct row_shape *shape, uint32_t align,
     const struct tfops_device *device, const int64_t *v, struct tfops_geometry *geometry)
 {
-    struct layout l = lay_out(shape, align, v);
+    struct layout l = lay_out(shape, align, device, v);
     *geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
         .min_blocks = (uint32_t)resident_blocks(shape, device, v, &l),
         .cluster = shape->steps ? (uint32_t)v[ROW_CLUSTER] : 1,

@@ -29,11 +29,13 @@ struct row_shape {
     int64_t elem_bytes;   /* T */
     int64_t held_bytes;   /* H */
     int64_t column_bytes; /* COLUMN */
+    int64_t out_bytes;    /* OUT; 0: as T */
     int64_t inputs, columns, steps, words, unit;
     /* Neighbours that are reduced among lanes, elements (group scales); 0: none. Rows are then
      * aligned, and a row is whole groups. */
     int64_t group;
     int64_t vec_most; /* most elements of a vector, a power of two; 0: any */
+    int64_t period;   /* threads of a row are best a multiple of this many; 0: of any number */
     bool unshifted;   /* vectors start at multiples of their size */
     /* Registers beside the row with which the compiler must do, so that as many blocks are resident
      * as then fit; 0: it takes what it likes. */

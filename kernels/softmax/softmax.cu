@@ -15,8 +15,7 @@
 // NaN, +inf, and -inf in all of a row give NaN as the formula does; a row whose columns a mask hides all
 // is 0. A masked logit is rounded to fp32 before the maximum is taken off: an error of 2^-24 of its size. The sum of a row is in an order that the configuration fixes, whatever the number of rows.
 //
-// Flow, tunables, shared memory and synchronisation: row/row.cuh. Known weakness: the hidden part of
-// a causal row is read.
+// Flow, tunables, shared memory and synchronisation: row/row.cuh.
 #include "row/plain.cuh"
 #include "row/row_generic.cuh"
 #include "softmax/softmax_params.h"
@@ -54,15 +53,15 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     using MASK = typename C::MASK_DTYPE;
     using H = typename RowPick<C::HAS_MASK != 0, float, T>::type;
     static constexpr int WIDTH = C::WIDTH, INPUTS = 1, STEPS = 1, WORDS = 2, GROUP = 0;
-    static constexpr bool WAITS_RAW = !C::HAS_MASK && !C::CAUSAL, MAY_SHIFT = true;
-    static constexpr bool ROLLED = !WAITS_RAW;
+    static constexpr bool WAITS_RAW = !C::HAS_MASK, MAY_SHIFT = true;
+    static constexpr bool ROLLED = C::HAS_MASK != 0, HIDES = C::CAUSAL != 0;
     template <int K> using Reduce = SoftmaxReduce;
     static constexpr float LOG2E = 1.44269504f, CAP = 100.0f;
 
     const softmax_params &p;
     long long row;
     float factor, hidden; // hidden: h of a column that is not seen
-    int seen;             // columns of this row
+    int columns;          // of this row that are seen
     Floats<2> sum;        // as SoftmaxReduce has it
     float base, inverse;
 
@@ -91,6 +90,10 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     TF_DEV int inputs(const softmax_params &)
     {
         return INPUTS;
+    }
+    TF_DEV int seen(const softmax_params &p, long long row)
+    {
+        return p.width + (int)((u32)row % (u32)p.queries) + 1 - p.queries;
     }
     TF_METHOD bool has_mask() const
     {
@@ -136,9 +139,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     {
         row = of;
         sum = SoftmaxReduce::none();
-        seen = p.width;
-        if (causal())
-            seen += (int)((u32)row % (u32)p.queries) + 1 - p.queries;
+        columns = causal() ? seen(p, row) : p.width;
     }
 
     template <int N> TF_METHOD void enter(const float (&in)[INPUTS][N], float (&h)[N], RowAt at) const
@@ -151,7 +152,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         if (causal()) {
             TF_UNROLL
             for (int j = 0; j < N; j++)
-                h[j] = at.column + j < seen ? h[j] : hidden;
+                h[j] = at.column + j < columns ? h[j] : hidden;
         }
     }
 
@@ -207,7 +208,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         for (int j = 0; j < N; j++) {
             y[j] = power(h[j], base) * inverse;
             if (causal()) // also beside a NaN
-                y[j] = at.column + j < seen ? y[j] : 0.0f;
+                y[j] = at.column + j < columns ? y[j] : 0.0f;
         }
     }
 

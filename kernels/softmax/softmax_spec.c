@@ -73,7 +73,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .steps = 1,
         .words = 2,
         .unit = 1,
-        .state_registers = masked || problem->options[SOFTMAX_CAUSAL] ? 104 : 40};
+        .state_registers = masked ? 104 : 40};
 }
 
 static const struct row_family FAMILY = {shape};
@@ -122,7 +122,8 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
 /*
  * One rounding to out_dtype. In fp32 the exponent x − max of an element that matters (down to e^-17)
  * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value. Under a mask scale · x +
- * mask is rounded first: logits of 1e4 are off by 2^-11.
+ * mask is rounded first, product and sum, each by half a step: 2^-11 for logits of 1e4. Of a term and of
+ * the greatest in the sum that makes 4 · 2^-11 = 2e-3 at most, 4 · 2^-11 / sqrt(3) / 2 = 6e-4 in the mean.
  */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)

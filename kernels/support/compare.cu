@@ -31,9 +31,14 @@ TF_DEV u32 compare_raw(const void *base, int dtype, long long i)
     return w;
 }
 
-TF_DEV float compare_value(const void *base, int dtype, long long i)
+// Every dtype's values are exact in fp64, counts up to 2^53.
+TF_DEV double compare_value(const void *base, int dtype, long long i)
 {
+    if (dtype == DTYPE_I64)
+        return (double)ld_elem<LD_KEEP>(static_cast<const long long *>(base) + i);
     const u32 raw = compare_raw(base, dtype, i);
+    if (dtype == DTYPE_I32)
+        return (double)(int)raw;
     if (dtype == DTYPE_F16)
         return to_f32(f16{(u16)raw});
     if (dtype == DTYPE_BF16)
@@ -47,12 +52,12 @@ TF_DEV float compare_value(const void *base, int dtype, long long i)
     return f32_from_bits(raw);
 }
 
-TF_DEV bool compare_finite(float v)
+TF_DEV bool compare_finite(double v)
 {
-    return (f32_bits(v) & 0x7f800000u) != 0x7f800000u;
+    return v - v == 0;
 }
 
-TF_DEV bool compare_nan(float v)
+TF_DEV bool compare_nan(double v)
 {
     return v != v;
 }
@@ -63,7 +68,7 @@ TF_DEV void compare_violation(CompareTally &t, u64 at)
     t.first = at < t.first ? at : t.first;
 }
 
-TF_DEV void compare_pair(CompareTally &t, const compare_params &p, float a, float b, u64 at)
+TF_DEV void compare_pair(CompareTally &t, const compare_params &p, double a, double b, u64 at)
 {
     if (!compare_finite(a) || !compare_finite(b)) {
         if (a == b || (compare_nan(a) && compare_nan(b)))
@@ -72,8 +77,8 @@ TF_DEV void compare_pair(CompareTally &t, const compare_params &p, float a, floa
         compare_violation(t, at);
         return;
     }
-    const double diff = (double)a - (double)b, size = diff < 0 ? -diff : diff;
-    const double ref = b < 0 ? -(double)b : (double)b;
+    const double diff = a - b, size = diff < 0 ? -diff : diff;
+    const double ref = b < 0 ? -b : b;
     t.diff_squares += diff * diff;
     t.ref_squares += ref * ref;
     const u32 bits = f32_bits((float)size);

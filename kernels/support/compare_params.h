@@ -23,7 +23,7 @@ struct compare_params {
     long long cols;
     long long a_stride; /* elements */
     long long b_stride;
-    int a_dtype; /* enum tfops_dtype: F32, F16, BF16, E4M3, E5M2; COMPARE_PATTERN: I32, U8 too */
+    int a_dtype; /* enum tfops_dtype; COMPARE_PATTERN: of at most 4 bytes */
     int b_dtype;
     int mode;
     float atol;

@@ -37,6 +37,11 @@ run tfops-cache explain rmsnorm $near "$scratch/c.db" --json
 check 'explain: by the nearest record' out_has '"source":"nearest"'
 tool tfops-tune --cache "$scratch/c.db" --json
 check 'again: nothing is compiled' equals "$(number compiled)" 0
+# shellcheck disable=SC2086
+run tfops-tune quantize $shape granularity=per_token scales=1 saturated=1 --strategy random \
+    --max-configs 3 --seed 1 --cache "$scratch/counter.db" --json
+check 'a counter as output: exit' exits 0
+check 'a counter as output: verified' above "$(number verified)" 0
 tool tfops-tune --cache "$scratch/one.db" --config STORE_HINT=1 --json
 check 'one config: exit' exits 0
 tool tfops-bench --cache "$scratch/c.db" --budget 1 --json

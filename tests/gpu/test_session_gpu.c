@@ -95,6 +95,9 @@ static const struct {
     {"add_rmsnorm", "rows=700 hidden=5120"},
     {"add_rmsnorm", "rows=700 hidden=5120 residual_out=1"},
     {"add_rmsnorm", "rows=7 hidden=4095 dtype=bf16"},
+    {"quantize", "rows=300 hidden=4096 granularity=per_token scales=1 saturated=1"},
+    {"quantize", "rows=37 hidden=4095 granularity=per_tensor_static static_scale=1 saturated=1 "
+                 "retries=1 count_dtype=i64 overflow=rescale scales=1"},
 };
 
 Test(session_gpu, defaults_pass_verification_at_odd_edges, .timeout = 600)

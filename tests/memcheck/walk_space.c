@@ -76,8 +76,9 @@ static enum tfops_status launch(
         .scalars = request.scalars,
         .workspace = gcase->args.workspace,
         .workspace_bytes = gcase->args.workspace_bytes};
-    status = driver_error(driver, launcher_launch(launcher, driver, &args, NULL), "cuLaunchKernel",
-        gcase->spec->name);
+    const char *call;
+    const CUresult result = launcher_launch(launcher, driver, &args, NULL, &call);
+    status = driver_error(driver, result, call, gcase->spec->name);
     driver_leave(driver, &scope);
     return status;
 }

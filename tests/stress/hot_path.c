@@ -1,15 +1,17 @@
 /*
  * What a launch that hits may not do: take a lock, allocate, call SQLite, open or read a file.
- * Counted from outside by libhot_path_shim.so over 1000 launches, with the fake driver and, where
+ * Counted from outside by libhot_path_shim.so over 100 launches of every operator, with the fake driver and, where
  * there is one, on a GPU behind libcount_shim.so; what the driver does itself is not counted.
  */
+#include "problem.h"
 #include "tests/fakes/hot_path_shim.h"
+#include "tests/support/gpu_case.h"
 #include "tests/support/test_support.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAUNCHES = 1000 };
+enum { LAUNCHES = 100 };
 
 static int failures;
 
@@ -31,47 +33,63 @@ static void expect_nothing(const char *what, const struct hot_path_counts *c)
     failures += c->locks + c->allocations + c->frees + c->sqlite + c->files != 0;
 }
 
-/* x, weight and out of rmsnorm; with `add` also residual, in add_rmsnorm's order. */
-struct call {
-    struct support_tensor tensors[4];
-    struct tfops_args args;
+/* Every operator, in forms that take the short ways and, at the end, one that takes the long one. */
+static const char *const PROBLEMS[] = {
+    "rmsnorm rows=4 hidden=256",
+    "add_rmsnorm rows=4 hidden=256",
+    "layernorm rows=4 hidden=256 bias=1",
+    "add_layernorm rows=4 hidden=256 bias=1 residual_out=1",
+    "rmsnorm_quant rows=4 hidden=256",
+    "add_rmsnorm_quant rows=4 hidden=256 granularity=per_group",
+    "quantize rows=4 hidden=256 granularity=per_token scales=1",
+    "quantize rows=4 hidden=256 granularity=per_tensor_dynamic scales=1",
+    "dequantize rows=4 hidden=256 granularity=per_group",
+    "gated_act rows=4 ffn=256",
+    "gated_act rows=4 ffn=256 out_dtype=e4m3 scales=1",
+    "softmax rows=4 width=256 mask=1 mask_rows=1",
+    "rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1 k_out=1",
+    "rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1 positions=1 "
+    "slots=1 k_cache=1 v=1 v_cache=1 num_blocks=3 block_size=4",
+    "rmsnorm_rope rows=4 num_heads=4 head_dim=64 table_dim=64 max_pos=16 positions=1",
+    "linear m=4 n=64 k=128 bias=1",
+    "fp8_gemm m=4 n=64 k=128 scaling=row",
+    "rmsnorm rows=4 hidden=1",
 };
 
-static void make_call(struct call *call, struct tfops_engine *engine, bool add, int64_t rows)
+/* Two calls of a problem whose numbers of rows differ. */
+struct calls {
+    struct tfops_problem problem;
+    struct gpu_case cases[2];
+};
+
+static void make_calls(
+    struct calls *calls, struct tfops_engine *engine, const char *text, bool prepared)
 {
-    const struct support_shape matrix = {TFOPS_F16, rows, 256, 0, 0};
-    const struct support_shape vector = {TFOPS_F16, 0, 256, 0, 0};
-    const int n = add ? 4 : 3, weight = add ? 2 : 1;
-    *call = (struct call){.args = {.size = sizeof call->args}};
-    for (int i = 0; i < n; i++) {
-        support_tensor_make(&call->tensors[i], engine, i == weight ? &vector : &matrix, 1);
-        call->args.operands[i] = &call->tensors[i].tensor;
+    static const int64_t MORE[] = {0, 3};
+    double scalars[TFOPS_MAX_SCALARS];
+    gpu_case_problem(engine, text, &calls->problem, scalars);
+    calls->problem.flags = prepared ? 0 : TFOPS_BATCH_INVARIANT; /* a key of its own */
+    for (int i = 0; i < 2; i++) {
+        const struct gpu_case_options options = {.scalars = scalars};
+        struct tfops_problem problem = calls->problem;
+        problem_set_extent(&problem, 4 + MORE[i]);
+        gpu_case_make(&calls->cases[i], engine, &problem, &options);
     }
 }
 
-static void free_call(struct call *call)
+/* A first launch on each way in, then the counted ones. Rows change from call to call. */
+static void count_launches(
+    struct tfops_engine *engine, const char *driver, const char *text, bool prepared)
 {
-    for (int i = 0; i < 4; i++)
-        support_tensor_free(&call->tensors[i]);
-}
-
-/* A first launch on each way in, then the counted ones. `rows` change from call to call. */
-static void count_launches(struct tfops_engine *engine, const char *driver, bool add, bool prepared)
-{
-    struct call calls[2];
-    struct tfops_problem problem;
+    static struct calls calls;
     struct tfops_plan *plan = NULL;
     struct hot_path_counts counts;
-    char what[96];
-    const struct tfops_spec *spec = tfops_engine_operator(engine, add ? "add_rmsnorm" : "rmsnorm");
-    make_call(&calls[0], engine, add, 4);
-    make_call(&calls[1], engine, add, 7);
-    for (int i = 0; i < 2; i++)
-        calls[i].args.flags = prepared ? 0 : TFOPS_BATCH_INVARIANT; /* a key of its own */
-    must(tfops_problem_from_args(spec, &calls[0].args, &problem), "problem");
+    char what[GPU_CASE_TEXT_BYTES];
+    make_calls(&calls, engine, text, prepared);
+    const struct tfops_spec *spec = calls.problem.spec;
     if (prepared) {
         hot_path_begin();
-        must(tfops_prepare(engine, &problem, &plan), "prepare");
+        must(tfops_prepare(engine, &calls.problem, &plan), "prepare");
         hot_path_end(&counts);
         if (!counts.allocations || !counts.locks) {
             fprintf(stderr, "hot_path: the shim does not count\n");
@@ -79,38 +97,38 @@ static void count_launches(struct tfops_engine *engine, const char *driver, bool
         }
     }
     for (int i = 0; i < 2; i++)
-        must(tfops_launch(engine, spec, &calls[i].args, NULL), "first launch");
+        must(tfops_launch(engine, spec, &calls.cases[i].args, NULL), "first launch");
     enum tfops_status status = TFOPS_OK;
     hot_path_begin();
     for (int i = 0; i < LAUNCHES && !status; i++)
-        status = tfops_launch(engine, spec, &calls[i % 2].args, NULL);
+        status = tfops_launch(engine, spec, &calls.cases[i % 2].args, NULL);
     hot_path_end(&counts);
     must(status, "tfops_launch");
-    snprintf(what, sizeof what, "%s, %s, %s, tfops_launch", driver, spec->name,
+    snprintf(what, sizeof what, "%s, %s, %s, tfops_launch", driver, text,
         prepared ? "prepared" : "cold");
     expect_nothing(what, &counts);
     if (plan) {
         hot_path_begin();
         for (int i = 0; i < LAUNCHES && !status; i++)
-            status = tfops_plan_launch(plan, &calls[i % 2].args, NULL);
+            status = tfops_plan_launch(plan, &calls.cases[i % 2].args, NULL);
         hot_path_end(&counts);
         must(status, "tfops_plan_launch");
-        snprintf(what, sizeof what, "%s, %s, tfops_plan_launch", driver, spec->name);
+        snprintf(what, sizeof what, "%s, %s, tfops_plan_launch", driver, text);
         expect_nothing(what, &counts);
     }
     must(tfops_device_synchronize(engine), "synchronize");
     tfops_plan_release(plan);
-    free_call(&calls[0]);
-    free_call(&calls[1]);
+    gpu_case_free(&calls.cases[0]);
+    gpu_case_free(&calls.cases[1]);
 }
 
 static void count_all(const char *driver)
 {
     struct support_engine open = {.engine = NULL};
     support_engine_open(&open, NULL, NULL);
-    for (int add = 0; add < 2; add++)
+    for (size_t i = 0; i < sizeof PROBLEMS / sizeof *PROBLEMS; i++)
         for (int prepared = 0; prepared < 2; prepared++)
-            count_launches(open.engine, driver, add, prepared);
+            count_launches(open.engine, driver, PROBLEMS[i], prepared);
     support_engine_close(&open);
 }
 

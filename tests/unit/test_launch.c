@@ -7,8 +7,10 @@
 #include "engine_access.h"
 #include "engine_state.h"
 #include "kernels/norm/norm_specs.h"
+#include "plan_state.h"
 #include "tests/fakes/fake_cuda.h"
 #include "tests/support/expect.h"
+#include "tests/support/gpu_case.h"
 #include "tests/support/test_support.h"
 #include <criterion/criterion.h>
 #include <tfops/tfops.h>
@@ -155,7 +157,8 @@ static void fail_call(
     }
     /* The call that failed, or the refusal that it was asked about. */
     if (status == TFOPS_E_DRIVER)
-        cr_assert(error.native == (int)result || !strcmp(error.where, "cuLaunchKernel"),
+        cr_assert(error.native == (int)result ||
+                      !strncmp(error.where, "cuLaunchKernel", strlen("cuLaunchKernel")),
             "%s, call %d: native %d: %s", symbol, (int)nth, error.native, error.message);
     engine->driver.ctx_get_current(&after);
     if (cleans_up(symbol))
@@ -231,6 +234,52 @@ Test(launch, each_driver_call_that_fails_is_told_on_the_whole_way)
         .free = expect_heap_free,
         .alloc_user = &heap};
     fail_each_way(whole_way, 20);
+}
+
+/* Whether a launch of a prepared problem is the plain one. */
+static bool is_plain(const char *text)
+{
+    double scalars[TFOPS_MAX_SCALARS];
+    struct tfops_plan *prepared;
+    gpu_case_problem(engine, text, &problem, scalars);
+    EXPECT_OK(tfops_prepare(engine, &problem, &prepared));
+    const bool plain = plan_choose(prepared, 16)->launcher.plain;
+    tfops_plan_release(prepared);
+    return plain;
+}
+
+Test(launch, an_operator_that_may_need_a_workspace_is_launched_plainly_where_it_does_not)
+{
+    SUPPORT_NEEDS_NVRTC();
+    cr_assert(is_plain("quantize rows=16 hidden=256 granularity=per_token scales=1"));
+    cr_assert(is_plain("quantize rows=16 hidden=256 granularity=per_group scales=1"));
+    cr_assert(!is_plain("quantize rows=16 hidden=256 granularity=per_tensor_dynamic scales=1"));
+}
+
+/* A matrix product has tensor maps to encode; its launch is the extended one. */
+static struct gpu_case product;
+
+static enum tfops_status launch_product(void)
+{
+    return tfops_launch(engine, product.spec, &product.args, NULL);
+}
+
+Test(launch, each_driver_call_that_fails_is_told_with_tensor_maps)
+{
+    SUPPORT_NEEDS_NVRTC();
+    static const char *const CALLS[] = {"cuTensorMapEncodeTiled", "cuLaunchKernelEx"};
+    double scalars[TFOPS_MAX_SCALARS];
+    const struct gpu_case_options plain = {.scalars = scalars};
+    gpu_case_problem(engine, "linear m=64 n=128 k=64", &problem, scalars);
+    EXPECT_OK(tfops_engine_warm(engine, &problem, 1));
+    gpu_case_make(&product, engine, &problem, &plain);
+    fail_each_way(launch_product, 3);
+    for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++) {
+        fail(CALLS[i], 1, CUDA_ERROR_INVALID_VALUE);
+        EXPECT_STATUS(launch_product(), TFOPS_E_DRIVER);
+        EXPECT_TEXT(expect_error().where, CALLS[i]);
+    }
+    gpu_case_free(&product);
 }
 
 /* The legacy stream does not say that it is capturing: it says that another stream is. */

@@ -193,6 +193,29 @@ Test(ops, quantize_and_back_by_every_granularity)
     }
 }
 
+Test(ops, scales_of_tokens_may_be_a_vector)
+{
+    static struct matrix back;
+    make_out(TFOPS_E4M3, ROWS, HIDDEN);
+    make_scales(ROWS, 1);
+    struct tfops_quantize_args typed = quantize_args();
+    typed.scaling = TFOPS_SCALES_PER_TOKEN;
+    EXPECT_OK(tfops_quantize(engine, &typed, NULL));
+    matrix_make_vector(&other_scales, TFOPS_F32, ROWS);
+    typed.scales = &other_scales.tensor;
+    typed.out = &other.tensor;
+    EXPECT_OK(tfops_quantize(engine, &typed, NULL));
+    expect_same(&out, &other);
+    expect_same(&scales, &other_scales);
+    matrix_make(&back, TFOPS_F32, ROWS, HIDDEN, 0);
+    EXPECT_OK(tfops_dequantize(
+        engine, &out.tensor, &other_scales.tensor, &back.tensor, TFOPS_SCALES_PER_TOKEN, NULL));
+    EXPECT_OK(tfops_rmsnorm_quant(engine, &x.tensor, &weight.tensor, &out.tensor,
+        &other_scales.tensor, TFOPS_SCALES_PER_TOKEN, 1e-6, TFOPS_WEIGHT_PLAIN, NULL));
+    EXPECT_OK(tfops_gated_act(engine, &x.tensor, &residual.tensor, &out.tensor,
+        &other_scales.tensor, TFOPS_GATE_SILU, TFOPS_SCALES_PER_TOKEN, NULL));
+}
+
 Test(ops, quantize_by_a_given_scale_that_is_doubled)
 {
     static struct matrix given, count, retries;

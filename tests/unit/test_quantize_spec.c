@@ -70,6 +70,28 @@ static struct tfops_geometry geometry_of(
     return geometry;
 }
 
+/* Starting blocks would be the bottleneck of smaller ones (docs/notes/quant.md). */
+Test(quantize_spec, blocks_of_dequantize_move_at_least_6_kb)
+{
+    static const int64_t CASES[][2] = {{4096, 2}, {2944, 1}, {5120, 2}, {8192, 4}};
+    const struct tfops_device device = spec_device(3);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct tfops_problem problem =
+            make(&dequantize_spec, 16384, CASES[i][0], TFOPS_E4M3, BY_TOKEN - BY_TENSOR);
+        problem.dtypes[QUANT_OUT_DTYPE] = TFOPS_F16;
+        EXPECT_INT(geometry_of(&problem, &device, false).blocks_per_group, CASES[i][1]);
+    }
+}
+
+Test(quantize_spec, a_code_that_goes_the_other_way_counts_by_itself_in_a_small_tensor)
+{
+    const double large = quant_tolerance(TFOPS_E4M3, TFOPS_BF16, 1 << 24).relative;
+    const double f32 = quant_tolerance(TFOPS_E4M3, TFOPS_F32, 1 << 24).relative;
+    cr_assert_lt(large, quant_tolerance(TFOPS_E4M3, TFOPS_BF16, 128).relative / 2);
+    cr_assert(0.011 < large && large < 0.02, "%g: bf16 quotients often lie between codes", large);
+    cr_assert(f32 < 2e-3, "%g: those of fp32 do not", f32);
+}
+
 /* Blocks that wait for each other must be resident at once, and say so. */
 Test(quantize_spec, a_scale_of_the_tensor_takes_a_cooperative_grid_that_fits_the_device)
 {

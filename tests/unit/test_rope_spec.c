@@ -4,6 +4,7 @@
 #include "kernels/rope/rope_params.h"
 #include "kernels/rope/rope_space.h"
 #include "kernels/rope/rope_specs.h"
+#include "kernels/row/row_space.h"
 #include "tests/support/expect.h"
 #include "tuner/buffers.h"
 #include <criterion/criterion.h>
@@ -64,6 +65,21 @@ Test(rope_spec, default_is_in_the_space_for_every_head)
                     problem.align = align;
                     default_of(&problem, &device);
                 }
+    }
+}
+
+/* A thread whose units stand at one place of their heads loads the angles once. */
+Test(rope_spec, threads_of_a_normalised_row_are_whole_heads)
+{
+    static const char *const DIMS[][2] = {{"30", "96"}, {"32", "80"}, {"32", "128"}, {"64", "64"}};
+    const struct tfops_device device = h200();
+    for (size_t i = 0; i < sizeof DIMS / sizeof DIMS[0]; i++) {
+        const struct tfops_problem problem = parsed(&rmsnorm_rope_spec,
+            (const char *[]){"rows", "16384", "num_heads", DIMS[i][0], "head_dim", DIMS[i][1],
+                "table_dim", DIMS[i][1], "max_pos", "16384", "dtype", "f16", NULL});
+        const struct tfops_config config = default_of(&problem, &device);
+        const int64_t units = problem.dims[RMSNORM_ROPE_HEAD_DIM] / 16;
+        EXPECT_INT(config.values[ROW_THREADS_PER_ROW] % units, 0);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "device.h"
 #include "kernels/activation/activation_specs.h"
 #include "kernels/activation/gated_act_params.h"
+#include "kernels/row/row_space.h"
 #include "kernels/softmax/softmax_params.h"
 #include "kernels/softmax/softmax_specs.h"
 #include "tests/support/expect.h"
@@ -87,6 +88,40 @@ Test(row_space, default_is_in_the_space_for_every_width)
         check_width(width);
     for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++)
         check_width(WIDE[i]);
+}
+
+static struct tfops_geometry default_geometry(const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *ret_config)
+{
+    const struct tfops_spec *spec = problem->spec;
+    struct tfops_geometry geometry;
+    spec->default_config(spec->user, problem, device, ret_config);
+    spec->geometry(spec->user, problem, device, ret_config, &geometry);
+    return geometry;
+}
+
+Test(row_space, a_row_longer_than_shared_memory_waits_there_in_whole_chunks)
+{
+    enum { CHUNK_BYTES = 4 * 16 };
+    const struct tfops_device device = device_of(3);
+    const struct tfops_problem problem = make(&softmax_spec, 128, 262144, TFOPS_F16, 16);
+    struct tfops_config config;
+    const struct tfops_geometry g = default_geometry(&problem, &device, &config);
+    EXPECT_INT(config.values[ROW_RELOAD], 1);
+    cr_assert_leq(g.smem_bytes, device.smem_per_block_bytes);
+    cr_assert_gt(g.smem_bytes, device.smem_per_block_bytes - CHUNK_BYTES * g.threads);
+}
+
+Test(row_space, few_long_rows_are_spread_over_the_device)
+{
+    static const int64_t CASES[][3] = {{1, 32768, 16}, {64, 32768, 4}, {128, 32768, 2}};
+    const struct tfops_device device = device_of(3);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const struct tfops_problem problem =
+            make(&softmax_spec, CASES[i][0], CASES[i][1], TFOPS_F16, 16);
+        struct tfops_config config;
+        EXPECT_INT(default_geometry(&problem, &device, &config).cluster, CASES[i][2]);
+    }
 }
 
 Test(row_space, blocks_without_a_reduction_are_no_cluster)

@@ -136,10 +136,17 @@ static void compare_pattern(const struct compare_params *p, int64_t row, int64_t
         violation(p->result, (uint64_t)(row * p->cols + col));
 }
 
+static double compared(const void *base, int dtype, int64_t i)
+{
+    return dtype == TFOPS_I32   ? (double)((const int32_t *)base)[i]
+           : dtype == TFOPS_I64 ? (double)((const int64_t *)base)[i]
+                                : (double)load_elem(base, dtype, i);
+}
+
 static void compare_values(const struct compare_params *p, int64_t row, int64_t col)
 {
-    const float a = load_elem(p->a, p->a_dtype, row * p->a_stride + col);
-    const float b = load_elem(p->b, p->b_dtype, row * p->b_stride + col);
+    const double a = compared(p->a, p->a_dtype, row * p->a_stride + col);
+    const double b = compared(p->b, p->b_dtype, row * p->b_stride + col);
     const uint64_t at = (uint64_t)(row * p->cols + col);
     struct compare_result *r = p->result;
     if (!isfinite(a) || !isfinite(b)) {
@@ -149,7 +156,7 @@ static void compare_values(const struct compare_params *p, int64_t row, int64_t 
         violation(r, at);
         return;
     }
-    const double diff = fabs((double)a - (double)b), ref = fabs((double)b);
+    const double diff = fabs(a - b), ref = fabs(b);
     const float size = (float)diff;
     uint32_t bits;
     memcpy(&bits, &size, sizeof bits);
