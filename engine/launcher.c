@@ -25,12 +25,11 @@ CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_sp
     return result;
 }
 
-/* Clusters, programmatic dependent and cooperative launch need the extended call. */
 const CUlaunchAttribute launcher_overlap = {
     .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
     .value.programmaticStreamSerializationAllowed = 1};
 
-static CUresult launch_extended(const struct launcher *launcher, const struct driver *driver,
+CUresult launcher_launch_extended(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_geometry *geometry, CUstream stream, void **params)
 {
     CUlaunchAttribute attributes[3];
@@ -151,7 +150,7 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
         return result;
     *ret_call = launcher_call(launcher);
     if (is_extended(&geometry))
-        return launch_extended(launcher, driver, &geometry, stream, params);
+        return launcher_launch_extended(launcher, driver, &geometry, stream, params);
     return driver->launch_kernel(launcher->function, geometry.grid[0], geometry.grid[1],
         geometry.grid[2], geometry.threads, 1, 1, geometry.smem_bytes, stream, params, NULL);
 }

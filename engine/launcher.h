@@ -54,6 +54,10 @@ const char *launcher_call(const struct launcher *launcher);
 CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
     const struct tfops_launch_args *args, unsigned char *params);
 
+/* Clusters, programmatic dependent and cooperative launch need the extended call. */
+CUresult launcher_launch_extended(const struct launcher *launcher, const struct driver *driver,
+    const struct tfops_geometry *geometry, CUstream stream, void **params);
+
 /* Groups of blocks for an extent above 0, of a geometry that says how they follow from it. */
 static inline uint32_t launcher_groups(int64_t extent, uint32_t per_group, uint32_t most)
 {

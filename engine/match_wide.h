@@ -29,7 +29,7 @@ struct wide_source {
 struct match_wide {
     bool usable; /* false: something is neither told by an operand nor what it is by default */
     bool asks;   /* the operator's own rule is asked at every launch */
-    uint8_t n_operands, n_sources, n_derived;
+    uint8_t n_operands, first_written, n_sources, n_derived;
     uint8_t dynamic_dim;
     uint16_t absent; /* bit i: operand i of the arguments must be NULL */
     uint8_t derived[TFOPS_MAX_DIMS];

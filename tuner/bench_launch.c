@@ -92,7 +92,7 @@ static enum tfops_status make_operands(struct launches *launches)
     return make_workspace(launches);
 }
 
-/* What cuLaunchKernel needs. */
+/* What the driver's calls need. */
 static enum tfops_status make_raw(struct launches *launches)
 {
     const struct tfops_spec *spec = launches->problem->spec;
@@ -100,9 +100,6 @@ static enum tfops_status make_raw(struct launches *launches)
     struct tfops_view views[TFOPS_MAX_OPERANDS];
     struct buffers_layout layout;
     double scalars[TFOPS_MAX_SCALARS] = {0};
-    if (!launcher->function || launcher->geometry.cluster > 1 || launcher->geometry.cooperative)
-        return error_set(TFOPS_E_UNSUPPORTED, "bench", spec->name,
-            "a config that cuLaunchKernel can launch: no cluster, not cooperative", "another");
     enum tfops_status status = buffers_layout(launches->problem, &layout);
     if (status)
         return status;
@@ -132,11 +129,32 @@ static double now_ns(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
+static bool is_simple(const struct tfops_geometry *geometry)
+{
+    return geometry->cluster <= 1 && !geometry->cooperative;
+}
+
+static enum tfops_status call_extended(
+    struct launches *launches, const struct tfops_geometry *geometry)
+{
+    void *params[] = {launches->pack};
+    CUresult result = CUDA_SUCCESS;
+    for (int i = 0; i < CALLS && !result; i++)
+        result = launcher_launch_extended(
+            launches->launcher, launches->gpu.driver, geometry, launches->gpu.stream, params);
+    return gpu_check(&launches->gpu, result, "cuLaunchKernelEx");
+}
+
+/* Clusters and cooperative launches have no plainer call than the extended one, not overlapped. */
 static enum tfops_status call_raw(struct launches *launches)
 {
     const struct tfops_geometry *geometry = &launches->geometry;
+    struct tfops_geometry alone = *geometry;
     void *params[] = {launches->pack};
     CUresult result = CUDA_SUCCESS;
+    alone.pdl = false;
+    if (!is_simple(geometry))
+        return call_extended(launches, &alone);
     for (int i = 0; i < CALLS && !result; i++)
         result = launches->gpu.driver->launch_kernel(launches->launcher->function,
             geometry->grid[0], geometry->grid[1], geometry->grid[2], geometry->threads, 1, 1,
@@ -149,6 +167,8 @@ static enum tfops_status call_same(struct launches *launches)
     const struct launcher *launcher = launches->launcher;
     void *params[] = {launches->pack};
     CUresult result = CUDA_SUCCESS;
+    if (!is_simple(&launches->geometry))
+        return call_extended(launches, &launches->geometry);
     if (!launcher->overlaps)
         return call_raw(launches);
     for (int i = 0; i < CALLS && !result; i++)

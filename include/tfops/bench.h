@@ -46,9 +46,11 @@ enum tfops_status tfops_bench(struct tfops_engine *engine, const struct tfops_pr
 /* Host time per call in nanoseconds: medians over interleaved batches. */
 struct tfops_bench_launch_result {
     size_t size;
-    double raw_ns;    /* cuLaunchKernel of the plan's function with ready parameters */
-    double plan_ns;   /* tfops_plan_launch */
-    double lookup_ns; /* tfops_launch */
+    /* cuLaunchKernel of the plan's function with ready parameters; of clusters and cooperative grids
+     * cuLaunchKernelEx, not overlapped. */
+    double raw_ns;
+    double plan_ns;                              /* tfops_plan_launch */
+    double lookup_ns;                            /* tfops_launch */
     double plan_over_raw_ns, lookup_over_raw_ns; /* medians of paired differences */
     uint32_t batches, calls_per_batch;
     /* The driver call that the plan itself makes, with ready parameters: cuLaunchKernelEx where launches

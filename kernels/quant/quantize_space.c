@@ -163,7 +163,9 @@ void quantize_default_config(void *user, const struct tfops_problem *problem,
     if (flow == QUANTIZE_FLOW_TILES) {
         tile_default(problem, v);
     } else {
-        v[ROW_THREADS_PER_ROW] = 1024; /* fewer blocks exchange fewer words */
+        /* Fewer blocks exchange fewer words; a small tensor wants them small. */
+        v[ROW_THREADS_PER_ROW] = bytes >= LARGE_BYTES ? 1024 : 512;
+        v[ROW_BLOCKS_PER_SM] = bytes >= LARGE_BYTES ? 0 : 2;
         v[ROW_RELOAD] = bytes >= LARGE_BYTES ? 1 : 2;
     }
 }

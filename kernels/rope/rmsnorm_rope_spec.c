@@ -136,7 +136,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .words = 1,
         .unit = 2,
         .period = head_units(problem),
-        .state_registers = 64,
+        .state_registers = is_per_head(problem) ? 48 : 64,
         .rows_each = each,
         .own_words = 4 * (16 / elem_bytes), /* angles of a unit, in fp32 */
         .vec_most = rope_vec_most(problem, head_dim, dims[RMSNORM_ROPE_TABLE_DIM])};

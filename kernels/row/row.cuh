@@ -16,7 +16,7 @@
 //   GROUP                     neighbouring elements that leave() reduces among lanes; 0: none
 //   ROLLED                    optional: enter() is long (layout.cuh)
 //   HIDES                     optional: units behind the first seen(p, row) columns are not read, and
-//                             come out as zeros; leave() sees to the unit where they end
+//                             come out as zeros; leave() sees to the unit where they end, each lane alone
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses

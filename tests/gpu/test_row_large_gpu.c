@@ -135,7 +135,7 @@ static void many_free(struct many *many)
 
 /* ---- 2^31 elements and more --------------------------------------------------------------------- */
 
-#define SMALL_TABLE "max_pos=64 positions=1"
+#define BY_TABLE(op) op " head_dim=128 table_dim=128 max_pos=64 positions=1"
 
 /* The first operand is as large as any; the last line's rows alone are 2^31. */
 static const char *const LARGE[] = {
@@ -153,9 +153,10 @@ static const char *const LARGE[] = {
     "gated_act rows=5 ffn=4096 out_dtype=e4m3 scales=1",
     "softmax rows=5 width=32768",
     "softmax rows=5 width=1000 dtype=bf16",
-    "rope batch=1 seq=5 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 k=1 k_out=1 " SMALL_TABLE,
-    "rmsnorm_rope rows=5 num_heads=32 head_dim=128 table_dim=128 " SMALL_TABLE,
-    "rmsnorm_rope rows=5 num_heads=32 head_dim=128 table_dim=128 norm=per_head " SMALL_TABLE,
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
+    BY_TABLE("rope batch=1 seq=5 q_heads=32 kv_heads=8 k=1 k_out=1"),
+    BY_TABLE("rmsnorm_rope rows=5 num_heads=32"),
+    BY_TABLE("rmsnorm_rope rows=5 num_heads=32 norm=per_head"),
     "rmsnorm rows=5 hidden=1 weight_variant=one_plus",
 };
 
@@ -215,29 +216,27 @@ Test(row_large_gpu, tensors_of_2_to_the_31_elements_and_more, .timeout = 600)
 
 /* ---- batch_invariant ---------------------------------------------------------------------------- */
 
-#define INVARIANT " batch_invariant=1"
+#define INVARIANT(problem) problem " batch_invariant=1"
 
 static const char *const INVARIANTS[] = {
-    "rmsnorm rows=1 hidden=4096" INVARIANT,
-    "rmsnorm rows=1 hidden=65536 dtype=f32" INVARIANT,
-    "add_rmsnorm rows=1 hidden=5120 dtype=bf16" INVARIANT,
-    "layernorm rows=1 hidden=4096 bias=1 dtype=f32" INVARIANT,
-    "add_layernorm rows=1 hidden=2880" INVARIANT,
-    "rmsnorm_quant rows=1 hidden=4096" INVARIANT,
-    "add_rmsnorm_quant rows=1 hidden=4096 granularity=per_group" INVARIANT,
-    "quantize rows=1 hidden=4096 granularity=per_token scales=1" INVARIANT,
-    "quantize rows=1 hidden=4096 granularity=per_group scales=1" INVARIANT,
-    "quantize rows=1 hidden=4096 granularity=per_tensor_static static_scale=1" INVARIANT,
-    "dequantize rows=1 hidden=4096 granularity=per_token" INVARIANT,
-    "gated_act rows=1 ffn=14336 dtype=f32 act=gelu" INVARIANT,
-    "gated_act rows=1 ffn=14336 out_dtype=e4m3 scales=1" INVARIANT,
-    "softmax rows=1 width=32000 dtype=f32" INVARIANT,
-    "softmax rows=1 width=151936 dtype=bf16 out_dtype=f32" INVARIANT,
-    "rope batch=1 seq=1 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 k=1 k_out=1 "
-    "dtype=f32 " SMALL_TABLE INVARIANT,
-    "rmsnorm_rope rows=1 num_heads=32 head_dim=128 table_dim=128 dtype=f32 " SMALL_TABLE INVARIANT,
-    "rmsnorm_rope rows=1 num_heads=32 head_dim=128 table_dim=128 norm=per_head " SMALL_TABLE
-        INVARIANT,
+    INVARIANT("rmsnorm rows=1 hidden=4096"),
+    INVARIANT("rmsnorm rows=1 hidden=65536 dtype=f32"),
+    INVARIANT("add_rmsnorm rows=1 hidden=5120 dtype=bf16"),
+    INVARIANT("layernorm rows=1 hidden=4096 bias=1 dtype=f32"),
+    INVARIANT("add_layernorm rows=1 hidden=2880"),
+    INVARIANT("rmsnorm_quant rows=1 hidden=4096"),
+    INVARIANT("add_rmsnorm_quant rows=1 hidden=4096 granularity=per_group"),
+    INVARIANT("quantize rows=1 hidden=4096 granularity=per_token scales=1"),
+    INVARIANT("quantize rows=1 hidden=4096 granularity=per_group scales=1"),
+    INVARIANT("quantize rows=1 hidden=4096 granularity=per_tensor_static static_scale=1"),
+    INVARIANT("dequantize rows=1 hidden=4096 granularity=per_token"),
+    INVARIANT("gated_act rows=1 ffn=14336 dtype=f32 act=gelu"),
+    INVARIANT("gated_act rows=1 ffn=14336 out_dtype=e4m3 scales=1"),
+    INVARIANT("softmax rows=1 width=32000 dtype=f32"),
+    INVARIANT("softmax rows=1 width=151936 dtype=bf16 out_dtype=f32"),
+    INVARIANT(BY_TABLE("rope batch=1 seq=1 q_heads=32 kv_heads=8 k=1 k_out=1 dtype=f32")),
+    INVARIANT(BY_TABLE("rmsnorm_rope rows=1 num_heads=32 dtype=f32")),
+    INVARIANT(BY_TABLE("rmsnorm_rope rows=1 num_heads=32 norm=per_head")),
 };
 
 /* The row alone, then among others: every copy of it has the bits of the first. */

@@ -39,7 +39,8 @@ static void make_tables(struct support_tensor *cosines, struct support_tensor *s
     make(cosines, TFOPS_F32, TOKENS, PAIRS, 1);
     make(sines, TFOPS_F32, TOKENS, PAIRS, 1);
     for (int64_t i = 0; i < TOKENS * PAIRS; i++) {
-        const double angle = (double)(i / PAIRS) * pow(1e4, -(double)(i % PAIRS) / (double)PAIRS);
+        const int64_t token = i / PAIRS, pair = i % PAIRS;
+        const double angle = (double)token * pow(1e4, -(double)pair / (double)PAIRS);
         host_store(cosines->host, TFOPS_F32, i, (float)cos(angle));
         host_store(sines->host, TFOPS_F32, i, (float)sin(angle));
     }

@@ -33,6 +33,8 @@ static void expect_nothing(const char *what, const struct hot_path_counts *c)
     failures += c->locks + c->allocations + c->frees + c->sqlite + c->files != 0;
 }
 
+#define CACHED(rope) rope " positions=1 slots=1 k_cache=1 v=1 v_cache=1 num_blocks=3 block_size=4"
+
 /* Every operator, in forms that take the short ways and, at the end, one that takes the long one. */
 static const char *const PROBLEMS[] = {
     "rmsnorm rows=4 hidden=256",
@@ -48,8 +50,8 @@ static const char *const PROBLEMS[] = {
     "gated_act rows=4 ffn=256 out_dtype=e4m3 scales=1",
     "softmax rows=4 width=256 mask=1 mask_rows=1",
     "rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1 k_out=1",
-    "rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1 positions=1 "
-    "slots=1 k_cache=1 v=1 v_cache=1 num_blocks=3 block_size=4",
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
+    CACHED("rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1"),
     "rmsnorm_rope rows=4 num_heads=4 head_dim=64 table_dim=64 max_pos=16 positions=1",
     "linear m=4 n=64 k=128 bias=1",
     "fp8_gemm m=4 n=64 k=128 scaling=row",

@@ -12,6 +12,8 @@
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
 
+#define CACHED(rope) rope " positions=1 slots=1 k_cache=1 v=1 v_cache=1 num_blocks=3 block_size=4"
+
 static const char *const PROBLEMS[] = {
     "rmsnorm rows=16 hidden=128",
     "add_rmsnorm rows=3 hidden=64 residual_out=1",
@@ -26,8 +28,8 @@ static const char *const PROBLEMS[] = {
     "rmsnorm_rope rows=6 num_heads=4 head_dim=16 table_dim=16 max_pos=9 positions=1",
     "rmsnorm_rope rows=6 num_heads=4 head_dim=16 table_dim=8 max_pos=6 table=half norm=per_head",
     "rope batch=2 seq=3 q_heads=4 kv_heads=2 head_dim=16 table_dim=16 max_pos=9 k=1 k_out=1",
-    "rope batch=1 seq=5 q_heads=4 kv_heads=2 head_dim=16 table_dim=16 max_pos=9 k=1 positions=1 "
-    "slots=1 k_cache=1 v=1 v_cache=1 num_blocks=3 block_size=4",
+    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
+    CACHED("rope batch=1 seq=5 q_heads=4 kv_heads=2 head_dim=16 table_dim=16 max_pos=9 k=1"),
     "linear m=4 n=16 k=32 bias=1 residual=1",
     "fp8_gemm m=4 n=16 k=32 scaling=row",
 };
@@ -202,7 +204,7 @@ Test(match_wide, takes_permuted_and_interleaved_heads)
 
 static uint64_t below(uint64_t *state, uint64_t n)
 {
-    return host_random(state) % n;
+    return n ? host_random(state) % n : 0;
 }
 
 static int64_t odd_number(uint64_t *state)

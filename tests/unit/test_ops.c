@@ -304,7 +304,7 @@ Test(ops, softmax_takes_the_queries_of_a_causal_matrix_from_the_shape)
     args.options[SOFTMAX_CAUSAL] = 1;
     args.n_scalars = 2;
     args.scalars[SOFTMAX_SCALE] = 0.25;
-    args.scalars[SOFTMAX_QUERIES] = ROWS / 2;
+    args.scalars[SOFTMAX_QUERIES] = (double)split.shape[1];
     EXPECT_OK(launch("softmax"));
     EXPECT_OK(tfops_softmax(engine, &split, NULL, &split_out, 0.25, true, NULL));
     expect_same(&out, &other);

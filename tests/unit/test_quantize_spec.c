@@ -1,4 +1,5 @@
 /* The specs of quantize and dequantize: defaults in the space, grids, workspace, parameters. */
+#include "kernels/quant/quant_spec.h"
 #include "kernels/quant/quant_specs.h"
 #include "kernels/quant/quantize_params.h"
 #include "row/row_space.h"

@@ -1,0 +1,204 @@
+/* The default config of the row family (row_space.h), by what was fastest on an H200 (docs/notes/). */
+#include "row_layout.h"
+#include <string.h>
+
+/* The least value of THREADS_PER_ROW that is at least `wish`. */
+static int64_t threads_for(int64_t wish)
+{
+    const int64_t *values = row_tunables[ROW_THREADS_PER_ROW].values;
+    size_t i = 0, last = row_tunables[ROW_THREADS_PER_ROW].n_values - 1;
+    while (i < last && values[i] < wish)
+        i++;
+    return values[i];
+}
+
+/* The like, a multiple of `period` if there is one below twice that. */
+static int64_t threads_of_period(int64_t wish, int64_t period)
+{
+    const int64_t least = threads_for(wish);
+    for (int64_t threads = least; period > 1 && threads <= 2 * least && threads < 1024;
+         threads = threads_for(threads + 1))
+        if (threads % period == 0)
+            return threads;
+    return least;
+}
+
+/* Of the larger thread counts, the one that leaves the fewest idle in a row's last turn. */
+static int64_t least_idle(int64_t units)
+{
+    static const int64_t COUNTS[] = {512, 448, 384, 320};
+    int64_t best = COUNTS[0];
+    for (size_t i = 1; i < sizeof COUNTS / sizeof COUNTS[0]; i++)
+        if (row_ceil_div(units, COUNTS[i]) * COUNTS[i] < row_ceil_div(units, best) * best)
+            best = COUNTS[i];
+    return best;
+}
+
+/* More than a sum and a product for each element: fewer threads, which hide it under more loads. */
+static bool is_busy(const struct row_shape *shape)
+{
+    return shape->steps > 1 || (shape->group && shape->columns);
+}
+
+/*
+ * Threads for a row of `units`, by what was fastest on an H200 (docs/notes/rmsnorm.md): few rows
+ * want latency, one or two units a thread; many rows of halves want few, busy threads; f32 and a
+ * second tensor, which bring more loads of their own, want more.
+ */
+static int64_t default_threads(
+    const struct row_shape *shape, const struct tfops_device *device, const struct row_layout *l)
+{
+    int64_t units = l->units_block, threads;
+    if (!shape->steps && units > 32) /* lanes that reduce a group hide it under two units each */
+        return threads_for(
+            row_clamp(shape->group && shape->inputs == 1 ? units / 2 : units, 32, 256));
+    if (units <= 32)
+        threads = row_clamp(units > 16  ? 32
+                            : units > 8 ? 16
+                                        : 8,
+            l->shifted || shape->group ? 16 : 8, 32);
+    else if (shape->rows <= 2 * device->sms)
+        threads = row_clamp(units / 2, 32, 1024);
+    else if (l->shifted)
+        threads = units > 64 ? 128 : 64;
+    else if (shape->inputs > 1)
+        threads = units <= 512 ? row_clamp(is_busy(shape) ? units * 5 / 8 : units, 64, 512)
+                               : least_idle(units);
+    else if (shape->elem_bytes == 4)
+        threads = row_clamp(units / 2, 32, 512);
+    else if (shape->unit > 1)
+        threads = units <= 1024 ? row_clamp(units / 2, 32, 256) : least_idle(units);
+    else if (shape->columns && !is_busy(shape) && units > 960 && units <= 1024)
+        threads = 320;
+    else
+        threads = units <= 1024 ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, 224)
+                                : least_idle(units);
+    return threads_of_period(threads, shape->period);
+}
+
+/*
+ * Blocks of a row that nothing reduces: each thread has one unit, as in the fastest copy, but a block
+ * moves enough that starting it is no bottleneck: an H200 starts some 830 a microsecond.
+ */
+static int64_t default_split(const struct row_shape *shape, int64_t vec_bytes)
+{
+    enum { MOST_UNITS = 256, MOST_BLOCKS = 16, LEAST_BYTES = 6 << 10 };
+    const int64_t out_bytes = shape->out_bytes ? shape->out_bytes : shape->elem_bytes;
+    const int64_t unit = vec_bytes * shape->inputs + vec_bytes / shape->elem_bytes * out_bytes;
+    int64_t units = shape->width * shape->elem_bytes / vec_bytes / shape->unit, blocks = 1;
+    while (blocks < MOST_BLOCKS && row_ceil_div(units, blocks) > MOST_UNITS &&
+           row_ceil_div(units, 2 * blocks) * shape->unit * unit >= LEAST_BYTES)
+        blocks *= 2;
+    return blocks;
+}
+
+/* What a long row gives up, one after the other, until it fits. */
+static void settle_long_row(
+    const struct row_shape *shape, uint32_t align, const struct tfops_device *device, int64_t *v)
+{
+    const struct {
+        int64_t threads, weight, reload, cluster;
+    } LADDER[] = {
+        {512, v[ROW_WEIGHT_LOAD], 0, 1}, {512, 0, 0, 1}, {512, 0, 1, 4}, {512, 0, 0, 4},
+        {1024, 0, 1, 8}, {1024, 0, 1, 16}, {512, 0, 2, 1}, /* longer than shared memory */
+        {1024, 0, 2, 1}, {1024, 0, 0, 1},                  /* nothing waits */
+    };
+    for (size_t i = 0; i < sizeof LADDER / sizeof LADDER[0]; i++) {
+        if (row_fits(shape, align, device, v))
+            return;
+        v[ROW_THREADS_PER_ROW] = LADDER[i].threads;
+        v[ROW_WEIGHT_LOAD] = LADDER[i].weight;
+        v[ROW_RELOAD] = LADDER[i].reload;
+        v[ROW_CLUSTER] = LADDER[i].cluster > device->max_cluster ? 1 : LADDER[i].cluster;
+    }
+}
+
+/* Blocks that fewer rows than SMs are spread over: two an SM, each with four units a thread or more. */
+static int64_t default_cluster(
+    const struct row_shape *shape, const struct tfops_device *device, int64_t units)
+{
+    enum { MOST_CLUSTER = 16, LEAST_UNITS = 256 };
+    int64_t most = device->max_cluster < MOST_CLUSTER ? device->max_cluster : MOST_CLUSTER;
+    int64_t blocks = 1;
+    while (2 * blocks <= most && 2 * blocks * shape->rows <= 2 * device->sms &&
+           units >= 2 * blocks * LEAST_UNITS)
+        blocks *= 2;
+    return blocks;
+}
+
+/* A row that no block's registers hold is read again, from L2; where it has an SM of its own, only what
+ * shared memory does not hold. */
+static void default_of_long_row(const struct row_shape *shape, const struct tfops_device *device,
+    const struct row_layout *l, int64_t *v)
+{
+    enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64 };
+    const bool lean = shape->state_registers <= LEAN_REGISTERS;
+    v[ROW_THREADS_PER_ROW] = row_ceil_div(l->units, 384) <= (lean ? LONG_UNITS / 384 : 32) ? 384
+                             : lean && row_ceil_div(l->units, 768) <= 32                   ? 768
+                                                                                           : 1024;
+    v[ROW_RELOAD] = 2;
+    if (shape->rows <= device->sms) {
+        v[ROW_THREADS_PER_ROW] = 1024;
+        v[ROW_RELOAD] = 1;
+    }
+}
+
+/*
+ * Operators whose arithmetic wants many warps beside the loads (docs/notes/softmax.md): four or five
+ * units a thread; few rows are spread over clusters.
+ */
+static void default_of_busy_row(const struct row_shape *shape, const struct tfops_device *device,
+    const struct row_layout *l, int64_t *v)
+{
+    enum { KEPT_UNITS = 2048, KEPT_EACH = 4 };
+    const bool few = shape->rows <= 2 * device->sms;
+    const int64_t cluster = default_cluster(shape, device, l->units);
+    const int64_t of_block = row_ceil_div(l->units, cluster);
+    if (l->units <= KEPT_UNITS) {
+        if (few || l->units <= 32)
+            return;
+        v[ROW_THREADS_PER_ROW] =
+            threads_for(row_clamp(l->units / 4, l->units < 128 ? 32 : 64, 384));
+        v[ROW_ROWS_PER_BLOCK] = row_clamp(128 / v[ROW_THREADS_PER_ROW], 1, 4);
+    } else if (of_block <= KEPT_UNITS) {
+        v[ROW_THREADS_PER_ROW] =
+            threads_for(row_clamp(row_ceil_div(of_block, KEPT_EACH), 256, 512));
+        v[ROW_CLUSTER] = cluster;
+    } else {
+        default_of_long_row(shape, device, l, v);
+    }
+}
+
+/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. Where the
+ * row takes most of them, columns beside it hide their own latency (docs/notes/quant.md). */
+static void default_of_many_columns(const struct row_layout *l, int64_t *v)
+{
+    enum { THREADS = 128, MOST_HELD = 5 };
+    v[ROW_THREADS_PER_ROW] = THREADS;
+    v[ROW_RELOAD] = row_ceil_div(l->units, THREADS) > MOST_HELD ? 2 : 0;
+    v[ROW_WEIGHT_LOAD] = row_ceil_div(l->units, THREADS) == MOST_HELD;
+}
+
+void row_default_config(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, struct tfops_config *ret_config)
+{
+    struct row_shape shape = row_shape_of(user, problem);
+    int64_t *v = ret_config->values;
+    memset(ret_config, 0, sizeof *ret_config);
+    v[ROW_VEC_BYTES] = row_widest(&shape, problem->align);
+    v[ROW_CLUSTER] = v[ROW_STAGES] = v[ROW_THREADS_PER_ROW] = v[ROW_ROWS_PER_BLOCK] = 1;
+    if (!shape.steps)
+        v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
+    v[ROW_WEIGHT_LOAD] = shape.columns > 0;
+    struct row_layout l = row_lay_out(&shape, problem->align, device, v);
+    v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
+    v[ROW_ROWS_PER_BLOCK] = v[ROW_THREADS_PER_ROW] > 32 ? 1 : 128 / v[ROW_THREADS_PER_ROW];
+    if (shape.state_registers && !shape.columns && !l.shifted)
+        default_of_busy_row(&shape, device, &l, v);
+    if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
+        l.units > 256)
+        default_of_many_columns(&l, v);
+    settle_long_row(&shape, problem->align, device, v);
+    uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
+    v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;
+}
