@@ -136,7 +136,7 @@ part_stress() {
 part_emu() {
     local program
     for program in $(programs "$TFOPS_BUILD/tests/emu"); do
-        single "emu/${program##*/}" "${TFOPS_EMU_SECONDS:-$([ "${TFOPS_EMU:-}" = full ] && echo 14400 || echo 900)}" "$program"
+        single "emu/${program##*/}" "${TFOPS_EMU_SECONDS:-$([ "${TFOPS_EMU:-}" = quick ] && echo 900 || echo 43200)}" "$program"
     done
 }
 

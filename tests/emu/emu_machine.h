@@ -137,7 +137,7 @@ struct Block {
     std::map<uint32_t, MBarrier> mbarriers; // by offset
     Clock start, end; // what its threads know when they start, and all of them when they ended
     std::map<uint32_t, PeerAccess> peers; // the last one of each thread of other blocks
-    std::vector<ByteShadow> shadow; // emu_shared.cpp
+    std::vector<ByteShadow> shadow;       // emu_shared.cpp
 };
 
 // A copy that has not landed.

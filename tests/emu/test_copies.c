@@ -28,7 +28,7 @@ struct tile {
     int dims[5], box[5], at[5];
 };
 
-static const struct tile NO_TILE = {0};
+static const struct tile NO_TILE = {.elem_bytes = 1};
 /* Beyond an end, before a beginning, wholly inside, wholly outside. */
 static const struct tile TILES[] = {
     {1, 4, 0, {40}, {32}, {16}},

@@ -21,7 +21,7 @@
 #include <tfops/plan.h>
 
 /* Configs that between them have every kind of synchronisation. */
-enum { PLAIN, PROMOTED, TURNS, SHARED, SPLIT, MMA, N_SETUPS };
+enum { PLAIN, PROMOTED, SCALED, TURNS, SHARED, SPLIT, MMA, N_SETUPS };
 static const struct setup {
     const char *name, *op, *problem, *config;
 } SETUPS[N_SETUPS] = {
@@ -30,6 +30,9 @@ static const struct setup {
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
     [PROMOTED] = {"promoted sums", "fp8_gemm", "m=100 n=160 k=1024",
         "MAINLOOP=1,BLOCK_M=64,BLOCK_N=64,STAGES=2,DEPTH=2,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [SCALED] = {"block scales", "fp8_gemm", "m=100 n=160 k=1008 scaling=block out_dtype=f32",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=2,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
     [TURNS] = {"turns", "linear", "m=300 n=160 k=384 dtype=f16",
         "MAINLOOP=1,BLOCK_M=64,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=1,CLUSTER_M=1,"
@@ -45,7 +48,8 @@ static const struct setup {
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
 };
 
-/* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads makes a finding of that kind. */
+/* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
+ * makes a finding of that kind. */
 static const struct mutant {
     const char *name;
     int setup;
@@ -62,10 +66,8 @@ static const struct mutant {
         "mbar_wait(Ring::full(cursor.stage), cursor.parity);", "", "race on shared memory"},
     {"early release", PLAIN, "gemm/gemm_mainloop.cuh", "wgmma_wait<1>();", "wgmma_wait<2>();",
         "race on shared memory"},
-    {"early release, promoted", PROMOTED, "gemm/gemm_mainloop.cuh",
-        "if (u == UNITS - 1)\n                    Ring::release(cursor.stage, at.rank_m, "
-        "at.rank_n);",
-        "if (u == 0) Ring::release(cursor.stage, at.rank_m, at.rank_n);", "race on shared memory"},
+    {"early release, promoted", PROMOTED, "gemm/gemm_mainloop.cuh", "u == UNITS - 1", "u == 0",
+        "race on shared memory"},
     {"no release", PLAIN, "gemm/gemm_pipeline.cuh", "mbar_arrive(empty(stage));",
         "if (stage) mbar_arrive(empty(stage));", "arrivals and 0 bytes are missing"},
     {"expects too little", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",

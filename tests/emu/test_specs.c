@@ -172,7 +172,7 @@ static void run_batch(
     const struct batch *batch = &run->batches[number];
     const struct emulate_builder builder = {.dir = run->dir, .mode = batch->mode};
     struct build_job jobs[BATCH];
-    size_t entries[BATCH], step = 0;
+    size_t entries[BATCH] = {0}, step = 0;
     char path[EMULATE_PATH_BYTES], about[1536];
     struct emulate_library library;
     crew_step(progress, batch->n * N_TRIALS, batch->name);
@@ -356,8 +356,9 @@ int main(int argc, char **argv)
     parse(&run, argc, argv);
     snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    struct emu_plan *plans = calloc(registry_count * N_ARCHS, sizeof *plans);
-    if (!mkdtemp(run.dir) || !plans)
+    struct emu_plan *plans =
+        mkdtemp(run.dir) ? calloc(registry_count * N_ARCHS, sizeof *plans) : NULL;
+    if (!plans)
         return 1;
     set_targets(&run);
     emu_journal_open(&run.journal, run.dry ? NULL : run.journal_path, run.level->name);

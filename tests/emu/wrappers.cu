@@ -42,7 +42,7 @@ TF_DEV void wrappers_atomics(u32 own, u64 *sums)
     atomic_max(reinterpret_cast<u32 *>(sums + 4), own);
 }
 
-// Each block says its first word; all hear all.
+// Each block says its first word; all hear all; the first warp of the last one clears.
 TF_DEV void wrappers_grid(const wrappers_params &p, u64 *out)
 {
     u32 *state = reinterpret_cast<u32 *>(p.sums + 5);
@@ -51,8 +51,13 @@ TF_DEV void wrappers_grid(const wrappers_params &p, u64 *out)
     for (u32 block = 0; block < block_count(); block++)
         out[block] = grid_hear(state, block);
     block_sync();
+    if (thread_index() >= 32)
+        return;
+    int last = 0;
     if (thread_index() == 0)
-        grid_leave(state);
+        last = grid_heard(state);
+    if (warp_uniform(last))
+        grid_clear(state);
 }
 
 // Four floats of every block's thread with the same index.

@@ -111,41 +111,53 @@ struct values {
     bool seen[MAX_PROBLEM_FACTORS][DIGIT_VALUES];
 };
 
-static size_t new_values(
-    struct values *values, const struct tfops_spec *spec, const struct digits *d, bool take)
+static size_t problem_factors(const struct tfops_spec *spec)
 {
-    const size_t end = FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
-    size_t n = 0;
-    for (size_t at = FIXED_FACTORS; at < end; at++) {
-        bool *seen = &values->seen[at][d->at[at]];
-        n += !*seen;
-        *seen |= take;
-    }
-    return n;
+    return FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
 }
 
-/* Of some that the operator takes, the one with the most values that no earlier problem had. Where
- * operands need each other, most draws are none. */
+/* Whether factor `at` has such a value. */
+static bool is_value(const struct tfops_spec *spec, size_t at, unsigned value)
+{
+    const size_t dtype = at - FIXED_FACTORS;
+    if (dtype < spec->n_dtypes)
+        return value && spec->dtypes[dtype].allowed >> value & 1;
+    const size_t option = dtype - spec->n_dtypes;
+    if (option < spec->n_options)
+        return value < spec->options[option].n_values;
+    const size_t operand = option - spec->n_options;
+    return value < 2 && spec->operands[operand].flags & TFOPS_OPERAND_OPTIONAL;
+}
+
+/* Gives each factor a value that no problem had, where there is one and the operator takes it. */
+static void freshen(const struct tfops_spec *spec, const struct values *values,
+    struct digits *digits, struct tfops_problem *problem)
+{
+    for (size_t at = FIXED_FACTORS; at < problem_factors(spec); at++)
+        for (uint8_t v = 0; v < 32 && values->seen[at][digits->at[at]]; v++) {
+            struct digits other = *digits;
+            other.at[at] = v;
+            if (is_value(spec, at, v) && !values->seen[at][v] && problem_of(spec, &other, problem))
+                *digits = other;
+        }
+    problem_of(spec, digits, problem);
+}
+
+/* Draws until the operator takes one: where operands need each other, most combinations are none. */
 static bool draw_problem(const struct tfops_spec *spec, size_t number, struct values *values,
     uint64_t *random, struct digits *ret_digits, struct tfops_problem *ret_problem)
 {
-    enum { DRAWS = 400, CHOICE = 12 };
-    size_t found = 0, most = 0;
-    for (int i = 0; i < DRAWS && found < CHOICE; i++) {
-        struct tfops_problem problem;
-        struct digits digits = draw(spec, number, random);
-        if (!problem_of(spec, &digits, &problem))
+    enum { DRAWS = 200 };
+    for (int i = 0; i < DRAWS; i++) {
+        *ret_digits = draw(spec, number, random);
+        if (!problem_of(spec, ret_digits, ret_problem))
             continue;
-        size_t n = new_values(values, spec, &digits, false);
-        if (!found++ || n > most) {
-            most = n;
-            *ret_digits = digits;
-            *ret_problem = problem;
-        }
+        freshen(spec, values, ret_digits, ret_problem);
+        for (size_t at = FIXED_FACTORS; at < problem_factors(spec); at++)
+            values->seen[at][ret_digits->at[at]] = true;
+        return true;
     }
-    if (found)
-        new_values(values, spec, ret_digits, true);
-    return found > 0;
+    return false;
 }
 
 /* ---- the covering array ------------------------------------------------------------------------ */
@@ -167,7 +179,7 @@ static void pool_add(struct pool *pool, const struct tfops_problem *problem,
     const struct tfops_config *config, const struct digits *digits)
 {
     const struct tfops_spec *spec = problem->spec;
-    size_t fixed = FIXED_FACTORS + spec->n_dtypes + spec->n_options + spec->n_operands;
+    const size_t fixed = problem_factors(spec);
     if (pool->n == pool->capacity) {
         pool->capacity = pool->capacity ? 2 * pool->capacity : 1024;
         pool->items = grown(pool->items, pool->capacity, sizeof *pool->items);
