@@ -96,7 +96,9 @@ template <class C> struct GemmLayout {
     static constexpr int SCALE_STAGES = 2;
     // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
-    static constexpr int NORM_TEAMS = X_ROWS > 64 ? 1 : 3; // of warps, each with sums of its own
+    // Of warps, each with sums of its own: over which stages depends on the tiles before.
+    static constexpr int NORM_TEAMS =
+        X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
     static constexpr int SCALE_BYTES =

@@ -5,7 +5,7 @@
 // The factor of a row commutes with the product: it multiplies the sums. What is left for a tile of x is
 // to add up its squares and to multiply it by norm_weight, rounded to x's dtype, in shared memory before
 // wgmma reads it: the producers' other three warps do that, ahead of the consumers. What they do with a
-// short tile is a chain of waits: each warp takes a stage of its own; a high one they share.
+// short tile is a chain of waits: each warp takes stages of its own; a high one they share.
 //
 // Synchronisation: ready[s] completes when a stage's x tiles are normalised; rows_full when the sums of
 // squares of a tile are there, rows_empty when the consumers have taken them.
@@ -148,6 +148,13 @@ template <class C> struct GemmNorm {
         arrive(ready(cursor.stage));
     }
 
+    // A place in the ring is always the same team's: a wait names only the parity of a phase, which is
+    // right for who saw the phase before. Stages from one of its places to the next.
+    TF_DEV int next_own(int stage)
+    {
+        return stage + TEAMS < C::STAGES ? TEAMS : C::STAGES - stage + team();
+    }
+
     TF_DEV void produce(const gemm_params &p)
     {
         const GemmKRange<C> range = GemmKRange<C>::mine();
@@ -159,18 +166,22 @@ template <class C> struct GemmNorm {
             float part[EACH] = {};
             Sixteen next[C::DEPTH]; // norm_weight of the stage that follows: L2 is far
             Cursor cursor = start;
-            Cursor::skip(cursor, (u32)team());
+            int k = range.first;
+            for (; (int)cursor.stage % TEAMS != team(); k++)
+                Cursor::advance(cursor);
             Cursor::skip(start, (u32)range.count);
-            fetch_stage(p, range.first + team(), next);
-            _Pragma("unroll 1") for (int k = range.first + team(); k < last; k += TEAMS)
+            fetch_stage(p, k, next);
+            _Pragma("unroll 1") while (k < last)
             {
+                const int step = next_own((int)cursor.stage);
                 Sixteen weight[C::DEPTH];
                 TF_UNROLL
                 for (int d = 0; d < C::DEPTH; d++)
                     weight[d] = next[d];
-                fetch_stage(p, k + TEAMS, next);
+                fetch_stage(p, k + step, next);
                 stage(cursor, weight, part);
-                Cursor::skip(cursor, TEAMS);
+                Cursor::skip(cursor, (u32)step);
+                k += step;
             }
             mbar_wait(rows_empty(), phase ^ 1);
             leave(part);
