@@ -82,11 +82,22 @@ static uint32_t tensor_smem_bytes(const struct tfops_device *device, const int64
                               : scratch_bytes(v[ROW_THREADS_PER_ROW]);
 }
 
+/* Vectors that wait do so by the chunk (quantize_tensor.cuh). */
+static bool chunk_waits(const struct tfops_device *device, const int64_t *v)
+{
+    enum { CHUNK = 4 };
+    const int64_t threads = v[ROW_THREADS_PER_ROW], scratch = scratch_bytes(threads);
+    const int64_t slots = tensor_smem_bytes(device, v) -
+                          (scratch + SCRATCH_ALIGN - 1) / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    return slots >= CHUNK * threads * v[ROW_VEC_BYTES];
+}
+
 static bool tensor_fits(const struct tfops_device *device, const int64_t *v)
 {
     const int64_t threads = v[ROW_THREADS_PER_ROW];
     return threads >= 256 && v[ROW_RELOAD] >= 1 &&
-           threads * tensor_blocks_per_sm(v) <= device->max_threads_per_sm;
+           threads * tensor_blocks_per_sm(v) <= device->max_threads_per_sm &&
+           (v[ROW_RELOAD] != 1 || chunk_waits(device, v));
 }
 
 static int64_t tensor_blocks(

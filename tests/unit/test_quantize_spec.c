@@ -110,6 +110,23 @@ Test(quantize_spec, a_scale_of_the_tensor_takes_a_cooperative_grid_that_fits_the
     }
 }
 
+/* On the small multiprocessors of sm_89 many blocks leave too little for a chunk of vectors each. */
+Test(quantize_spec, vectors_wait_only_where_a_chunk_of_them_fits)
+{
+    char reason[TFOPS_REASON_BYTES];
+    const struct tfops_device device = spec_device(2);
+    const struct tfops_problem problem = make(&quantize_spec, 16384, 4096, TFOPS_F16, BY_TENSOR);
+    struct tfops_config config;
+    quantize_spec.default_config(quantize_spec.user, &problem, &device, &config);
+    config.values[ROW_VEC_BYTES] = 16;
+    config.values[ROW_THREADS_PER_ROW] = 384;
+    config.values[ROW_RELOAD] = 1;
+    config.values[ROW_BLOCKS_PER_SM] = 3;
+    cr_assert(spec_fits(&problem, &device, &config, reason), "%s", reason);
+    config.values[ROW_BLOCKS_PER_SM] = 4;
+    cr_assert_not(spec_fits(&problem, &device, &config, reason));
+}
+
 Test(quantize_spec, only_a_scale_of_the_tensor_needs_a_workspace)
 {
     const struct tfops_device device = spec_device(3);
