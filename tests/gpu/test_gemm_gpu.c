@@ -304,6 +304,6 @@ Test(gemm_gpu, fp8_keeps_a_long_sum_of_one_sign)
     fprintf(
         stderr, "fp8 sums of 16384 positive products: off by %.2g, fast_accum %.2g\n", exact, fast);
     cr_expect_leq(exact, 1e-3);
-    cr_expect_leq(fast, 5e-2);
+    cr_expect_leq(fast, 2e-5 * 16384); /* of an undivided sum: the default may split it */
     close_both(&both);
 }
