@@ -4,10 +4,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "tests/support/host_data.h"
-#include "tests/support/test_support.h"
-#include <math.h>
-#include <stdlib.h>
+#include "tests/support/gpu_matrix.h"
 
 enum scaling { NONE, TENSOR, ROW };
 enum { PACKED = 1, OUT_SCALE = 2, FAST = 4, UP = 8 };
@@ -45,22 +42,8 @@ static const struct mlp_case CASES[] = {
     {ROW, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 91, 75, 130, 0, UP, GELU_TANH},
 };
 
-enum { X, GATE_WEIGHT, UP_WEIGHT, OUT, SCALE_OF_OUT, X_SCALE, GATE_SCALE, UP_SCALE, OPERANDS };
+enum { X, GATE_WEIGHT, UP_WEIGHT, OUT, SCALE_OF_OUT, X_SCALE, GATE_SCALE, UP_SCALE };
 static const char *const OPS[] = {"gated_mlp", "fp8_gated_mlp", "fp8_gated_mlp"};
-
-struct run {
-    struct support_tensor tensors[OPERANDS]; /* by operand; absent and halves: bytes == 0 */
-    struct tfops_tensor up;                  /* the second half of a packed weight */
-    struct tfops_args args;
-};
-
-static void give(struct run *run, struct tfops_engine *engine, int operand, enum tfops_dtype dtype,
-    int64_t rows, int64_t cols, int64_t pad)
-{
-    const struct support_shape shape = {dtype, rows, cols, cols + pad, 0};
-    support_tensor_make(&run->tensors[operand], engine, &shape, 7u + (unsigned)operand);
-    run->args.operands[operand] = &run->tensors[operand].tensor;
-}
 
 /* The halves of gate's rows: `tensor` keeps the first, the second is returned. */
 static struct tfops_tensor halve(struct tfops_tensor *tensor)
@@ -73,74 +56,33 @@ static struct tfops_tensor halve(struct tfops_tensor *tensor)
     return second;
 }
 
-static void make_run(struct run *run, struct tfops_engine *engine, const struct mlp_case *c)
+/* `up` is the second half of packed weights. */
+static void make_run(struct gpu_matrix_run *run, struct tfops_tensor *up,
+    struct tfops_engine *engine, const struct mlp_case *c)
 {
     const bool packed = c->with & PACKED;
-    *run = (struct run){.args = {.size = sizeof run->args}};
+    *run = (struct gpu_matrix_run){.args = {.size = sizeof run->args}};
     run->args.options[0] = (uint8_t)c->act;
     run->args.options[c->scaling ? 3 : 1] = (c->with & UP) != 0;
     if (c->scaling) {
         run->args.options[1] = (c->with & FAST) != 0;
         run->args.options[2] = c->scaling == ROW;
-        give(run, engine, X_SCALE, TFOPS_F32, c->scaling == ROW ? c->m : 1, 1, 0);
-        give(run, engine, GATE_SCALE, TFOPS_F32, c->scaling == ROW ? c->n : 1, 1, 0);
-        give(run, engine, UP_SCALE, TFOPS_F32, c->scaling == ROW ? c->n : 1, 1, 0);
+        gpu_matrix_give(run, engine, X_SCALE, TFOPS_F32, c->scaling == ROW ? c->m : 1, 1, 0);
+        gpu_matrix_give(run, engine, GATE_SCALE, TFOPS_F32, c->scaling == ROW ? c->n : 1, 1, 0);
+        gpu_matrix_give(run, engine, UP_SCALE, TFOPS_F32, c->scaling == ROW ? c->n : 1, 1, 0);
     }
-    give(run, engine, X, c->dtype, c->m, c->k, c->pad);
-    give(run, engine, GATE_WEIGHT, c->weight_dtype, (packed ? 2 : 1) * c->n, c->k, c->pad);
+    gpu_matrix_give(run, engine, X, c->dtype, c->m, c->k, c->pad);
+    gpu_matrix_give(
+        run, engine, GATE_WEIGHT, c->weight_dtype, (packed ? 2 : 1) * c->n, c->k, c->pad);
     if (!packed)
-        give(run, engine, UP_WEIGHT, c->weight_dtype, c->n, c->k, c->pad);
-    give(run, engine, OUT, c->out_dtype, c->m, c->n, c->pad);
+        gpu_matrix_give(run, engine, UP_WEIGHT, c->weight_dtype, c->n, c->k, c->pad);
+    gpu_matrix_give(run, engine, OUT, c->out_dtype, c->m, c->n, c->pad);
     if (c->with & OUT_SCALE)
-        give(run, engine, SCALE_OF_OUT, TFOPS_F32, 1, 1, 0);
+        gpu_matrix_give(run, engine, SCALE_OF_OUT, TFOPS_F32, 1, 1, 0);
     if (packed) {
-        run->up = halve(&run->tensors[GATE_WEIGHT].tensor);
-        run->args.operands[UP_WEIGHT] = &run->up;
+        *up = halve(&run->tensors[GATE_WEIGHT].tensor);
+        run->args.operands[UP_WEIGHT] = up;
     }
-}
-
-/* The host's copies of every operand, for the cpu device to run on. */
-struct host_run {
-    struct tfops_tensor tensors[OPERANDS];
-    void *memory[OPERANDS];
-    struct tfops_args args;
-};
-
-static void copy_run(const struct run *run, const struct mlp_case *c, struct host_run *host)
-{
-    *host = (struct host_run){.args = run->args};
-    for (int i = 0; i < OPERANDS; i++) {
-        if (!run->tensors[i].bytes)
-            continue;
-        host->memory[i] = malloc(run->tensors[i].bytes);
-        memcpy(host->memory[i], run->tensors[i].host, run->tensors[i].bytes);
-        host->tensors[i] = support_tensor_on_host(&run->tensors[i]);
-        host->tensors[i].data = host->memory[i];
-        host->args.operands[i] = &host->tensors[i];
-    }
-    if (c->with & PACKED) {
-        struct tfops_tensor *gate = &host->tensors[GATE_WEIGHT];
-        gate->shape[0] = 2 * c->n;
-        host->tensors[UP_WEIGHT] = halve(gate);
-        host->args.operands[UP_WEIGHT] = &host->tensors[UP_WEIGHT];
-    }
-}
-
-/* ‖a − b‖ / ‖b‖; infinity when one is not finite. */
-static double distance(const struct mlp_case *c, const void *a, const void *b)
-{
-    double difference = 0, size = 0;
-    const int64_t stride = c->n + c->pad;
-    for (int64_t row = 0; row < c->m; row++)
-        for (int64_t i = row * stride; i < row * stride + c->n; i++) {
-            double x = (double)host_load(a, c->out_dtype, i);
-            double y = (double)host_load(b, c->out_dtype, i);
-            if (!isfinite(x) || !isfinite(y))
-                return INFINITY;
-            difference += (x - y) * (x - y);
-            size += y * y;
-        }
-    return difference > 0 ? sqrt(difference / size) : 0;
 }
 
 /* Rounding, and for fp8 products what the tensor core drops; fp8 results that lie between two codes. */
@@ -151,67 +93,21 @@ static double bound(const struct mlp_case *c)
     return ROUNDING[c->out_dtype] + (c->with & FAST ? 4e-3 : c->scaling ? 6e-4 : 1e-5);
 }
 
-static void must(enum tfops_status status, const char *name)
+static void check(struct gpu_matrix *both, const struct mlp_case *c, bool prepared)
 {
-    struct tfops_error error = {.size = sizeof error};
-    tfops_error_last(&error);
-    cr_assert_eq(status, TFOPS_OK, "%s: %s", name, error.message);
-}
-
-/* Launches on the GPU, computes on the host, compares. */
-static void check(
-    struct tfops_engine *gpu, struct tfops_engine *cpu, const struct mlp_case *c, bool prepared)
-{
-    char name[256];
-    struct run run;
-    struct host_run host;
-    struct tfops_problem problem;
-    const struct tfops_spec *spec = tfops_engine_operator(gpu, OPS[c->scaling]);
-    make_run(&run, gpu, c);
-    copy_run(&run, c, &host);
-    must(tfops_problem_from_args(spec, &run.args, &problem), OPS[c->scaling]);
-    tfops_problem_format(&problem, name, sizeof name);
-    if (prepared)
-        must(tfops_engine_warm(gpu, &problem, 1), name);
-    must(tfops_launch(gpu, spec, &run.args, NULL), name);
-    must(tfops_device_synchronize(gpu), name);
-    must(tfops_launch(cpu, tfops_engine_operator(cpu, OPS[c->scaling]), &host.args, NULL), name);
-    double d = distance(c, support_tensor_read(&run.tensors[OUT]), host.memory[OUT]);
-    cr_expect(d <= bound(c), "%s %s: off by %g, allowed %g", prepared ? "default" : "cold", name, d,
-        bound(c));
-    for (int i = 0; i < OPERANDS; i++) {
-        free(host.memory[i]);
-        if (run.tensors[i].bytes)
-            support_tensor_free(&run.tensors[i]);
-    }
-}
-
-struct both {
-    struct support_engine gpu;
-    struct tfops_engine *cpu;
-};
-
-static void open_both(struct both *both)
-{
-    struct tfops_engine_options options = {
-        .size = sizeof options, .device = "cpu", .cache_path = ""};
-    support_engine_open(&both->gpu, NULL, NULL);
-    must(tfops_engine_open(&options, &both->cpu), "cpu");
-}
-
-static void close_both(struct both *both)
-{
-    tfops_engine_close(both->cpu);
-    support_engine_close(&both->gpu);
+    struct gpu_matrix_run run;
+    struct tfops_tensor up;
+    make_run(&run, &up, both->gpu.engine, c);
+    gpu_matrix_check(both, OPS[c->scaling], &run, OUT, bound(c), prepared);
 }
 
 static void check_all(bool prepared)
 {
-    struct both both;
-    open_both(&both);
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
-        check(both.gpu.engine, both.cpu, &CASES[i], prepared);
-    close_both(&both);
+        check(&both, &CASES[i], prepared);
+    gpu_matrix_close(&both);
 }
 
 Test(gated_mlp_gpu, agrees_with_the_reference_when_cold)
@@ -234,12 +130,12 @@ Test(gated_mlp_gpu, agrees_at_every_number_of_tokens)
         {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 0, 16, 48, 0, 0, SILU},
     };
     SUPPORT_NEEDS_GPU();
-    struct both both;
-    open_both(&both);
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         struct mlp_case c = KINDS[i];
         for (c.m = 300; c.m >= 1; c.m--)
-            check(both.gpu.engine, both.cpu, &c, c.m == 300 || c.m == 40);
+            check(&both, &c, c.m == 300 || c.m == 40);
     }
-    close_both(&both);
+    gpu_matrix_close(&both);
 }

@@ -4,8 +4,8 @@
  */
 #include <criterion/criterion.h>
 
+#include "tests/support/gpu_matrix.h"
 #include "tests/support/host_data.h"
-#include "tests/support/test_support.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,104 +68,47 @@ static const struct gemm_case CASES[] = {
     {BLOCK, TFOPS_E5M2, TFOPS_E5M2, TFOPS_F32, 129, 300, 260, 4, COLUMN, RELU},
 };
 
-enum { X, WEIGHT, BIAS_OPERAND, RESIDUAL_OPERAND, OUT, X_SCALE, WEIGHT_SCALE, OPERANDS };
+enum { X, WEIGHT, BIAS_OPERAND, RESIDUAL_OPERAND, OUT, X_SCALE, WEIGHT_SCALE };
 static const char *const OPS[] = {"linear", "fp8_gemm", "fp8_gemm", "fp8_gemm"};
 
-struct run {
-    struct support_tensor tensors[OPERANDS]; /* by operand; aliases and absent: bytes == 0 */
-    struct tfops_args args;
-};
-
-static void give(struct run *run, struct tfops_engine *engine, int operand, enum tfops_dtype dtype,
-    int64_t rows, int64_t cols, int64_t pad)
-{
-    const struct support_shape shape = {dtype, rows, cols, rows ? cols + pad : 0, 0};
-    support_tensor_make(&run->tensors[operand], engine, &shape, 7u + (unsigned)operand);
-    run->args.operands[operand] = &run->tensors[operand].tensor;
-}
-
-static void give_scales(struct run *run, struct tfops_engine *engine, const struct gemm_case *c)
+static void give_scales(
+    struct gpu_matrix_run *run, struct tfops_engine *engine, const struct gemm_case *c)
 {
     const int64_t groups = c->scaling == BLOCK ? (c->k + 127) / 128 : 1;
     const int64_t x = c->scaling == TENSOR ? 1 : c->m;
     const int64_t weight = c->scaling == TENSOR ? 1 : c->scaling == ROW ? c->n : (c->n + 127) / 128;
     const bool column = c->with & COLUMN;
-    give(run, engine, X_SCALE, TFOPS_F32, column ? groups : x, column ? x : groups, c->pad);
-    give(run, engine, WEIGHT_SCALE, TFOPS_F32, weight, groups, c->pad);
+    gpu_matrix_give(
+        run, engine, X_SCALE, TFOPS_F32, column ? groups : x, column ? x : groups, c->pad);
+    gpu_matrix_give(run, engine, WEIGHT_SCALE, TFOPS_F32, weight, groups, c->pad);
 }
 
-static void make_run(struct run *run, struct tfops_engine *engine, const struct gemm_case *c)
+static void make_run(
+    struct gpu_matrix_run *run, struct tfops_engine *engine, const struct gemm_case *c)
 {
-    *run = (struct run){.args = {.size = sizeof run->args}};
+    *run = (struct gpu_matrix_run){.args = {.size = sizeof run->args}};
     run->args.options[0] = (uint8_t)c->activation;
     run->args.options[1] = (c->with & FAST) != 0;
     run->args.options[2] = c->scaling > TENSOR ? (uint8_t)(c->scaling - TENSOR) : 0;
     run->args.options[3] = (c->with & COLUMN) != 0;
-    give(run, engine, X, c->dtype, c->m, c->k, c->pad);
-    give(run, engine, WEIGHT, c->weight_dtype, c->n, c->k, c->pad);
+    gpu_matrix_give(run, engine, X, c->dtype, c->m, c->k, c->pad);
+    gpu_matrix_give(run, engine, WEIGHT, c->weight_dtype, c->n, c->k, c->pad);
     if (c->with & BIAS)
-        give(run, engine, BIAS_OPERAND, c->out_dtype, 0, c->n, 0);
+        gpu_matrix_give(run, engine, BIAS_OPERAND, c->out_dtype, 0, c->n, 0);
     if (c->with & RESIDUAL)
-        give(run, engine, RESIDUAL_OPERAND, c->out_dtype, c->m, c->n, c->pad);
+        gpu_matrix_give(run, engine, RESIDUAL_OPERAND, c->out_dtype, c->m, c->n, c->pad);
     if (c->with & IN_PLACE)
         run->args.operands[OUT] = run->args.operands[RESIDUAL_OPERAND];
     else
-        give(run, engine, OUT, c->out_dtype, c->m, c->n, c->pad);
+        gpu_matrix_give(run, engine, OUT, c->out_dtype, c->m, c->n, c->pad);
     if (c->scaling)
         give_scales(run, engine, c);
-}
-
-static void free_run(struct run *run)
-{
-    for (int i = 0; i < OPERANDS; i++)
-        if (run->tensors[i].bytes)
-            support_tensor_free(&run->tensors[i]);
-}
-
-/* ‖a − b‖ / ‖b‖; infinity when NaN or Inf differ. */
-static double distance(const struct gemm_case *c, const void *a, const void *b)
-{
-    double difference = 0, size = 0;
-    const int64_t stride = c->n + c->pad;
-    for (int64_t row = 0; row < c->m; row++)
-        for (int64_t i = row * stride; i < row * stride + c->n; i++) {
-            double x = (double)host_load(a, c->out_dtype, i);
-            double y = (double)host_load(b, c->out_dtype, i);
-            if (!isfinite(x) || !isfinite(y))
-                return INFINITY;
-            difference += (x - y) * (x - y);
-            size += y * y;
-        }
-    return difference > 0 ? sqrt(difference / size) : 0;
 }
 
 static double bound(const struct gemm_case *c)
 {
     const double rounding = c->out_dtype == TFOPS_F32 ? 0 : c->out_dtype == TFOPS_F16 ? 6e-4 : 4e-3;
     return rounding + (c->with & FAST ? 2e-3 : c->scaling ? 3e-4 : 6e-6);
-}
-
-/* The host's copies of every operand, for the cpu device to run on. */
-struct host_run {
-    struct tfops_tensor tensors[OPERANDS];
-    void *memory[OPERANDS];
-    struct tfops_args args;
-};
-
-static void copy_run(const struct run *run, const struct gemm_case *c, struct host_run *host)
-{
-    *host = (struct host_run){.args = run->args};
-    for (int i = 0; i < OPERANDS; i++) {
-        if (!run->tensors[i].bytes)
-            continue;
-        host->memory[i] = malloc(run->tensors[i].bytes);
-        memcpy(host->memory[i], run->tensors[i].host, run->tensors[i].bytes);
-        host->tensors[i] = support_tensor_on_host(&run->tensors[i]);
-        host->tensors[i].data = host->memory[i];
-        host->args.operands[i] = &host->tensors[i];
-    }
-    if (c->with & IN_PLACE)
-        host->args.operands[OUT] = host->args.operands[RESIDUAL_OPERAND];
 }
 
 static void must(enum tfops_status status, const char *name)
@@ -175,59 +118,20 @@ static void must(enum tfops_status status, const char *name)
     cr_assert_eq(status, TFOPS_OK, "%s: %s", name, error.message);
 }
 
-/* Launches on the GPU, computes on the host, compares. */
-static void check(
-    struct tfops_engine *gpu, struct tfops_engine *cpu, const struct gemm_case *c, bool prepared)
+static void check(struct gpu_matrix *both, const struct gemm_case *c, bool prepared)
 {
-    char name[256];
-    struct run run;
-    struct host_run host;
-    const struct tfops_spec *spec = tfops_engine_operator(gpu, OPS[c->scaling]);
-    const int out = c->with & IN_PLACE ? RESIDUAL_OPERAND : OUT;
-    struct tfops_problem problem;
-    make_run(&run, gpu, c);
-    copy_run(&run, c, &host);
-    must(tfops_problem_from_args(spec, &run.args, &problem), OPS[c->scaling]);
-    tfops_problem_format(&problem, name, sizeof name);
-    if (prepared)
-        must(tfops_engine_warm(gpu, &problem, 1), name);
-    must(tfops_launch(gpu, spec, &run.args, NULL), name);
-    must(tfops_device_synchronize(gpu), name);
-    must(tfops_launch(cpu, tfops_engine_operator(cpu, OPS[c->scaling]), &host.args, NULL), name);
-    double d = distance(c, support_tensor_read(&run.tensors[out]), host.memory[out]);
-    cr_expect(d <= bound(c), "%s %s: off by %g, allowed %g", prepared ? "default" : "cold", name, d,
-        bound(c));
-    for (int i = 0; i < OPERANDS; i++)
-        free(host.memory[i]);
-    free_run(&run);
-}
-
-struct both {
-    struct support_engine gpu;
-    struct tfops_engine *cpu;
-};
-
-static void open_both(struct both *both)
-{
-    struct tfops_engine_options options = {
-        .size = sizeof options, .device = "cpu", .cache_path = ""};
-    support_engine_open(&both->gpu, NULL, NULL);
-    must(tfops_engine_open(&options, &both->cpu), "cpu");
-}
-
-static void close_both(struct both *both)
-{
-    tfops_engine_close(both->cpu);
-    support_engine_close(&both->gpu);
+    struct gpu_matrix_run run;
+    make_run(&run, both->gpu.engine, c);
+    gpu_matrix_check(both, OPS[c->scaling], &run, OUT, bound(c), prepared);
 }
 
 static void check_all(bool prepared)
 {
-    struct both both;
-    open_both(&both);
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
-        check(both.gpu.engine, both.cpu, &CASES[i], prepared);
-    close_both(&both);
+        check(&both, &CASES[i], prepared);
+    gpu_matrix_close(&both);
 }
 
 Test(gemm_gpu, agrees_with_the_reference_when_cold)
@@ -250,22 +154,22 @@ Test(gemm_gpu, agrees_at_every_number_of_tokens)
         {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 0, 24, 144, 0, 0, 0},
     };
     SUPPORT_NEEDS_GPU();
-    struct both both;
-    open_both(&both);
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         struct gemm_case c = KINDS[i];
         for (c.m = 300; c.m >= 1; c.m--)
-            check(both.gpu.engine, both.cpu, &c, c.m == 300 || c.m == 40);
+            check(&both, &c, c.m == 300 || c.m == 40);
     }
-    close_both(&both);
+    gpu_matrix_close(&both);
 }
 
 /* Equal signs and a long sum: what the tensor core drops does not cancel out. */
-static double long_sum_error(struct both *both, bool fast)
+static double long_sum_error(struct gpu_matrix *both, bool fast)
 {
     const struct gemm_case c = {
         TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 256, 256, 16384, 0, fast ? FAST : 0, 0};
-    struct run run;
+    struct gpu_matrix_run run;
     const struct tfops_spec *spec = tfops_engine_operator(both->gpu.engine, "fp8_gemm");
     const float one = 1;
     double worst = 0;
@@ -291,19 +195,19 @@ static double long_sum_error(struct both *both, bool fast)
                    (double)host_load(run.tensors[WEIGHT].host, c.dtype, at % c.n * c.k + k);
         worst = fmax(worst, fabs((double)out[at] - sum) / sum);
     }
-    free_run(&run);
+    gpu_matrix_free(&run);
     return worst;
 }
 
 Test(gemm_gpu, fp8_keeps_a_long_sum_of_one_sign)
 {
     SUPPORT_NEEDS_GPU();
-    struct both both;
-    open_both(&both);
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
     double exact = long_sum_error(&both, false), fast = long_sum_error(&both, true);
     fprintf(
         stderr, "fp8 sums of 16384 positive products: off by %.2g, fast_accum %.2g\n", exact, fast);
     cr_expect_leq(exact, 1e-3);
     cr_expect_leq(fast, 2e-5 * 16384); /* of an undivided sum: the default may split it */
-    close_both(&both);
+    gpu_matrix_close(&both);
 }
