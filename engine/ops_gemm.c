@@ -3,6 +3,8 @@
 #include "kernels/gemm/gemm_params.h"
 #include "kernels/gemm/gemm_specs.h"
 #include "typed.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
 {
@@ -19,8 +21,8 @@ static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
     return args;
 }
 
-enum tfops_status tfops_linear(
-    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+/* Of the operators without scales. */
+static enum tfops_status check_unscaled(const struct tfops_gemm_args *from)
 {
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
@@ -32,8 +34,31 @@ enum tfops_status tfops_linear(
             "NULL, as nothing of linear is quantised", "a tensor");
     if (from->scaling)
         return error_set(TFOPS_E_ARGUMENT, "request", "args.scaling", "0", "scales");
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_linear(
+    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+{
+    enum tfops_status status = check_unscaled(from);
+    if (status)
+        return status;
     const struct tfops_args args = gemm_args(from);
     return tfops_launch(engine, &linear_spec, &args, stream);
+}
+
+enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
+    const struct tfops_gemm_args *from, const struct tfops_tensor *norm_weight, double eps,
+    struct CUstream_st *stream)
+{
+    enum tfops_status status = check_unscaled(from);
+    if (status)
+        return status;
+    struct tfops_args args = gemm_args(from);
+    args.operands[RMSNORM_LINEAR_NORM_WEIGHT] = norm_weight;
+    args.n_scalars = 1;
+    args.scalars[RMSNORM_LINEAR_EPS] = eps;
+    return tfops_launch(engine, &rmsnorm_linear_spec, &args, stream);
 }
 
 enum tfops_status tfops_fp8_gemm(
@@ -54,4 +79,114 @@ enum tfops_status tfops_fp8_gemm(
     args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &weight_column);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
     return tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+}
+
+/* ---- gated_mlp ------------------------------------------------------------------------------ */
+
+/* The halves of the rows of packed weights, or of their scales. */
+static enum tfops_status split_rows(const struct tfops_tensor *packed, const char *name,
+    struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up)
+{
+    const bool has = packed->rank > 0 && packed->rank <= TFOPS_MAX_RANK;
+    const int64_t both = has ? packed->shape[0] : 0, half = both / 2;
+    if (both % 2) {
+        char actual[32];
+        snprintf(actual, sizeof actual, "%" PRId64, both);
+        return error_set(TFOPS_E_SHAPE, "request", name,
+            "an even number of rows, those of gate and of up, where up is NULL", actual);
+    }
+    *ret_gate = *packed;
+    ret_gate->shape[0] = half;
+    *ret_up = *ret_gate;
+    if (half && packed->data)
+        ret_up->data = (char *)packed->data +
+                       half * packed->strides[0] * (int64_t)tfops_dtype_bytes(packed->dtype);
+    return TFOPS_OK;
+}
+
+static bool is_fp8(const struct tfops_tensor *x)
+{
+    return x && (x->dtype == TFOPS_E4M3 || x->dtype == TFOPS_E5M2);
+}
+
+static enum tfops_status check_mlp(const struct tfops_gated_mlp_args *from)
+{
+    const uint32_t any = TFOPS_BATCH_INVARIANT | TFOPS_ACTIVATE_UP;
+    enum tfops_status status = typed_check(from, sizeof *from);
+    if (!status)
+        status = typed_check_flags(from->flags, is_fp8(from->x) ? any | TFOPS_FAST_ACCUM : any);
+    if (status || is_fp8(from->x))
+        return status;
+    if (from->x_scale || from->gate_scale || from->up_scale)
+        return error_set(TFOPS_E_ARGUMENT, "request",
+            from->x_scale      ? "x_scale"
+            : from->gate_scale ? "gate_scale"
+                               : "up_scale",
+            "NULL, as x is no fp8", "a tensor");
+    if (from->scaling)
+        return error_set(TFOPS_E_ARGUMENT, "request", "args.scaling", "0", "scales");
+    return TFOPS_OK;
+}
+
+/* Views that the call makes of what it is given. */
+struct mlp_views {
+    struct tfops_tensor gate, up, gate_scale, up_scale, columns[3];
+};
+
+static enum tfops_status add_scales(
+    const struct tfops_gated_mlp_args *from, struct mlp_views *views, struct tfops_args *args)
+{
+    uint8_t major;
+    const struct tfops_tensor *gate = from->gate_scale, *up = from->up_scale;
+    enum tfops_status status = typed_scaling(from->scaling, TFOPS_SCALES_PER_TENSOR,
+        TFOPS_SCALES_PER_TOKEN, &args->options[GEMM_SCALING], &major);
+    if (!status && major)
+        status = error_set(TFOPS_E_ARGUMENT, "request", "args.scaling",
+            "scales that are not transposed", "TFOPS_SCALES_TRANSPOSED");
+    if (!status && !from->up && gate && !up) {
+        if (from->scaling == TFOPS_SCALES_PER_TENSOR) {
+            up = gate;
+        } else {
+            status = split_rows(gate, "gate_scale", &views->gate_scale, &views->up_scale);
+            gate = &views->gate_scale, up = &views->up_scale;
+        }
+    }
+    if (status)
+        return status;
+    args->options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
+    args->operands[GATED_MLP_X_SCALE] = typed_column(from->x_scale, &views->columns[0]);
+    args->operands[GATED_MLP_GATE_SCALE] = typed_column(gate, &views->columns[1]);
+    args->operands[GATED_MLP_UP_SCALE] = typed_column(up, &views->columns[2]);
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_gated_mlp(struct tfops_engine *engine,
+    const struct tfops_gated_mlp_args *from, struct CUstream_st *stream)
+{
+    struct mlp_views views;
+    struct tfops_tensor out_scale;
+    enum tfops_status status = check_mlp(from);
+    if (status)
+        return status;
+    const bool fp8 = is_fp8(from->x);
+    const struct tfops_spec *spec = fp8 ? &fp8_gated_mlp_spec : &gated_mlp_spec;
+    struct tfops_args args = {.size = sizeof args,
+        .flags = from->flags & TFOPS_BATCH_INVARIANT,
+        .workspace = from->workspace,
+        .workspace_bytes = from->workspace_bytes};
+    args.operands[GATED_MLP_X] = from->x;
+    args.operands[GATED_MLP_GATE_WEIGHT] = from->gate;
+    args.operands[GATED_MLP_UP_WEIGHT] = from->up;
+    args.operands[GATED_MLP_OUT] = from->out;
+    args.operands[GATED_MLP_OUT_SCALE] = typed_column(from->out_scale, &out_scale);
+    args.options[0] = typed_option(from->act);
+    args.options[spec->n_options - 1] = (from->flags & TFOPS_ACTIVATE_UP) != 0;
+    if (from->gate && !from->up) {
+        status = split_rows(from->gate, "gate", &views.gate, &views.up);
+        args.operands[GATED_MLP_GATE_WEIGHT] = &views.gate;
+        args.operands[GATED_MLP_UP_WEIGHT] = &views.up;
+    }
+    if (!status && fp8)
+        status = add_scales(from, &views, &args);
+    return status ? status : tfops_launch(engine, spec, &args, stream);
 }

@@ -254,6 +254,38 @@ enum tfops_status tfops_linear(
 enum tfops_status tfops_fp8_gemm(
     struct tfops_engine *engine, const struct tfops_gemm_args *args, struct CUstream_st *stream);
 
+/*
+ * out = activation(rmsnorm(x) · weightᵀ + bias) + residual; the normalised x is not written. args as of
+ * tfops_linear(); weights that read one x (q, k, v; gate, up) packed by rows. norm_weight: [k], of the
+ * dtype of x, or NULL where it is folded into weight. eps ≥ 0.
+ */
+enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
+    const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight, double eps,
+    struct CUstream_st *stream);
+
+/* gate · act(up) instead of act(gate) · up. */
+#define TFOPS_ACTIVATE_UP 4u
+
+/*
+ * out = act(x · gateᵀ) · (x · upᵀ) in one kernel (Shazeer, "GLU Variants Improve Transformer", 2020).
+ * x: [..., k]; gate, up: [n, k], or up NULL and gate [2·n, k], gate's rows first; out: [..., n].
+ * f16 or bf16, weights of the dtype of x; or x e4m3 or e5m2, both weights one of them, with x_scale,
+ * gate_scale and up_scale as tfops_fp8_gemm() has them, PER_TENSOR or PER_TOKEN (of packed weights
+ * up_scale NULL: gate_scale serves both, PER_TOKEN with 2·n elements). out: a float dtype, or fp8 of
+ * which out_scale, one f32 on the device, is the scale (NULL: 1).
+ */
+struct tfops_gated_mlp_args {
+    size_t size;
+    const struct tfops_tensor *x, *gate, *up, *out, *out_scale, *x_scale, *gate_scale, *up_scale;
+    enum tfops_gate act;
+    uint32_t scaling; /* TFOPS_SCALES_PER_TENSOR or _PER_TOKEN; 0 without scales */
+    uint32_t flags;   /* TFOPS_BATCH_INVARIANT, TFOPS_ACTIVATE_UP; in fp8 TFOPS_FAST_ACCUM */
+    void *workspace;  /* as in struct tfops_args */
+    size_t workspace_bytes;
+};
+enum tfops_status tfops_gated_mlp(struct tfops_engine *engine,
+    const struct tfops_gated_mlp_args *args, struct CUstream_st *stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -224,6 +224,22 @@ OFFSET(tfops_gemm_args, flags, 72);
 OFFSET(tfops_gemm_args, workspace, 80);
 OFFSET(tfops_gemm_args, workspace_bytes, 88);
 
+SIZE(tfops_gated_mlp_args, 104);
+OFFSET(tfops_gated_mlp_args, size, 0);
+OFFSET(tfops_gated_mlp_args, x, 8);
+OFFSET(tfops_gated_mlp_args, gate, 16);
+OFFSET(tfops_gated_mlp_args, up, 24);
+OFFSET(tfops_gated_mlp_args, out, 32);
+OFFSET(tfops_gated_mlp_args, out_scale, 40);
+OFFSET(tfops_gated_mlp_args, x_scale, 48);
+OFFSET(tfops_gated_mlp_args, gate_scale, 56);
+OFFSET(tfops_gated_mlp_args, up_scale, 64);
+OFFSET(tfops_gated_mlp_args, act, 72);
+OFFSET(tfops_gated_mlp_args, scaling, 76);
+OFFSET(tfops_gated_mlp_args, flags, 80);
+OFFSET(tfops_gated_mlp_args, workspace, 88);
+OFFSET(tfops_gated_mlp_args, workspace_bytes, 96);
+
 SIZE(tfops_args, 232);
 OFFSET(tfops_args, size, 0);
 OFFSET(tfops_args, n_scalars, 8);

@@ -3,8 +3,6 @@
  * header promises, bit for bit, on the cpu device.
  */
 #include "kernels/activation/activation_specs.h"
-#include "kernels/gemm/gemm_params.h"
-#include "kernels/gemm/gemm_specs.h"
 #include "kernels/norm/norm_specs.h"
 #include "kernels/quant/quant_specs.h"
 #include "kernels/rope/rope_specs.h"
@@ -14,7 +12,7 @@
 
 #include "tests/support/reference.h"
 
-enum { ROWS = 6, HIDDEN = 256, GEMM_COLS = 24 };
+enum { ROWS = 6, HIDDEN = 256 };
 
 static struct tfops_engine *engine;
 static struct matrix x, residual, weight, bias, out, other, scales, other_scales;
@@ -328,118 +326,5 @@ Test(ops, softmax_takes_masks_of_the_last_extents)
     mask.tensor.strides[0] = 1;
     matrix_make(&out, TFOPS_F32, ROWS, HIDDEN, 0);
     EXPECT_OK(tfops_softmax(engine, &x.tensor, &mask.tensor, &out.tensor, 1, false, NULL));
-    expect_same(&out, &other);
-}
-
-/* ---- matrices ------------------------------------------------------------------------------- */
-
-Test(ops, linear)
-{
-    enum { N = 24 };
-    static struct matrix a, w, b, r;
-    matrix_make(&a, TFOPS_F16, ROWS, HIDDEN, 0);
-    matrix_make(&w, TFOPS_F16, N, HIDDEN, 0);
-    matrix_make_vector(&b, TFOPS_F32, N);
-    matrix_make(&r, TFOPS_F32, ROWS, N, 0);
-    matrix_fill(&a, 1, 1);
-    matrix_fill(&w, 2, 1);
-    matrix_fill(&b, 3, 1);
-    matrix_fill(&r, 4, 1);
-    make_out(TFOPS_F32, ROWS, N);
-    args.options[GEMM_ACTIVATION] = TFOPS_ACTIVATION_GELU;
-    args.operands[GEMM_X] = &a.tensor;
-    args.operands[GEMM_WEIGHT] = &w.tensor;
-    args.operands[GEMM_BIAS] = &b.tensor;
-    args.operands[GEMM_RESIDUAL] = &r.tensor;
-    args.operands[GEMM_OUT] = &other.tensor;
-    EXPECT_OK(launch("linear"));
-    const struct tfops_gemm_args typed = {.size = sizeof typed,
-        .x = &a.tensor,
-        .weight = &w.tensor,
-        .bias = &b.tensor,
-        .residual = &r.tensor,
-        .out = &out.tensor,
-        .activation = TFOPS_ACTIVATION_GELU};
-    EXPECT_OK(tfops_linear(engine, &typed, NULL));
-    expect_same(&out, &other);
-}
-
-static const struct gemm_scaling_case {
-    unsigned typed;
-    int scaling, major;
-    int64_t x[2], weight[2];
-} GEMM_SCALING_CASES[] = {
-    {TFOPS_SCALES_PER_TENSOR, GEMM_PER_TENSOR, 0, {1, 1}, {1, 1}},
-    {TFOPS_SCALES_PER_TOKEN, GEMM_PER_ROW, 0, {ROWS, 1}, {GEMM_COLS, 1}},
-    {TFOPS_SCALES_PER_TOKEN | TFOPS_SCALES_TRANSPOSED, GEMM_PER_ROW, 1, {1, ROWS}, {GEMM_COLS, 1}},
-    {TFOPS_SCALES_PER_GROUP, GEMM_PER_BLOCK, 0, {ROWS, HIDDEN / 128}, {1, HIDDEN / 128}},
-    {TFOPS_SCALES_PER_GROUP | TFOPS_SCALES_TRANSPOSED, GEMM_PER_BLOCK, 1, {HIDDEN / 128, ROWS},
-        {1, HIDDEN / 128}},
-};
-
-Test(ops, fp8_gemm)
-{
-    static struct matrix a, w, a_scale, w_scale;
-    matrix_make(&a, TFOPS_E4M3, ROWS, HIDDEN, 0);
-    matrix_make(&w, TFOPS_E5M2, GEMM_COLS, HIDDEN, 0);
-    matrix_fill(&a, 1, 8);
-    matrix_fill(&w, 2, 8);
-    struct tfops_gemm_args typed = {.size = sizeof typed,
-        .x = &a.tensor,
-        .weight = &w.tensor,
-        .out = &out.tensor,
-        .x_scale = &a_scale.tensor,
-        .weight_scale = &w_scale.tensor};
-    args.operands[GEMM_X] = &a.tensor;
-    args.operands[GEMM_WEIGHT] = &w.tensor;
-    args.operands[GEMM_OUT] = &other.tensor;
-    args.operands[GEMM_X_SCALE] = &a_scale.tensor;
-    args.operands[GEMM_WEIGHT_SCALE] = &w_scale.tensor;
-    for (size_t i = 0; i < sizeof GEMM_SCALING_CASES / sizeof GEMM_SCALING_CASES[0]; i++) {
-        const struct gemm_scaling_case *c = &GEMM_SCALING_CASES[i];
-        make_out(TFOPS_BF16, ROWS, GEMM_COLS);
-        matrix_make(&a_scale, TFOPS_F32, c->x[0], c->x[1], 0);
-        matrix_make(&w_scale, TFOPS_F32, c->weight[0], c->weight[1], 0);
-        matrix_fill(&a_scale, 3, 1);
-        matrix_fill(&w_scale, 4, 1);
-        args.options[GEMM_SCALING] = (uint8_t)c->scaling;
-        args.options[GEMM_SCALE_MAJOR] = (uint8_t)c->major;
-        args.options[GEMM_FAST_ACCUM] = c->scaling != GEMM_PER_BLOCK;
-        typed.scaling = c->typed;
-        typed.flags = c->scaling != GEMM_PER_BLOCK ? TFOPS_FAST_ACCUM : 0;
-        EXPECT_OK(launch("fp8_gemm"));
-        EXPECT_OK(tfops_fp8_gemm(engine, &typed, NULL));
-        expect_same(&out, &other);
-    }
-}
-
-/* [m] is [m, 1]. */
-Test(ops, fp8_gemm_takes_vectors_of_scales)
-{
-    static struct matrix a, w, a_scale, w_scale;
-    matrix_make(&a, TFOPS_E4M3, ROWS, HIDDEN, 0);
-    matrix_make(&w, TFOPS_E4M3, GEMM_COLS, HIDDEN, 0);
-    matrix_make_vector(&a_scale, TFOPS_F32, ROWS);
-    matrix_make_vector(&w_scale, TFOPS_F32, GEMM_COLS);
-    matrix_fill(&a, 1, 8);
-    matrix_fill(&w, 2, 8);
-    matrix_fill(&a_scale, 3, 1);
-    matrix_fill(&w_scale, 4, 1);
-    make_out(TFOPS_BF16, ROWS, GEMM_COLS);
-    struct tfops_gemm_args typed = {.size = sizeof typed,
-        .x = &a.tensor,
-        .weight = &w.tensor,
-        .out = &out.tensor,
-        .x_scale = &a_scale.tensor,
-        .weight_scale = &w_scale.tensor,
-        .scaling = TFOPS_SCALES_PER_TOKEN};
-    EXPECT_OK(tfops_fp8_gemm(engine, &typed, NULL));
-    const struct tfops_tensor columns[] = {
-        tfops_tensor_contiguous(a_scale.bytes, TFOPS_F32, 2, (const int64_t[]){ROWS, 1}),
-        tfops_tensor_contiguous(w_scale.bytes, TFOPS_F32, 2, (const int64_t[]){GEMM_COLS, 1})};
-    typed.x_scale = &columns[0];
-    typed.weight_scale = &columns[1];
-    typed.out = &other.tensor;
-    EXPECT_OK(tfops_fp8_gemm(engine, &typed, NULL));
     expect_same(&out, &other);
 }
