@@ -378,9 +378,9 @@ enum tfops_status request_accepts(const struct tfops_problem *problem)
 enum tfops_status tfops_problem_from_args(
     const struct tfops_spec *spec, const struct tfops_args *args, struct tfops_problem *ret_problem)
 {
-    struct request request = {0};
-    if (!ret_problem)
-        return refuse_null("ret_problem");
+    struct request request = {.problem.spec = spec};
+    if (!spec || !ret_problem)
+        return refuse_null(spec ? "ret_problem" : "spec");
     enum tfops_status status = request_bind(spec, args, &request);
     if (!status)
         status = request_accepts(&request.problem);

@@ -153,7 +153,6 @@ static const char *const LARGE[] = {
     "gated_act rows=5 ffn=4096 out_dtype=e4m3 scales=1",
     "softmax rows=5 width=32768",
     "softmax rows=5 width=1000 dtype=bf16",
-    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
     BY_TABLE("rope batch=1 seq=5 q_heads=32 kv_heads=8 k=1 k_out=1"),
     BY_TABLE("rmsnorm_rope rows=5 num_heads=32"),
     BY_TABLE("rmsnorm_rope rows=5 num_heads=32 norm=per_head"),

@@ -50,7 +50,6 @@ static const char *const PROBLEMS[] = {
     "gated_act rows=4 ffn=256 out_dtype=e4m3 scales=1",
     "softmax rows=4 width=256 mask=1 mask_rows=1",
     "rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1 k_out=1",
-    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
     CACHED("rope batch=1 seq=4 q_heads=4 kv_heads=2 head_dim=64 table_dim=64 max_pos=16 k=1"),
     "rmsnorm_rope rows=4 num_heads=4 head_dim=64 table_dim=64 max_pos=16 positions=1",
     "linear m=4 n=64 k=128 bias=1",

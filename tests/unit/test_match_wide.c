@@ -28,7 +28,6 @@ static const char *const PROBLEMS[] = {
     "rmsnorm_rope rows=6 num_heads=4 head_dim=16 table_dim=16 max_pos=9 positions=1",
     "rmsnorm_rope rows=6 num_heads=4 head_dim=16 table_dim=8 max_pos=6 table=half norm=per_head",
     "rope batch=2 seq=3 q_heads=4 kv_heads=2 head_dim=16 table_dim=16 max_pos=9 k=1 k_out=1",
-    /* NOLINTNEXTLINE(bugprone-suspicious-missing-comma) */
     CACHED("rope batch=1 seq=5 q_heads=4 kv_heads=2 head_dim=16 table_dim=16 max_pos=9 k=1"),
     "linear m=4 n=16 k=32 bias=1 residual=1",
     "fp8_gemm m=4 n=16 k=32 scaling=row",
