@@ -227,7 +227,7 @@ static void change_tensor(struct call *call, uint64_t *state)
         tensor->strides[d] = odd_number(state);
         break;
     case 2:
-        tensor->strides[d] += (int64_t)below(state, 3) * 8;
+        tensor->strides[d] = (int64_t)((uint64_t)tensor->strides[d] + below(state, 3) * 8);
         break;
     case 3:
         tensor->data = (char *)tensor->data + below(state, 33);
