@@ -4,31 +4,9 @@
 #include "kernels/softmax/softmax_specs.h"
 #include "refuse.h"
 #include "typed.h"
-#include <inttypes.h>
 #include <stdio.h>
 
 /* ---- gated_act ------------------------------------------------------------------------------ */
-
-/* The halves of the rows of a packed tensor. */
-static enum tfops_status split_packed(
-    const struct tfops_tensor *packed, struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up)
-{
-    const int last = packed->rank - 1;
-    const int64_t both = typed_last(packed);
-    if (both % 2) {
-        char actual[32];
-        snprintf(actual, sizeof actual, "%" PRId64, both);
-        return error_set(TFOPS_E_SHAPE, "request", "gate",
-            "an even last extent, gate and up of a packed tensor, where up is NULL", actual);
-    }
-    *ret_gate = *packed;
-    if (last >= 0 && last < TFOPS_MAX_RANK)
-        ret_gate->shape[last] = both / 2;
-    *ret_up = *ret_gate;
-    if (both && packed->data)
-        ret_up->data = (char *)packed->data + (size_t)(both / 2) * tfops_dtype_bytes(packed->dtype);
-    return TFOPS_OK;
-}
 
 enum tfops_status tfops_gated_act(struct tfops_engine *engine, const struct tfops_tensor *gate,
     const struct tfops_tensor *up, const struct tfops_tensor *out,
@@ -47,7 +25,7 @@ enum tfops_status tfops_gated_act(struct tfops_engine *engine, const struct tfop
         status = typed_scaling(scaling, TFOPS_SCALES_PER_TOKEN, TFOPS_SCALES_PER_GROUP,
             &args.options[GATED_ACT_GRANULARITY], &args.options[GATED_ACT_SCALE_MAJOR]);
     if (!status && gate && !up) {
-        status = split_packed(gate, &halves[0], &halves[1]);
+        status = typed_split(gate, gate->rank - 1, "gate", &halves[0], &halves[1]);
         args.operands[GATED_ACT_GATE] = &halves[0];
         args.operands[GATED_ACT_UP] = &halves[1];
     }

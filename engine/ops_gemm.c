@@ -3,8 +3,6 @@
 #include "kernels/gemm/gemm_params.h"
 #include "kernels/gemm/gemm_specs.h"
 #include "typed.h"
-#include <inttypes.h>
-#include <stdio.h>
 
 static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
 {
@@ -83,27 +81,6 @@ enum tfops_status tfops_fp8_gemm(
 
 /* ---- gated_mlp ------------------------------------------------------------------------------ */
 
-/* The halves of the rows of packed weights, or of their scales. */
-static enum tfops_status split_rows(const struct tfops_tensor *packed, const char *name,
-    struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up)
-{
-    const bool has = packed->rank > 0 && packed->rank <= TFOPS_MAX_RANK;
-    const int64_t both = has ? packed->shape[0] : 0, half = both / 2;
-    if (both % 2) {
-        char actual[32];
-        snprintf(actual, sizeof actual, "%" PRId64, both);
-        return error_set(TFOPS_E_SHAPE, "request", name,
-            "an even number of rows, those of gate and of up, where up is NULL", actual);
-    }
-    *ret_gate = *packed;
-    ret_gate->shape[0] = half;
-    *ret_up = *ret_gate;
-    if (half && packed->data)
-        ret_up->data = (char *)packed->data +
-                       half * packed->strides[0] * (int64_t)tfops_dtype_bytes(packed->dtype);
-    return TFOPS_OK;
-}
-
 static bool is_fp8(const struct tfops_tensor *x)
 {
     return x && (x->dtype == TFOPS_E4M3 || x->dtype == TFOPS_E5M2);
@@ -147,7 +124,7 @@ static enum tfops_status add_scales(
         if (from->scaling == TFOPS_SCALES_PER_TENSOR) {
             up = gate;
         } else {
-            status = split_rows(gate, "gate_scale", &views->gate_scale, &views->up_scale);
+            status = typed_split(gate, 0, "gate_scale", &views->gate_scale, &views->up_scale);
             gate = &views->gate_scale, up = &views->up_scale;
         }
     }
@@ -182,7 +159,7 @@ enum tfops_status tfops_gated_mlp(struct tfops_engine *engine,
     args.options[0] = typed_option(from->act);
     args.options[spec->n_options - 1] = (from->flags & TFOPS_ACTIVATE_UP) != 0;
     if (from->gate && !from->up) {
-        status = split_rows(from->gate, "gate", &views.gate, &views.up);
+        status = typed_split(from->gate, 0, "gate", &views.gate, &views.up);
         args.operands[GATED_MLP_GATE_WEIGHT] = &views.gate;
         args.operands[GATED_MLP_UP_WEIGHT] = &views.up;
     }

@@ -48,3 +48,28 @@ enum tfops_status typed_scaling(
     *ret_major = (scaling & TFOPS_SCALES_TRANSPOSED) != 0;
     return TFOPS_OK;
 }
+
+enum tfops_status typed_split(const struct tfops_tensor *packed, int dim, const char *name,
+    struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up)
+{
+    const bool has = dim >= 0 && dim < packed->rank && packed->rank <= TFOPS_MAX_RANK;
+    const int64_t both = has ? packed->shape[dim] : 0;
+    if (both % 2) {
+        char expected[96], actual[32];
+        snprintf(expected, sizeof expected,
+            "an even %s extent, gate and up of a packed tensor, where up is NULL",
+            dim == packed->rank - 1 ? "last" : "first");
+        snprintf(actual, sizeof actual, "%" PRId64, both);
+        return error_set(TFOPS_E_SHAPE, "request", name, expected, actual);
+    }
+    *ret_gate = *packed;
+    if (has)
+        ret_gate->shape[dim] = both / 2;
+    *ret_up = *ret_gate;
+    /* Numbers that overflow are refused by the request stage, of the gate. */
+    if (both && packed->data)
+        ret_up->data = (void *)((uintptr_t)packed->data + (uintptr_t)(both / 2) *
+                                                              (uintptr_t)packed->strides[dim] *
+                                                              tfops_dtype_bytes(packed->dtype));
+    return TFOPS_OK;
+}

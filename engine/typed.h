@@ -44,6 +44,10 @@ static inline const struct tfops_tensor *typed_scales(
     return scaling == TFOPS_SCALES_PER_TOKEN ? typed_column(scales, column) : scales;
 }
 
+/* The halves of dimension `dim` of a packed tensor: gate's, then up's. */
+enum tfops_status typed_split(const struct tfops_tensor *packed, int dim, const char *name,
+    struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up);
+
 /* The extent of the last dimension; 0 where there is none. */
 static inline int64_t typed_last(const struct tfops_tensor *tensor)
 {

@@ -288,8 +288,8 @@ Test(ops_gemm, gated_mlp_says_what_does_not_fit)
     packed.tensor.shape[0] = 2 * COLS - 1;
     mlp.gate = &packed.tensor;
     EXPECT_STATUS(tfops_gated_mlp(engine, &mlp, NULL), TFOPS_E_SHAPE);
-    EXPECT_CONTAINS(
-        expect_error().message, "gate: shape does not fit: expected an even number of rows");
+    EXPECT_CONTAINS(expect_error().message,
+        "gate: shape does not fit: expected an even first extent, gate and up of a packed tensor");
     mlp.gate = &gate;
     mlp.up = &up;
     mlp.gate_scale = &gate;
