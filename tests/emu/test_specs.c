@@ -310,6 +310,34 @@ static void usage(void)
     exit(2);
 }
 
+/* A name that nothing has would run nothing, and pass. */
+static void refuse_name(const char *what, const char *name)
+{
+    fprintf(stderr, "test_specs: %s: unknown name '%s'\n", what, name);
+    exit(2);
+}
+
+static void check_names(const struct run *run, const char *level, const char *mode)
+{
+    bool has_op = !run->op, has_arch = !run->arch, has_level = !level, has_mode = !mode;
+    for (size_t i = 0; i < registry_count; i++)
+        has_op = has_op || !strcmp(run->op, registry_specs[i]->name);
+    for (size_t i = 0; i < N_ARCHS; i++)
+        has_arch = has_arch || !strcmp(run->arch, ARCHS[i]);
+    for (size_t i = 0; i < N_LEVELS; i++)
+        has_level = has_level || !strcmp(level, LEVELS[i].name);
+    for (int i = 0; i < EMULATE_MODES; i++)
+        has_mode = has_mode || !strcmp(mode, mode_name((enum emulate_mode)i));
+    if (!has_op)
+        refuse_name("--op", run->op);
+    if (!has_arch)
+        refuse_name("--arch", run->arch);
+    if (!has_level)
+        refuse_name("TFOPS_EMU", level);
+    if (!has_mode)
+        refuse_name("--mode", mode);
+}
+
 static void parse(struct run *run, int argc, char **argv)
 {
 #ifdef __SANITIZE_THREAD__
@@ -345,6 +373,7 @@ static void parse(struct run *run, int argc, char **argv)
         else
             usage();
     }
+    check_names(run, named && *named ? named : NULL, only);
     for (int mode = 0; mode < EMULATE_MODES; mode++)
         run->modes[mode] = only ? !strcmp(only, mode_name((enum emulate_mode)mode))
                                 : mode == EMULATE_TRACE || mode == EMULATE_ASAN;
