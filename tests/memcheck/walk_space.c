@@ -157,6 +157,21 @@ static bool is_wanted(const struct walk *walk, const struct tfops_spec *spec)
     return !walk->op;
 }
 
+/* A name that no operator has would walk nothing, and pass. */
+static void check_names(const struct walk *walk)
+{
+    size_t names = walk->op != NULL, found = 0;
+    for (const char *at = walk->op; at && *at; at++)
+        names += *at == ',';
+    for (size_t i = 0; walk->op && i < registry_count; i++)
+        found += is_wanted(walk, registry_specs[i]);
+    if (found == names)
+        return;
+    fprintf(stderr, "walk_space: --op %s: expected names of operators, %zu of %zu are\n", walk->op,
+        found, names);
+    exit(2);
+}
+
 static void usage(void)
 {
     fprintf(stderr,
@@ -178,11 +193,13 @@ static void parse(struct walk *walk, int argc, char **argv)
         else if (!strcmp(argv[i], "--op") && more)
             walk->op = argv[++i];
         else if (!strcmp(argv[i], "--shard") && more &&
-                 sscanf(argv[i + 1], "%u/%u", &walk->shard, &walk->shards) == 2 && walk->shards)
+                 sscanf(argv[i + 1], "%u/%u", &walk->shard, &walk->shards) == 2 &&
+                 walk->shard < walk->shards)
             i++;
         else
             usage();
     }
+    check_names(walk);
 }
 
 int main(int argc, char **argv)
