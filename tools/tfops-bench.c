@@ -173,8 +173,9 @@ static enum tfops_status bench_kernel(
 /* ---- launches -------------------------------------------------------------------------------- */
 
 static const char *const LAUNCH_HEADS[] = {"problem", "raw µs", "same µs", "plan µs", "look-up µs",
-    "plan − raw ns", "look-up − raw ns", "plan − same ns", "look-up − same ns", "calls"};
-#define LAUNCH_RIGHT 0x3feu
+    "plan − raw ns", "look-up − raw ns", "plan − same ns", "look-up − same ns", "maps ns",
+    "moved ns", "encoded ns", "calls"};
+#define LAUNCH_RIGHT 0x1ffeu
 
 static void launch_json(
     const struct bench *bench, const char *problem, const struct tfops_bench_launch_result *result)
@@ -188,9 +189,23 @@ static void launch_json(
     json_add_number(line, "lookup_over_raw_ns", result->lookup_over_raw_ns);
     json_add_number(line, "plan_over_same_ns", result->plan_over_same_ns);
     json_add_number(line, "lookup_over_same_ns", result->lookup_over_same_ns);
+    if (result->maps_ns > 0) {
+        json_add_number(line, "maps_ns", result->maps_ns);
+        json_add_number(line, "maps_moved_ns", result->maps_moved_ns);
+        json_add_number(line, "maps_encode_ns", result->maps_encode_ns);
+    }
     json_add_int(line, "batches", result->batches);
     json_add_int(line, "calls_per_batch", result->calls_per_batch);
     cli_json_emit(line);
+}
+
+/* 0: the operator has no tensor maps. */
+static void maps_cell(struct cli_table *table, double ns)
+{
+    if (ns > 0)
+        cli_table_cell(table, "%.1f", ns);
+    else
+        cli_table_cell(table, "%s", "–");
 }
 
 static enum tfops_status bench_launch(
@@ -213,6 +228,9 @@ static enum tfops_status bench_launch(
     cli_table_cell(&bench->table, "%.1f", result.lookup_over_raw_ns);
     cli_table_cell(&bench->table, "%.1f", result.plan_over_same_ns);
     cli_table_cell(&bench->table, "%.1f", result.lookup_over_same_ns);
+    maps_cell(&bench->table, result.maps_ns);
+    maps_cell(&bench->table, result.maps_moved_ns);
+    maps_cell(&bench->table, result.maps_encode_ns);
     cli_table_cell(&bench->table, "%u×%u", result.batches, result.calls_per_batch);
     return TFOPS_OK;
 }
