@@ -285,6 +285,19 @@ static int bench_open(struct bench *bench, const char *const *words, size_t n_wo
     return CLI_OK;
 }
 
+static int bench_starts(struct bench *bench, const struct cli_suite *suite)
+{
+    int code = CLI_OK;
+    for (size_t i = 0; i < suite->n_lines && code == CLI_OK && !cli_cancelled(); i++) {
+        const char *words[CLI_SUITE_WORDS];
+        char *line = cli_strdup(suite->lines[i]);
+        code = line ? bench_open(bench, words, cli_suite_split(line, words))
+                    : cli_fail_memory(&bench->cli);
+        free(line);
+    }
+    return code;
+}
+
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 /* A problem that fails costs that problem: the others are still measured. */
@@ -302,49 +315,17 @@ static void bench_problem(struct bench *bench, const struct tfops_problem *probl
     free(text);
 }
 
-static int bench_words(struct bench *bench, const char *const *words, size_t n_words)
+static int bench_all(struct bench *bench, const struct cli_suite *suite)
 {
-    if (bench->kind == CLI_SUITE_OPEN)
-        return bench_open(bench, words, n_words);
-    struct cli_list list = {(const char **)words, n_words};
+    const struct bench_options *options = &bench->options;
     struct cli_problems problems = {0};
-    int code =
-        cli_problems_load(&bench->cli, bench->engine, &list, bench->options.dtype, &problems);
+    int code = suite ? cli_suite_load(&bench->cli, bench->engine, suite, options->dtype, &problems)
+                     : cli_problems_load(&bench->cli, bench->engine, &options->common.words,
+                           options->dtype, &problems);
     for (size_t i = 0; i < problems.count && !cli_cancelled(); i++)
         bench_problem(bench, &problems.items[i]);
     cli_problems_release(&problems);
     return code;
-}
-
-static int bench_suite(struct bench *bench, const struct cli_suite *suite)
-{
-    int code = CLI_OK;
-    for (size_t i = 0; i < suite->n_lines && code == CLI_OK && !cli_cancelled(); i++) {
-        const char *words[CLI_SUITE_WORDS];
-        char *line = cli_strdup(suite->lines[i]);
-        code = line ? bench_words(bench, words, cli_suite_split(line, words))
-                    : cli_fail_memory(&bench->cli);
-        free(line);
-    }
-    return code;
-}
-
-static int find_suite(const struct bench *bench, const struct cli_suite **ret_suite)
-{
-    const char *name = bench->options.suite;
-    char known[128] = "", hint[96];
-    struct cli_guess guess = cli_guess_start(name);
-    for (size_t i = 0; i < CLI_N_SUITES; i++) {
-        if (strcmp(CLI_SUITES[i].name, name) == 0) {
-            *ret_suite = &CLI_SUITES[i];
-            return CLI_OK;
-        }
-        cli_guess_try(&guess, CLI_SUITES[i].name);
-        cli_text_list(known, sizeof known, CLI_SUITES[i].name);
-    }
-    cli_guess_text(&guess, hint, sizeof hint);
-    return cli_usage(&bench->cli, name, known, name, "unknown suite '%.40s'%s (there is: %s)", name,
-        hint, known);
 }
 
 static int check_options(struct bench *bench)
@@ -405,11 +386,10 @@ static int open_engine(struct bench *bench)
 static int run(struct bench *bench)
 {
     const struct bench_options *options = &bench->options;
-    const struct cli_list *words = &options->common.words;
     const struct cli_suite *suite = NULL;
     int code = check_options(bench);
     if (code == CLI_OK && options->suite)
-        code = find_suite(bench, &suite);
+        code = cli_suite_find(&bench->cli, options->suite, &suite);
     if (code != CLI_OK)
         return code;
     bench->kind = suite ? suite->kind : CLI_SUITE_KERNEL;
@@ -421,7 +401,7 @@ static int run(struct bench *bench)
     if (code != CLI_OK)
         return code;
     cli_cancel_install();
-    code = suite ? bench_suite(bench, suite) : bench_words(bench, words->items, words->count);
+    code = bench->kind == CLI_SUITE_OPEN ? bench_starts(bench, suite) : bench_all(bench, suite);
     if (!bench->cli.json && bench->table.n_cells > 0) {
         const struct tfops_device *device = tfops_engine_device(bench->engine);
         printf("%s (%s), driver %d\n", device->name, device->arch, bench->platform.driver_version);
