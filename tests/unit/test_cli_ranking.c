@@ -49,7 +49,7 @@ static struct cli_ranking make(const char *list)
         .extent = 1024,
         .provenance = provenance};
     struct cli_ranking ranking;
-    cr_assert(cli_ranking_make(&problem, &DEVICE, &record, &ranking));
+    cr_assert(cli_ranking_make(&problem, &DEVICE, &record, &ranking) && ranking.rows);
     return ranking;
 }
 
