@@ -168,26 +168,25 @@ Test(gemm_gpu, agrees_at_every_number_of_tokens)
     gpu_matrix_close(&both);
 }
 
+/* Sums whole, in parts and promoted; tokens down and across; by wgmma and by mma.sync. */
 Test(gemm_gpu, gives_the_same_bits_every_time)
 {
-    static const struct gemm_case LONG[] = {
+    static const struct gemm_case KINDS[] = {
         {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_F32, 128, 512, 8192, 0, 0, 0},
-        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 4, 256, 16384, 0, 0, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 4, 256, 16384, 0, BIAS | RESIDUAL, GELU},
+        {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_BF16, 1000, 520, 264, 0, 0, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 500, 300, 1001, 0, 0, 0},
         {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 64, 512, 8192, 0, 0, 0},
+        {ROW, TFOPS_E4M3, TFOPS_E5M2, TFOPS_F32, 300, 77, 333, 0, 0, 0},
         {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 256, 512, 4096, 0, COLUMN, 0},
-        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 2000, 1000, 1001, 0, 0, 0},
     };
-    enum { N_CASES = sizeof CASES / sizeof CASES[0], N_LONG = sizeof LONG / sizeof LONG[0] };
     SUPPORT_NEEDS_GPU();
     struct gpu_matrix both;
     gpu_matrix_open(&both);
-    for (size_t i = 0; i < N_CASES + N_LONG; i++) {
-        const struct gemm_case *c = i < N_CASES ? &CASES[i] : &LONG[i - N_CASES];
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         struct gpu_matrix_run run;
-        if (c->with & IN_PLACE)
-            continue; /* the output is an input */
-        make_run(&run, both.gpu.engine, c);
-        gpu_matrix_check_bits(&both, OPS[c->scaling], &run, OUT);
+        make_run(&run, both.gpu.engine, &KINDS[i]);
+        gpu_matrix_check_bits(&both, OPS[KINDS[i].scaling], &run, OUT);
     }
     gpu_matrix_close(&both);
 }
