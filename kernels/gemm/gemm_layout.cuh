@@ -46,6 +46,23 @@ template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
     static constexpr bool VALUE = C::NORMED;
 };
 
+// ADD_NORMED: rows of the output are normalised, too (gemm_add_norm.cuh). EXCHANGE: by blocks that
+// exchange the sums of their squares; else a block computes whole rows.
+template <class C, class = void> struct GemmAddNormed {
+    static constexpr bool VALUE = false, EXCHANGE = false;
+};
+template <class C> struct GemmAddNormed<C, decltype((void)C::ADD_NORMED)> {
+    static constexpr bool VALUE = C::ADD_NORMED, EXCHANGE = C::EXCHANGE;
+};
+
+// Sums of rows of a tile in shared memory (gemm_row_sums.cuh): by the warps that share a row, then by
+// the threads that hear of one.
+template <int ROWS, int WARPS_, int THREADS> struct GemmRowSumsLayout {
+    static constexpr int WARPS = WARPS_;
+    static constexpr int SHARES = THREADS > ROWS ? THREADS / ROWS : 1;
+    static constexpr int BYTES = 4 * ROWS * (WARPS + SHARES);
+};
+
 template <class C> struct GemmLayout {
     using TX = typename C::DTYPE;
     using TW = typename GemmWeight<C>::type;
@@ -97,10 +114,15 @@ template <class C> struct GemmLayout {
     // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
-    static constexpr int NORM_TEAMS =
-        X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
-    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
+    // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
+    static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
+    using RowSums =
+        GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS>;
+    static constexpr int NORM_BYTES = NORMED       ? 4 * X_ROWS * NORM_PARTS
+                                      : ADD_NORMED ? RowSums::BYTES
+                                                   : 0;
     static constexpr int SCALE_BYTES =
         BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
     static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
@@ -159,6 +181,8 @@ template <class C> struct GemmLayout {
         "each block of a cluster loads whole groups of both weights");
     static_assert(
         !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
+    static_assert(!ADD_NORMED || (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG),
+        "all consumers exchange the sums of whole tiles");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");
