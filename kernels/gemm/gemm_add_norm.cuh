@@ -117,18 +117,18 @@ template <class C, class Sums> struct GemmNormedValues {
         float of[2];
     };
 
-    int origin; // the tile's row of x
+    int row, col; // of the tile
 
-    // Of row m of h or of column n: what multiplies it.
-    TF_DEV float side(const GemmNormedValues &values, const gemm_params &p, bool column, int at)
+    // Of row m of h or of column n, in the tile: what multiplies it.
+    TF_DEV float side(const gemm_params &p, bool column, int at)
     {
-        return column ? gemm_add_norm_weight<C>(p, at, GemmValues<C>::has_column(at))
-                      : gemm_add_norm_factor<C>(p, Sums::total(at - values.origin));
+        return column ? Sums::columns()[at] : gemm_add_norm_factor<C>(p, Sums::total(at));
     }
 
     TF_DEV Down down(const GemmNormedValues &values, const gemm_params &p, int row)
     {
-        return {{side(values, p, C::SWAP, row), side(values, p, C::SWAP, row + 8)}};
+        const int at = row - values.row;
+        return {{side(p, C::SWAP, at), side(p, C::SWAP, at + 8)}};
     }
 
     TF_DEV void finish(const GemmNormedValues &values, const gemm_params &p, const Down &down,
@@ -138,7 +138,7 @@ template <class C, class Sums> struct GemmNormedValues {
         unpack2<TO>(d[1], v[2], v[3]);
         TF_UNROLL
         for (int c = 0; c < 2; c++) {
-            const float across = side(values, p, !C::SWAP, place.col + c);
+            const float across = side(p, !C::SWAP, place.col - values.col + c);
             TF_UNROLL
             for (int i = c; i < 4; i += 2)
                 v[i] = gemm_add_norm_weighted<C>(
@@ -169,11 +169,31 @@ template <class C> struct GemmAddNorm {
         return {Store::start(p, consumer), Sums::start(gemm_add_norm(p).exchange), 0, 0};
     }
 
+    // Exchanges the sums of the tile's rows. norm_weight comes in the meantime.
+    TF_DEV void exchange(GemmAddNorm &e, const gemm_params &p)
+    {
+        constexpr int OWNERS = L::WARPGROUP * C::CONSUMERS, EACH = ceil_div(L::N_ROWS, OWNERS);
+        const int down = e.row / L::TILE_ROWS, across = e.col / L::TILE_COLS;
+        const int bands = ceil_div(p.m, L::X_ROWS * DOWN) * DOWN;
+        const int first = C::SWAP ? down * L::TILE_ROWS : e.col, thread = Sums::thread();
+        float weight[EACH];
+        Sums::say(e.sums, bands, C::SWAP ? across : down, C::SWAP ? down : across);
+        TF_UNROLL
+        for (int i = 0; i < EACH; i++) {
+            const int n = first + thread + i * OWNERS;
+            weight[i] = gemm_add_norm_weight<C>(p, n, n < C::N);
+        }
+        Sums::hear(e.sums);
+        TF_UNROLL
+        for (int i = 0; i < EACH; i++)
+            if (thread + i * OWNERS < L::N_ROWS)
+                Sums::columns()[thread + i * OWNERS] = weight[i];
+        Sums::meet(e.sums);
+    }
+
     TF_DEV void store(
         GemmAddNorm &e, const gemm_params &p, const float (&acc)[L::OUT_SLABS][L::OUT_REGS])
     {
-        const int down = e.row / L::TILE_ROWS, across = e.col / L::TILE_COLS;
-        const int bands = ceil_div(p.m, L::X_ROWS * DOWN) * DOWN;
         Made made;
         made.scale = 1;
         made.warp = thread_index() / 32 - 4;
@@ -182,12 +202,11 @@ template <class C> struct GemmAddNorm {
         e.out.col = e.col;
         e.out.map = &p.out_map;
         Store::store_values(e.out, p, made, acc);
-        Sums::say(e.sums, bands, C::SWAP ? across : down, C::SWAP ? down : across);
-        Sums::hear(e.sums);
+        exchange(e, p);
         TF_UNROLL
         for (int s = 0; s < L::OUT_SLABS; s++)
             words_forget(made.made[s]); // else it waits unpacked
-        Normed normed = {C::SWAP ? e.col : down * L::TILE_ROWS};
+        Normed normed = {e.row / L::TILE_ROWS * L::TILE_ROWS, e.col};
         e.out.map = &gemm_add_norm(p).norm_out_map;
         Store::store_values(e.out, p, normed, made.made);
     }

@@ -82,7 +82,8 @@ static int64_t factor_bytes(const int64_t *v)
     return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
 }
 
-/* GemmRowSumsLayout: of the warps that share a row of the output, of the threads that hear of it. */
+/* GemmRowSumsLayout: of the warps that share a row of the output, of the threads that hear of it; on
+ * Hopper what its columns are multiplied by. */
 static int64_t row_sums_bytes(const int64_t *v)
 {
     const bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
@@ -90,7 +91,8 @@ static int64_t row_sums_bytes(const int64_t *v)
     const int64_t warps =
         wgmma ? (v[GEMM_SWAP] ? 4 * v[GEMM_CONSUMERS] : 1) : 2 * v[GEMM_CONSUMERS];
     const int64_t threads = 128 * v[GEMM_CONSUMERS];
-    return 4 * rows * (warps + (threads > rows ? threads / rows : 1));
+    const int64_t columns = wgmma ? v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N] : 0;
+    return 4 * (rows * (warps + (threads > rows ? threads / rows : 1)) + columns);
 }
 
 struct gemm_layout gemm_lay_out(

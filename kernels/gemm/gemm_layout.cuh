@@ -56,11 +56,11 @@ template <class C> struct GemmAddNormed<C, decltype((void)C::ADD_NORMED)> {
 };
 
 // Sums of rows of a tile in shared memory (gemm_row_sums.cuh): by the warps that share a row, then by
-// the threads that hear of one.
-template <int ROWS, int WARPS_, int THREADS> struct GemmRowSumsLayout {
+// the threads that hear of one; behind them COLUMNS other floats.
+template <int ROWS, int WARPS_, int THREADS, int COLUMNS = 0> struct GemmRowSumsLayout {
     static constexpr int WARPS = WARPS_;
     static constexpr int SHARES = THREADS > ROWS ? THREADS / ROWS : 1;
-    static constexpr int BYTES = 4 * ROWS * (WARPS + SHARES);
+    static constexpr int BYTES = 4 * (ROWS * (WARPS + SHARES) + COLUMNS);
 };
 
 template <class C> struct GemmLayout {
@@ -118,8 +118,9 @@ template <class C> struct GemmLayout {
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
     static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
+    static constexpr int N_ROWS = C::SWAP ? TILE_ROWS : TILE_COLS; // of weight in a tile
     using RowSums =
-        GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS>;
+        GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
     static constexpr int NORM_BYTES = NORMED       ? 4 * X_ROWS * NORM_PARTS
                                       : ADD_NORMED ? RowSums::BYTES
                                                    : 0;

@@ -82,6 +82,7 @@ template <class C, class L, class Acc> struct GemmMmaAddNorm {
         Sums::say(sums, ceil_div(p.m, C::BLOCK_M), at.row / C::BLOCK_M, at.col / L::TILE_COLS);
         store(p, acc, at, p.out, p.out_stride);
         Sums::hear(sums);
+        Sums::meet(sums);
         normalise(p, acc, at);
         store(p, acc, at, own.norm_out, own.norm_out_stride);
     }

@@ -52,6 +52,12 @@ template <int ROWS, class Layout, int THREADS, int FIRST, int AT, int TILES> str
         return sum;
     }
 
+    // What the layout has room for behind the sums.
+    TF_DEV float *columns()
+    {
+        return share(SHARES);
+    }
+
     // With every part() left: those of tile `tile` of the `bands` bands' `band`.
     TF_DEV void say(GemmRowSums &sums, int bands, int band, int tile)
     {
@@ -76,11 +82,15 @@ template <int ROWS, class Layout, int THREADS, int FIRST, int AT, int TILES> str
         return sum;
     }
 
-    // Then total() has every row's.
-    TF_DEV void hear(GemmRowSums &sums)
+    TF_DEV void hear(const GemmRowSums &sums)
     {
         for (int at = thread(); at < ROWS * SHARES; at += THREADS)
             share(at / ROWS)[at % ROWS] = hear_row(sums, at % ROWS, at / ROWS);
+    }
+
+    // Then total() has every row's.
+    TF_DEV void meet(GemmRowSums &sums)
+    {
         named_sync(BARRIER, THREADS); // every row was heard of
         if (thread() == 0)
             sums.before = grid_count(sums.count);
