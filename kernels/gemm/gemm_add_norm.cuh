@@ -155,8 +155,7 @@ template <class C> struct GemmAddNorm {
     static constexpr int DOWN = C::SWAP ? C::CLUSTER_N : C::CLUSTER_M;
     static constexpr int TILES =
         ceil_div(C::N, (C::SWAP ? L::TILE_ROWS : L::TILE_COLS) * ACROSS) * ACROSS;
-    using Sums = GemmRowSums<L::X_ROWS, typename L::RowSums, L::WARPGROUP * C::CONSUMERS,
-        L::WARPGROUP, L::SCALES_AT, TILES>;
+    using Sums = GemmRowSums<C, typename L::RowSums, L::WARPGROUP, L::SCALES_AT, TILES>;
     using Made = GemmMadeValues<C, Sums>;
     using Normed = GemmNormedValues<C, Sums>;
 

@@ -57,8 +57,8 @@ template <class C> struct GemmAddNormed<C, decltype((void)C::ADD_NORMED)> {
 
 // Sums of rows of a tile in shared memory (gemm_row_sums.cuh): by the warps that share a row, then by
 // the threads that hear of one; behind them COLUMNS other floats.
-template <int ROWS, int WARPS_, int THREADS, int COLUMNS = 0> struct GemmRowSumsLayout {
-    static constexpr int WARPS = WARPS_;
+template <int ROWS_, int WARPS_, int THREADS_, int COLUMNS = 0> struct GemmRowSumsLayout {
+    static constexpr int ROWS = ROWS_, WARPS = WARPS_, THREADS = THREADS_;
     static constexpr int SHARES = THREADS > ROWS ? THREADS / ROWS : 1;
     static constexpr int BYTES = 4 * (ROWS * (WARPS + SHARES) + COLUMNS);
 };
@@ -96,8 +96,12 @@ template <class C> struct GemmLayout {
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
-    static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
+    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms, or
+    // bring residuals.
+    static constexpr int PRODUCER_WORK = NORMED ? 32
+                                         : C::SCALING == GEMM_PER_BLOCK || GemmAddNormed<C>::VALUE
+                                             ? 16
+                                             : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;

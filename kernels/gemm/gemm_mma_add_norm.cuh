@@ -11,7 +11,7 @@ template <class C, class L, class Acc> struct GemmMmaAddNorm {
     using TO = typename L::TO;
     static constexpr bool EXCHANGE = GemmAddNormed<C>::EXCHANGE;
     static constexpr int TILES = ceil_div(C::N, L::TILE_COLS);
-    using Sums = GemmRowSums<C::BLOCK_M, typename L::RowSums, C::THREADS, 0, L::SUMS_AT, TILES>;
+    using Sums = GemmRowSums<C, typename L::RowSums, 0, L::SUMS_AT, TILES>;
 
     struct Place {
         int row, col;           // of the tile

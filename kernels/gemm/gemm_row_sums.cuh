@@ -13,8 +13,9 @@
 #include "device/reduce.cuh"
 #include "gemm/gemm_layout.cuh"
 
-template <int ROWS, class Layout, int THREADS, int FIRST, int AT, int TILES> struct GemmRowSums {
-    enum { BARRIER = 8 };                         // a named barrier beyond the store buffers'
+template <class C, class Layout, int FIRST, int AT, int TILES> struct GemmRowSums {
+    enum { BARRIER = 8 }; // a named barrier beyond the store buffers'
+    static constexpr int ROWS = Layout::ROWS, THREADS = Layout::THREADS;
     static constexpr int SHARES = Layout::SHARES; // threads that hear of a row
     static constexpr int AT_ONCE = min_int(ceil_div(TILES, SHARES), 16);
 
@@ -119,11 +120,11 @@ template <int ROWS, class Layout, int THREADS, int FIRST, int AT, int TILES> str
 
     // ---- a block that has all tiles of its rows ----
 
+    // The barriers of the next tile's product stand before its parts.
     TF_DEV void add(bool first)
     {
-        named_sync(BARRIER, THREADS); // every part is there
+        named_sync(BARRIER, THREADS); // every part of the tile is there
         for (int row = thread(); row < ROWS; row += THREADS)
             share(0)[row] = (first ? 0.0f : share(0)[row]) + of_warps(row);
-        named_sync(BARRIER, THREADS); // and may be overwritten
     }
 };
