@@ -59,6 +59,26 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     return tfops_launch(engine, &rmsnorm_linear_spec, &args, stream);
 }
 
+enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
+    const struct tfops_gemm_args *from, const struct tfops_tensor *norm_weight,
+    const struct tfops_tensor *residual_out, double eps, enum tfops_weight_variant variant,
+    struct CUstream_st *stream)
+{
+    enum tfops_status status = check_unscaled(from);
+    if (status)
+        return status;
+    if (from->activation)
+        return error_set(TFOPS_E_ARGUMENT, "request", "args.activation", "0", "an activation");
+    struct tfops_args args = gemm_args(from);
+    args.operands[LINEAR_ADD_RMSNORM_NORM_WEIGHT] = norm_weight;
+    args.operands[LINEAR_ADD_RMSNORM_RESIDUAL_OUT] = residual_out;
+    args.options[LINEAR_ADD_RMSNORM_WEIGHT_VARIANT] = typed_option(variant);
+    args.options[LINEAR_ADD_RMSNORM_WORKSPACE] = !from->workspace;
+    args.n_scalars = 1;
+    args.scalars[LINEAR_ADD_RMSNORM_EPS] = eps;
+    return tfops_launch(engine, &linear_add_rmsnorm_spec, &args, stream);
+}
+
 enum tfops_status tfops_fp8_gemm(
     struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
 {

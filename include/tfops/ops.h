@@ -263,6 +263,18 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight, double eps,
     struct CUstream_st *stream);
 
+/*
+ * h = x · weightᵀ + bias + residual; out = rmsnorm(h), of h as rounded, which is written to residual_out,
+ * or to residual when residual_out is NULL. args as of tfops_linear(), without activation; out, residual,
+ * residual_out and norm_weight, [n], are f16 or bf16, all the same. eps ≥ 0. args->workspace: as much as
+ * tfops_plan_workspace() says, zero before the first launch and left so by each; NULL: a way that needs
+ * none, slow where there are few rows.
+ */
+enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
+    const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight,
+    const struct tfops_tensor *residual_out, double eps, enum tfops_weight_variant variant,
+    struct CUstream_st *stream);
+
 /* gate · act(up) instead of act(gate) · up. */
 #define TFOPS_ACTIVATE_UP 4u
 

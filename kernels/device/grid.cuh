@@ -62,6 +62,30 @@ TF_DEV u32 grid_hear(const u32 *state, u32 block)
     return word & ~GRID_SAID;
 }
 
+// The words `index`, index + step, … of `words`, those below `end`, a word each `stride`; others: 0. All
+// loads are under way at a time.
+template <int COUNT>
+TF_DEV void grid_hear(
+    const u32 *words, int stride, int index, int step, int end, u32 (&ret_said)[COUNT])
+{
+    u32 all;
+    do {
+#ifdef TF_HOST
+        emu::spin();
+#endif
+        all = GRID_SAID;
+        TF_UNROLL
+        for (int i = 0; i < COUNT; i++) {
+            const int at = index + i * step;
+            ret_said[i] = at < end ? grid_load(words + (long long)at * stride) : GRID_SAID;
+            all &= ret_said[i];
+        }
+    } while (!all);
+    TF_UNROLL
+    for (int i = 0; i < COUNT; i++)
+        ret_said[i] &= ~GRID_SAID;
+}
+
 // By one thread, when all of the block have heard every word and what they heard has been used: no
 // word can be cleared before. True in one block, which clears them.
 TF_DEV bool grid_heard(u32 *state)

@@ -56,18 +56,18 @@ template <class R, int LANES> TF_DEV typename R::Value lanes_reduce(typename R::
     return v;
 }
 
-template <int LANES, class T> TF_DEV T lanes_sum(T v)
+// STEP: from one lane of a group to the next.
+template <int LANES, int STEP = 1, class T> TF_DEV T lanes_sum(T v)
 {
-    static_assert(LANES >= 1 && LANES <= 32 && (LANES & (LANES - 1)) == 0, "part of a warp");
+    static_assert(LANES >= 1 && LANES * STEP <= 32 && (LANES & (LANES - 1)) == 0, "part of a warp");
     TF_UNROLL
     for (int mask = LANES / 2; mask; mask /= 2)
-        v += shfl_xor(v, mask);
+        v += shfl_xor(v, mask * STEP);
     return v;
 }
 
 // Of COUNT values in shared memory, in every lane.
-template <class R, int COUNT>
-TF_DEV typename R::Value shared_reduce(const typename R::Value *part)
+template <class R, int COUNT> TF_DEV typename R::Value shared_reduce(const typename R::Value *part)
 {
     typename R::Value v = part[0];
     if constexpr (COUNT <= 16) { // broadcast reads: shorter than a second round of shuffles

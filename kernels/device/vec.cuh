@@ -25,14 +25,19 @@ template <class T, int N> TF_DEV Vec<T, N> vec_zero()
     return v;
 }
 
-// What was computed of v is computed again behind this, not kept in registers until then.
-template <class T, int N> TF_DEV void vec_forget([[maybe_unused]] Vec<T, N> &v)
+// What was computed of w is computed again behind this, not kept in registers until then.
+template <int COUNT> TF_DEV void words_forget([[maybe_unused]] u32 (&w)[COUNT])
 {
 #ifndef TF_HOST
     TF_UNROLL
-    for (int i = 0; i < v.WORDS; i++)
-        asm volatile("" : "+r"(v.w[i]));
+    for (int i = 0; i < COUNT; i++)
+        asm volatile("" : "+r"(w[i]));
 #endif
+}
+
+template <class T, int N> TF_DEV void vec_forget(Vec<T, N> &v)
+{
+    words_forget(v.w);
 }
 
 template <int N> TF_DEV void vec_unpack(const Vec<float, N> &v, float (&f)[N])

@@ -22,7 +22,7 @@ static const int64_t BOOL_VALUES[] = {0, 1};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
-const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES] = {
+const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES] = {
     [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(BOOL_VALUES), "0 mma.sync, 1 wgmma (sm_90a)"},
     [GEMM_BLOCK_M] = {"BLOCK_M", VALUES(BLOCK_M_VALUES), "rows of a tile"},
     [GEMM_BLOCK_N] = {"BLOCK_N", VALUES(BLOCK_N_VALUES), "columns of a tile"},
@@ -37,6 +37,8 @@ const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES] = {
     [GEMM_SPLIT_K] = {"SPLIT_K", VALUES(SPLIT_VALUES), "blocks of a cluster that share a sum"},
     [GEMM_GROUP] = {"GROUP", VALUES(GROUP_VALUES), "tiles down a band of the walk"},
     [GEMM_SWAP] = {"SWAP", VALUES(BOOL_VALUES), "1: weight rows run down a tile, tokens across"},
+    [GEMM_EXCHANGE] = {"EXCHANGE", VALUES(BOOL_VALUES),
+        "0 a block has whole rows, 1 blocks exchange sums of rows through the workspace"},
 };
 
 /* ---- what follows from a config -------------------------------------------------------------- */
@@ -80,6 +82,19 @@ static int64_t factor_bytes(const int64_t *v)
     return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
 }
 
+/* GemmRowSumsLayout: of the warps that share a row of the output, of the threads that hear of it; on
+ * Hopper what its columns are multiplied by. */
+static int64_t row_sums_bytes(const int64_t *v)
+{
+    const bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
+    const int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t warps =
+        wgmma ? (v[GEMM_SWAP] ? 4 * v[GEMM_CONSUMERS] : 1) : 2 * v[GEMM_CONSUMERS];
+    const int64_t threads = 128 * v[GEMM_CONSUMERS];
+    const int64_t columns = wgmma ? v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N] : 0;
+    return 4 * (rows * (warps + (threads > rows ? threads / rows : 1)) + columns);
+}
+
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -94,6 +109,8 @@ struct gemm_layout gemm_lay_out(
     l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
     l.down = gemm_ceil_div(dims[swap ? GEMM_N : GEMM_M], l.tile_rows * v[GEMM_CLUSTER_M]);
     l.across = gemm_ceil_div(dims[swap ? GEMM_M : GEMM_N], l.tile_cols * v[GEMM_CLUSTER_N]);
+    l.row_tiles = swap ? l.down * v[GEMM_CLUSTER_M] : l.across * v[GEMM_CLUSTER_N];
+    l.bands = swap ? l.across * v[GEMM_CLUSTER_N] : l.down * v[GEMM_CLUSTER_M];
     l.stage_bytes = (v[GEMM_BLOCK_M] + v[GEMM_BLOCK_N]) * ROW_BYTES * v[GEMM_DEPTH];
     l.threads = 128 * v[GEMM_CONSUMERS];
     if (v[GEMM_MAINLOOP] == GEMM_WGMMA) {
@@ -103,6 +120,7 @@ struct gemm_layout gemm_lay_out(
         l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
         l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
+    l.fixed_bytes += gemm_add_normed(problem) ? row_sums_bytes(v) : 0;
     return l;
 }
 
@@ -194,6 +212,23 @@ static bool possible_residual(
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= MOST_REGS_RESIDUAL;
 }
 
+/* All tiles of a row run at a time, whatever the number of tokens: their blocks wait for each other. */
+static bool possible_exchange(const struct tfops_problem *problem,
+    const struct tfops_device *device, const int64_t *v, const struct gemm_layout *l,
+    char reason[TFOPS_REASON_BYTES])
+{
+    if (!v[GEMM_EXCHANGE])
+        return v[GEMM_MAINLOOP] == GEMM_MMA ||
+               gemm_refuse(reason, "whole rows of a block: a choice of the mma.sync kernel");
+    if (gemm_without_workspace(problem))
+        return gemm_refuse(reason, "sums are exchanged through the workspace");
+    if (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1)
+        return gemm_refuse(reason, "all consumers exchange the sums of whole tiles");
+    if ((v[GEMM_SWAP] ? l->down : l->across) > gemm_resident_clusters(device, l->cluster))
+        return gemm_refuse(reason, "a row has more tiles than run at a time");
+    return true;
+}
+
 static bool possible_wgmma(const struct tfops_problem *problem, const struct tfops_device *device,
     const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -256,6 +291,8 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
     bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
     if (wgmma ? !possible_wgmma(problem, device, v, l, reason)
               : !possible_mma(problem, device, v, reason))
+        return false;
+    if (gemm_add_normed(problem) && !possible_exchange(problem, device, v, l, reason))
         return false;
     if (problem->flags & TFOPS_BATCH_INVARIANT && (v[GEMM_SPLIT_K] > 1 || v[GEMM_SWAP]))
         return gemm_refuse(reason, "the order of a batch-invariant sum depends on K alone");

@@ -22,13 +22,16 @@ enum {
     GEMM_GROUP,
     GEMM_SWAP,
     GEMM_TUNABLES,
+    /* Of operators whose output rows are normalised, one more. */
+    GEMM_EXCHANGE = GEMM_TUNABLES,
+    GEMM_ADD_NORM_TUNABLES,
 };
 enum { GEMM_MMA, GEMM_WGMMA }; /* MAINLOOP */
 
 /* Of 64 rows is a wgmma; of a stage are two barriers. */
 enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8 };
 
-extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES];
+extern const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES];
 
 /* What follows from a config. */
 struct gemm_layout {
@@ -40,6 +43,7 @@ struct gemm_layout {
     int64_t slabs;                /* 64-row parts of a consumer's tile */
     int64_t out_cols;             /* columns of a tile that a block stores */
     int64_t box_rows, box_cols;   /* of a store to the output */
+    int64_t row_tiles, bands;     /* tiles that share rows of the output; sets of such tiles */
     int64_t fixed_bytes;          /* of shared memory, without the stages */
     int64_t stage_bytes;
 };

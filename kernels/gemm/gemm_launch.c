@@ -23,11 +23,13 @@ static int64_t at_most(int64_t value, int64_t most)
 
 /* ---- geometry -------------------------------------------------------------------------------- */
 
+/* Where rows of the output are normalised, a block has whole ones. */
 static void generic_geometry(const struct tfops_problem *problem, const struct tfops_device *device,
     struct tfops_geometry *geometry)
 {
-    int64_t tiles = gemm_ceil_div(problem->dims[GEMM_M], GENERIC_TILE) *
-                    gemm_ceil_div(problem->dims[GEMM_N], GENERIC_TILE);
+    int64_t across =
+        gemm_add_normed(problem) ? 1 : gemm_ceil_div(problem->dims[GEMM_N], GENERIC_TILE);
+    int64_t tiles = gemm_ceil_div(problem->dims[GEMM_M], GENERIC_TILE) * across;
     *geometry = (struct tfops_geometry){.threads = GENERIC_THREADS,
         .min_blocks = 1,
         .cluster = 1,
@@ -35,12 +37,26 @@ static void generic_geometry(const struct tfops_problem *problem, const struct t
         .grid = {(uint32_t)at_most(tiles > 0 ? tiles : 1, 8 * (int64_t)device->sms), 1, 1}};
 }
 
-/* Blocks that walk over tiles: as many clusters as the device runs at a time; a split sum and the
- * mma.sync kernel: one for each tile. */
-static int64_t clusters(const struct tfops_device *device, const struct tfops_config *config,
+/* Of normalised rows: a block for each band of whole ones; or as many as run at a time, and those of a
+ * row's tiles always: blocks that wait for one that is not there are refused by the driver. */
+static int64_t row_clusters(const struct tfops_device *device, const struct tfops_config *config,
     const struct gemm_layout *l)
 {
+    const int64_t resident = gemm_resident_clusters(device, l->cluster);
+    const int64_t of_a_row = config->values[GEMM_SWAP] ? l->down : l->across;
+    if (!config->values[GEMM_EXCHANGE])
+        return at_most(l->bands, MOST_BLOCKS);
+    return at_most(l->down * l->across, resident > of_a_row ? resident : of_a_row);
+}
+
+/* Blocks that walk over tiles: as many clusters as the device runs at a time; a split sum and the
+ * mma.sync kernel: one for each tile. */
+static int64_t clusters(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
+{
     int64_t tiles = l->down * l->across;
+    if (gemm_add_normed(problem))
+        return row_clusters(device, config, l);
     if (config->values[GEMM_MAINLOOP] == GEMM_MMA || config->values[GEMM_SPLIT_K] > 1)
         return at_most(tiles, MOST_BLOCKS / l->cluster);
     int64_t resident = gemm_resident_clusters(device, l->cluster);
@@ -62,7 +78,8 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
         .cluster = (uint32_t)l.cluster,
         .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
         .pdl = device->cc >= 90,
-        .grid = {(uint32_t)(clusters(device, config, &l) * l.cluster), 1, 1}};
+        .cooperative = gemm_add_normed(problem) && config->values[GEMM_EXCHANGE],
+        .grid = {(uint32_t)(clusters(problem, device, config, &l) * l.cluster), 1, 1}};
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */

@@ -46,6 +46,23 @@ template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
     static constexpr bool VALUE = C::NORMED;
 };
 
+// ADD_NORMED: rows of the output are normalised, too (gemm_add_norm.cuh). EXCHANGE: by blocks that
+// exchange the sums of their squares; else a block computes whole rows.
+template <class C, class = void> struct GemmAddNormed {
+    static constexpr bool VALUE = false, EXCHANGE = false;
+};
+template <class C> struct GemmAddNormed<C, decltype((void)C::ADD_NORMED)> {
+    static constexpr bool VALUE = C::ADD_NORMED, EXCHANGE = C::EXCHANGE;
+};
+
+// Sums of rows of a tile in shared memory (gemm_row_sums.cuh): by the warps that share a row, then by
+// the threads that hear of one; behind them COLUMNS other floats.
+template <int ROWS_, int WARPS_, int THREADS_, int COLUMNS = 0> struct GemmRowSumsLayout {
+    static constexpr int ROWS = ROWS_, WARPS = WARPS_, THREADS = THREADS_;
+    static constexpr int SHARES = THREADS > ROWS ? THREADS / ROWS : 1;
+    static constexpr int BYTES = 4 * (ROWS * (WARPS + SHARES) + COLUMNS);
+};
+
 template <class C> struct GemmLayout {
     using TX = typename C::DTYPE;
     using TW = typename GemmWeight<C>::type;
@@ -79,8 +96,12 @@ template <class C> struct GemmLayout {
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
-    static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and
+    // norms, or bring residuals.
+    static constexpr int PRODUCER_WORK = NORMED ? 32
+                                         : C::SCALING == GEMM_PER_BLOCK || GemmAddNormed<C>::VALUE
+                                             ? 16
+                                             : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = 40 + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
@@ -99,7 +120,14 @@ template <class C> struct GemmLayout {
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
     static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
-    static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
+    // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
+    static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
+    static constexpr int N_ROWS = C::SWAP ? TILE_ROWS : TILE_COLS; // of weight in a tile
+    using RowSums =
+        GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
+    static constexpr int NORM_BYTES = NORMED       ? 4 * X_ROWS * NORM_PARTS
+                                      : ADD_NORMED ? RowSums::BYTES
+                                                   : 0;
     static constexpr int SCALE_BYTES =
         BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
     static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
@@ -158,6 +186,8 @@ template <class C> struct GemmLayout {
         "each block of a cluster loads whole groups of both weights");
     static_assert(
         !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
+    static_assert(!ADD_NORMED || (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG),
+        "all consumers exchange the sums of whole tiles");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");

@@ -64,6 +64,21 @@ TF_DEV void gemm_load_operand(
             to, WEIGHT ? p.weight_map : p.x_map, bar, policy, k, row, part, mask);
 }
 
+// The residual of a tile, which its end waits for: some rows with stage k, all with the last one.
+template <class C>
+TF_DEV void gemm_prefetch_residual(const gemm_params &p, const GemmTile &tile, int k)
+{
+    using L = GemmLayout<C>;
+    using TO = typename L::TO;
+    constexpr int EACH = ceil_div(L::X_ROWS, L::K_STAGES), WHOLE = 16 / (int)sizeof(TO);
+    const int first = C::SWAP ? tile.col : tile.row, n = C::SWAP ? tile.row : tile.col;
+    const int columns = min_int(L::N_ROWS, C::N - n) / WHOLE * WHOLE;
+    const int end = min_int(p.m, first + min_int(L::X_ROWS, (k + 1) * EACH));
+    for (int m = first + k * EACH; columns > 0 && m < end; m++)
+        bulk_prefetch(static_cast<const TO *>(p.residual) + m * p.residual_stride + n,
+            (u32)(columns * (int)sizeof(TO)));
+}
+
 template <class C> TF_DEV void gemm_produce(const gemm_params &p)
 {
     using L = GemmLayout<C>;
@@ -89,6 +104,8 @@ template <class C> TF_DEV void gemm_produce(const gemm_params &p)
     for (int index = tiles.next; index < tiles.count; index += tiles.step) {
         const GemmTile tile = GemmTiles<C>::at(tiles, index);
         for (int k = range.first; k < range.first + range.count; k++) {
+            if constexpr (L::ADD_NORMED)
+                gemm_prefetch_residual<C>(p, tile, k);
             mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
             MBar *full = Ring::full(cursor.stage);
             mbar_expect(full, L::STAGE_BYTES);

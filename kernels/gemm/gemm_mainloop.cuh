@@ -38,6 +38,16 @@ template <class C> struct GemmMainloop {
             wgmma_pin(acc[s]);
     }
 
+    // Else ptxas keeps the registers of a tile's sums until the next one's, which are added to nothing.
+    TF_DEV void clear(float (&acc)[L::SLABS][L::REGS])
+    {
+        TF_UNROLL
+        for (int s = 0; s < L::SLABS; s++)
+            TF_UNROLL
+        for (int i = 0; i < L::REGS; i++)
+            acc[s][i] = 0;
+    }
+
     // The tensor core keeps the sum. A stage is released one step late, when its products are done.
     TF_DEV void accumulate(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
         const GemmTiles<C> &at, const GemmTurn<C> &turn)
@@ -109,11 +119,7 @@ template <class C> struct GemmMainloop {
     {
         constexpr int PARTS = L::PARTS;
         float part[PARTS][L::REGS];
-        TF_UNROLL
-        for (int s = 0; s < L::SLABS; s++)
-            TF_UNROLL
-        for (int i = 0; i < L::REGS; i++)
-            acc[s][i] = 0;
+        clear(acc);
         _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
             mbar_wait(Ring::full(cursor.stage), cursor.parity);

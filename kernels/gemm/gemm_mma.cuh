@@ -17,10 +17,12 @@
 #include "device/thread.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_mma_add_norm.cuh"
 #include "gemm/gemm_mma_norm.cuh"
 #include "gemm/gemm_odd_rows.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_scales.cuh"
+#include "gemm/gemm_tiles.cuh"
 
 template <class C> struct MmaLayout {
     using TX = typename C::DTYPE;
@@ -40,10 +42,16 @@ template <class C> struct MmaLayout {
     static constexpr bool PAIRED = GemmPaired<C>::VALUE;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
     static constexpr int OUT_COLS = PAIRED ? COLS / 2 : COLS;
-    static constexpr int TILE_COLS = WARPS_N * OUT_COLS;
+    static constexpr int TILE_ROWS = C::BLOCK_M, TILE_COLS = WARPS_N * OUT_COLS;
+    static constexpr int RECTANGLE = 1; // no clusters
+    static constexpr bool MULTICAST = false;
     static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
-    static constexpr int SMEM_BYTES = C::STAGES * STAGE_BYTES;
+    // Sums of normalised rows of the output, behind the stages.
+    static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
+    using RowSums = GemmRowSumsLayout<C::BLOCK_M, WARPS_N, C::THREADS>;
+    static constexpr int SUMS_AT = C::STAGES * STAGE_BYTES;
+    static constexpr int SMEM_BYTES = SUMS_AT + (ADD_NORMED ? RowSums::BYTES : 0);
     static constexpr int WIDTH = min_int(C::ALIGN, 16); // of a copy
     static constexpr bool ODD = WIDTH < 4;              // too small for one
     template <int LINES>
@@ -331,11 +339,14 @@ template <class C> struct GemmMma {
             acc[i][j / 4][j % 4] *= factors[16 * i + j % 4 / 2 * 8];
     }
 
-    TF_DEV void tile(const gemm_params &p, int row, int col)
+    // The sums of the tile at `row` and `col`.
+    TF_DEV void sum(const gemm_params &p, int row, int col, Acc &acc)
     {
         const int warp = thread_index() / 32, lane = thread_index() % 32;
         const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
-        Acc acc = {};
+        TF_UNROLL
+        for (int i = 0; i < 4 * L::DOWN * L::ACROSS; i++)
+            acc[i / (4 * L::ACROSS)][i / 4 % L::ACROSS][i % 4] = 0;
         [[maybe_unused]] typename GemmMmaNorm<C>::Part squares = {};
         Held held;
         for (int block = 0; block < C::STAGES - 1; block++) {
@@ -354,6 +365,14 @@ template <class C> struct GemmMma {
         }
         if constexpr (L::NORMED)
             scale_rows(acc, GemmMmaNorm<C>::factors(p, squares) + warp_row + lane / 4);
+    }
+
+    TF_DEV void tile(const gemm_params &p, int row, int col)
+    {
+        const int warp = thread_index() / 32, lane = thread_index() % 32;
+        const int warp_row = warp % L::WARPS_M * L::ROWS, warp_n = warp / L::WARPS_M;
+        Acc acc;
+        sum(p, row, col, acc);
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)
             TF_UNROLL
@@ -361,6 +380,48 @@ template <class C> struct GemmMma {
             store(p, row + warp_row + 16 * i + lane / 4,
                 col + warp_n * L::OUT_COLS + 8 * j + lane % 4 * 2, acc[i][j],
                 acc[i][j + L::ACROSS - L::OUT_COLS / 8]);
+    }
+
+    // ---- normalised rows of the output ----
+
+    using AddNorm = GemmMmaAddNorm<C, L, Acc>;
+
+    // A tile of h in `acc`, its rows' parts of their sums left.
+    TF_DEV typename AddNorm::Place settled(const gemm_params &p, int row, int col, Acc &acc)
+    {
+        const int warp = thread_index() / 32, lane = thread_index() % 32;
+        const int warp_n = warp / L::WARPS_M;
+        const typename AddNorm::Place at = {
+            row, col, warp % L::WARPS_M * L::ROWS, warp_n * L::COLS, warp_n, lane / 4, lane % 4};
+        sum(p, row, col, acc);
+        AddNorm::settle(p, acc, at, [&](int m, int n, float x) { return finish(p, m, n, x); });
+        return at;
+    }
+
+    TF_DEV void exchange_rows(const gemm_params &p)
+    {
+        using Tiles = GemmTiles<C, L>;
+        using Sums = typename AddNorm::Sums;
+        const Tiles tiles = Tiles::start(p);
+        Sums sums = Sums::start(gemm_add_norm(p).exchange);
+        for (int index = tiles.next; index < tiles.count; index += tiles.step) {
+            const GemmTile tile = Tiles::at(tiles, index);
+            Acc acc;
+            const typename AddNorm::Place at = settled(p, tile.row, tile.col, acc);
+            AddNorm::exchange(sums, p, acc, at);
+        }
+        Sums::clear(sums);
+    }
+
+    TF_DEV void whole_rows(const gemm_params &p, int row)
+    {
+        for (int col = 0; col < C::N; col += L::TILE_COLS) {
+            Acc acc;
+            const typename AddNorm::Place at = settled(p, row, col, acc);
+            AddNorm::Sums::add(col == 0);
+            AddNorm::store(p, acc, at, p.out, p.out_stride);
+        }
+        AddNorm::normalise_rows(p, row);
     }
 };
 
@@ -370,10 +431,16 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
         pdl_launch();
         pdl_wait();
     }
-    constexpr int COLS = MmaLayout<C>::TILE_COLS;
-    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, COLS);
-    const int index = (int)block_index(), band = index / (C::GROUP * across);
-    const int in_band = index % (C::GROUP * across), first = band * C::GROUP;
-    const int height = min_int(down - first, C::GROUP);
-    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * COLS);
+    if constexpr (MmaLayout<C>::ADD_NORMED && !GemmAddNormed<C>::EXCHANGE) {
+        for (int row = (int)block_index() * C::BLOCK_M; row < p.m;
+             row += (int)block_count() * C::BLOCK_M)
+            GemmMma<C>::whole_rows(p, row);
+    } else if constexpr (MmaLayout<C>::ADD_NORMED) {
+        GemmMma<C>::exchange_rows(p);
+    } else {
+        using Tiles = GemmTiles<C, MmaLayout<C>>;
+        const Tiles tiles = Tiles::start(p);
+        const GemmTile tile = Tiles::at(tiles, tiles.next);
+        GemmMma<C>::tile(p, tile.row, tile.col);
+    }
 }

@@ -14,6 +14,8 @@ static const double MACS_NS = 3700, SM_BYTES_NS = 140, L2_BYTES_NS = 7700, MEMOR
 static const double LAUNCH_NS = 2560, TILE_NS = 1150, STAGE_NS = 30, SHARER_NS = 4.5;
 /* A partial tile of a split sum: left in shared memory, read by the cluster. */
 static const double SPLIT_BYTES_NS = 53;
+/* Between what a block says of its rows and what it hears of the others'. */
+static const double EXCHANGE_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.65;
 static const double PROMOTION = 1.22, OVERLAP = 0.18;
@@ -62,6 +64,18 @@ static double memory_ns(const struct tfops_problem *problem, const struct gemm_l
     return (in + out) / MEMORY_BYTES_NS;
 }
 
+/* Blocks that work at a time, and tiles that one of them computes. */
+static void count_tiles(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l, double *ret_blocks,
+    double *ret_waves)
+{
+    const bool whole_rows = gemm_add_normed(problem) && !config->values[GEMM_EXCHANGE];
+    const int64_t clusters = gemm_resident_clusters(device, l->cluster);
+    const int64_t tiles = whole_rows ? l->bands : l->down * l->across;
+    *ret_blocks = (double)((tiles < clusters ? tiles : clusters) * l->cluster);
+    *ret_waves = (double)(gemm_ceil_div(tiles, clusters) * (whole_rows ? l->across : 1));
+}
+
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config)
 {
@@ -69,10 +83,8 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const struct gemm_layout l = gemm_lay_out(problem, config);
     const int64_t stages = gemm_ceil_div(l.k_stages, v[GEMM_SPLIT_K]);
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
-    const int64_t clusters = gemm_resident_clusters(device, l.cluster);
-    const int64_t tiles = l.down * l.across;
-    const double blocks = (double)((tiles < clusters ? tiles : clusters) * l.cluster);
-    const double waves = (double)gemm_ceil_div(tiles, clusters);
+    double blocks, waves;
+    count_tiles(problem, device, config, &l, &blocks, &waves);
     const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
     const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
     const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
@@ -80,9 +92,10 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const double tile = greater(math + waits, tile_load_ns(config, depth, blocks));
     const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
     const double split = v[GEMM_SPLIT_K] > 1 ? partial / SPLIT_BYTES_NS : 0;
+    const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
     /* The last tiles' stores and the first tiles' loads stand alone. */
     const double work =
-        waves * (tile + TILE_NS * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
+        waves * (tile + exchange + TILE_NS * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, &l);
     return LAUNCH_NS + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);

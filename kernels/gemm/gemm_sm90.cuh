@@ -18,6 +18,7 @@
 #pragma once
 #include "device/pdl.cuh"
 #include "device/regs.cuh"
+#include "gemm/gemm_add_norm.cuh"
 #include "gemm/gemm_epilogue.cuh"
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_mainloop.cuh"
@@ -25,7 +26,7 @@
 
 template <class C> struct GemmConsumer {
     using L = GemmLayout<C>;
-    using Epilogue = GemmEpilogue<C>;
+    using Epilogue = GemmStore<C>;
     using Cursor = GemmCursor<C>;
 
     TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
@@ -71,6 +72,8 @@ template <class C> struct GemmConsumer {
         for (int index = tiles.next + skipped * tiles.step; index < tiles.count; index += step) {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             float acc[L::SLABS][L::REGS];
+            if constexpr (L::ADD_NORMED) // its end needs the registers
+                GemmMainloop<C>::clear(acc);
             turn.more = index + tiles.step < tiles.count;
             multiply(acc, cursor, scales, row, tile, tiles, turn);
             turn.first = false;

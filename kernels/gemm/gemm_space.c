@@ -112,12 +112,14 @@ static void take_shape(
 struct search {
     const struct tfops_problem *problem;
     const struct tfops_device *device;
-    double ns; /* of the best; 0: none yet */
+    int64_t exchange; /* of the configs tried, where the operator has that */
+    double ns;        /* of the best; 0: none yet */
     struct tfops_config best;
 };
 
 static void try(struct search *search, struct tfops_config *config)
 {
+    config->values[GEMM_EXCHANGE] = search->exchange;
     settle_stages(search->problem, search->device, config);
     const struct gemm_layout l = gemm_lay_out(search->problem, config);
     if (!gemm_possible(search->problem, search->device, config, &l, NULL) ||
@@ -168,16 +170,27 @@ static void try_wgmma(struct search *search)
         try_narrow(search, tokens);
 }
 
+static void try_mma(struct search *search)
+{
+    struct tfops_config config;
+    for (size_t i = 0; i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
+        take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
+        try(search, &config);
+    }
+}
+
+/* Whole rows of a block where blocks cannot exchange sums of rows. */
 static struct search find_best(
     const struct tfops_problem *problem, const struct tfops_device *device)
 {
-    struct search search = {.problem = problem, .device = device};
-    struct tfops_config config;
+    struct search search = {
+        .problem = problem, .device = device, .exchange = gemm_add_normed(problem)};
     try_wgmma(&search);
-    const bool has_wgmma = search.ns > 0;
-    for (size_t i = 0; !has_wgmma && i < sizeof MMA_SHAPES / sizeof MMA_SHAPES[0]; i++) {
-        take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
-        try(&search, &config);
+    if (search.ns <= 0)
+        try_mma(&search);
+    if (search.ns <= 0 && search.exchange) {
+        search.exchange = 0;
+        try_mma(&search);
     }
     return search;
 }

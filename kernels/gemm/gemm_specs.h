@@ -5,7 +5,7 @@
 #include <tfops/spec.h>
 
 extern const struct tfops_spec linear_spec, fp8_gemm_spec, gated_mlp_spec, fp8_gated_mlp_spec,
-    rmsnorm_linear_spec;
+    rmsnorm_linear_spec, linear_add_rmsnorm_spec;
 
 enum {
     GEMM_M,
@@ -47,11 +47,20 @@ enum {
 enum { RMSNORM_LINEAR_NORM_WEIGHT = GEMM_OUT + 1 };
 enum { RMSNORM_LINEAR_EPS };
 
+/* linear_add_rmsnorm: the operands of linear, of which out is the normalised one, then */
+enum {
+    LINEAR_ADD_RMSNORM_NORM_WEIGHT = GEMM_OUT + 1,
+    LINEAR_ADD_RMSNORM_RESIDUAL_OUT,
+};
+enum { LINEAR_ADD_RMSNORM_WEIGHT_VARIANT, LINEAR_ADD_RMSNORM_WORKSPACE };
+enum { LINEAR_ADD_RMSNORM_EPS };
+
 /* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
 struct gemm_kind {
-    bool paired; /* two weights, whose products are joined */
-    bool normed; /* rows of x are normalised */
-    bool scaled; /* fp8: with scales, and a dtype of the weight */
+    bool paired;     /* two weights, whose products are joined */
+    bool normed;     /* rows of x are normalised */
+    bool scaled;     /* fp8: with scales, and a dtype of the weight */
+    bool add_normed; /* rows of the output are normalised */
 };
 
 static inline bool gemm_paired(const struct tfops_problem *problem)
@@ -66,16 +75,29 @@ static inline bool gemm_normed(const struct tfops_problem *problem)
     return kind && kind->normed;
 }
 
+static inline bool gemm_add_normed(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->add_normed;
+}
+
+/* Of linear_add_rmsnorm: the caller has none. */
+static inline bool gemm_without_workspace(const struct tfops_problem *problem)
+{
+    return problem->options[LINEAR_ADD_RMSNORM_WORKSPACE] != 0;
+}
+
 /* Rows of all weights. */
 static inline int64_t gemm_weight_rows(const struct tfops_problem *problem)
 {
     return problem->dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
 }
 
-/* The references (gemm_ref.c, gated_mlp_ref.c, rmsnorm_linear_ref.c): fp64 sums on host memory. */
+/* The references (gemm_ref.c, gated_mlp_ref.c, rmsnorm_linear_ref.c, linear_add_rmsnorm_ref.c): fp64 sums on host memory. */
 enum tfops_status gemm_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status gated_mlp_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status rmsnorm_linear_reference(void *user, const struct tfops_launch_args *launch);
+enum tfops_status linear_add_rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
 /* A value of gemm_params.h's activation. */
 double gemm_ref_activate(int activation, double x);
 

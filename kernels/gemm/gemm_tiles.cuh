@@ -2,7 +2,8 @@
 //
 // A cluster takes a rectangle of CLUSTER_M x CLUSTER_N tiles at a time and walks over the rectangles
 // by the number of clusters. Order: bands of GROUP rectangles down, within a band column by column,
-// so that what runs at the same time shares rows of both operands in L2.
+// so that what runs at the same time shares rows of both operands in L2. Where blocks exchange sums of
+// rows, a row's tiles are so near in that order that all of them run at a time.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/thread.cuh"
@@ -12,11 +13,18 @@ struct GemmTile {
     int row, col; // of the first output, in rows of R and of C
 };
 
-template <class C> struct GemmTiles {
-    using L = GemmLayout<C>;
+// Rectangles down a band. One that waits for another of its rows must not come a step or more before
+// it: the block would wait for itself.
+template <class C> TF_DEV int gemm_group(int down, int across, int step)
+{
+    if constexpr (!GemmAddNormed<C>::EXCHANGE)
+        return C::GROUP;
+    return C::SWAP ? down : max_int(1, min_int(C::GROUP, step / across));
+}
 
+template <class C, class L = GemmLayout<C>> struct GemmTiles {
     int down, across, count; // rectangles
-    int next, step;
+    int next, step, group;
     int rank_m, rank_n; // of this block in its rectangle
 
     TF_DEV GemmTiles start(const gemm_params &p)
@@ -28,6 +36,7 @@ template <class C> struct GemmTiles {
         t.count = t.down * t.across;
         t.next = (int)(block_index() / C::CLUSTER);
         t.step = (int)(block_count() / C::CLUSTER);
+        t.group = gemm_group<C>(t.down, t.across, t.step);
         const int rank = L::MULTICAST ? cluster_rank() % L::RECTANGLE : 0;
         t.rank_m = rank % C::CLUSTER_M;
         t.rank_n = rank / C::CLUSTER_M;
@@ -36,9 +45,9 @@ template <class C> struct GemmTiles {
 
     TF_DEV GemmTile at(const GemmTiles &t, int index)
     {
-        const int band = index / (C::GROUP * t.across), in_band = index % (C::GROUP * t.across);
-        const int first = band * C::GROUP;
-        const int height = min_int(t.down - first, C::GROUP);
+        const int band = index / (t.group * t.across), in_band = index % (t.group * t.across);
+        const int first = band * t.group;
+        const int height = min_int(t.down - first, t.group);
         const int row = first + in_band % height, col = in_band / height;
         return {(row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS,
             (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS};

@@ -22,7 +22,7 @@
 #include <tfops/plan.h>
 
 /* Configs that between them have every kind of synchronisation. */
-enum { PLAIN, PROMOTED, SCALED, TURNS, SHARED, SPLIT, MMA, N_SETUPS };
+enum { PLAIN, PROMOTED, SCALED, TURNS, SHARED, SPLIT, MMA, EXCHANGE, WHOLE_ROWS, N_SETUPS };
 static const struct setup {
     const char *name, *op, *problem, *config;
 } SETUPS[N_SETUPS] = {
@@ -47,6 +47,12 @@ static const struct setup {
     [MMA] = {"mma.sync", "linear", "m=100 n=72 k=500 dtype=bf16",
         "MAINLOOP=0,BLOCK_M=64,BLOCK_N=32,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [EXCHANGE] = {"sums of rows exchanged", "linear_add_rmsnorm", "m=200 n=160 k=256 dtype=bf16",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,EXCHANGE=1"},
+    [WHOLE_ROWS] = {"whole rows", "linear_add_rmsnorm", "m=100 n=72 k=500 dtype=bf16 workspace=no",
+        "MAINLOOP=0,BLOCK_M=64,BLOCK_N=32,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,EXCHANGE=0"},
 };
 
 /* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
@@ -105,9 +111,23 @@ static const struct mutant {
     {"no barrier a block of K", MMA, "gemm/gemm_mma.cuh",
         "block_sync(); // the stage is there, and nobody reads the one that is filled next", "",
         "race on shared memory"},
+    {"parts of sums not waited for", EXCHANGE, "gemm/gemm_row_sums.cuh",
+        "named_sync(BARRIER, THREADS); // every part is there", "", "race on shared memory"},
+    {"rows not heard of", EXCHANGE, "gemm/gemm_row_sums.cuh",
+        "named_sync(BARRIER, THREADS); // every row was heard of", "", "race on shared memory"},
+    {"said without a sign", EXCHANGE, "gemm/gemm_row_sums.cuh",
+        "f32_bits(of_warps(row)) | GRID_SAID", "f32_bits(of_warps(row))", "deadlock: "},
+    {"words cleared too early", EXCHANGE, "gemm/gemm_row_sums.cuh", "sums.before == TILES - 1",
+        "sums.before == 0", "deadlock: "},
+    {"sums of tiles mixed up", EXCHANGE, "gemm/gemm_row_sums.cuh", "sums.words + tile * ROWS + row",
+        "sums.words + row", "deadlock: "},
+    {"parts added up too early", WHOLE_ROWS, "gemm/gemm_row_sums.cuh",
+        "named_sync(BARRIER, THREADS); // every part of the tile is there", "",
+        "race on shared memory"},
     {"copies waited for too late", MMA, "gemm/gemm_mma.cuh", "cp_async_wait<C::STAGES - 2>();",
         "cp_async_wait<C::STAGES - 1>();", "reads shared memory"},
 };
+#define ALL_KERNELS "gemm/all.cu"
 enum { N_MUTANTS = sizeof MUTANTS / sizeof *MUTANTS, N_KERNELS = N_SETUPS + N_MUTANTS };
 
 /* ---- the copy of the templates -------------------------------------------------------------------- */
@@ -162,9 +182,12 @@ static void write_file(const char *dir, const char *file, const char *text)
     }
 }
 
-/* Mutants are numbered from 1. A file that is there is found before the built-in one. */
+/* Mutants are numbered from 1. A file that is there is found before the built-in one; ALL_KERNELS, which
+ * a batch of several operators needs, is nowhere else. */
 static void write_templates(const char *dir)
 {
+    write_file(
+        dir, ALL_KERNELS, "#include \"gemm/gemm.cu\"\n#include \"gemm/linear_add_rmsnorm.cu\"\n");
     for (size_t i = 0; i < N_MUTANTS; i++) {
         const char *text;
         char *owned;
@@ -222,16 +245,17 @@ static void make_setup(const struct setup *setup, struct variant *variant)
 /* The rendered source with the number of the mutant in its Cfg. */
 static void render(struct test *test, size_t kernel, struct build_job *ret_job)
 {
-    static const char CFG[] = "struct Cfg {";
+    static const char CFG[] = "struct Cfg {", INCLUDE[] = "#include \"" ALL_KERNELS "\"";
     const struct variant *variant = &test->setups[setup_of(kernel)];
     const size_t mutant = kernel < N_SETUPS ? 0 : kernel - N_SETUPS + 1;
     struct strbuf source;
     if (render_job(
             NULL, &variant->problem, &test->device, &variant->config, RENDER_TUNED, 0, ret_job))
         fail_with("render");
-    const char *cfg = strstr(ret_job->source, CFG);
+    const char *cfg = strstr(ret_job->source, CFG), *rest = strchr(ret_job->source, '\n');
     strbuf_init(&source, NULL);
-    strbuf_add_bytes(&source, ret_job->source, (size_t)(cfg - ret_job->source));
+    strbuf_add(&source, INCLUDE);
+    strbuf_add_bytes(&source, rest, (size_t)(cfg - rest));
     strbuf_addf(
         &source, "%s\n    static constexpr int MUTANT = %zu;%s", CFG, mutant, cfg + strlen(CFG));
     mem_free(NULL, (void *)(uintptr_t)ret_job->source);

@@ -9,6 +9,7 @@
 #include "fake_acts.c"
 #include "fake_gated_mlp.c"
 #include "fake_gemm.c"
+#include "fake_linear_add_rmsnorm.c"
 #include "fake_norms.c"
 #include "fake_quant.c"
 #include "fake_rmsnorm_linear.c"
@@ -234,6 +235,8 @@ static const struct fake_kernel kernels[] = {
     {"tfops_dequantize", sizeof(struct dequantize_params), dequantize_operands, dequantize_run},
     {"tfops_gated_act", sizeof(struct gated_act_params), gated_act_operands, gated_act_run},
     {"tfops_softmax", sizeof(struct softmax_params), softmax_operands, softmax_run},
+    {"tfops_linear_add_rmsnorm", sizeof(struct linear_add_rmsnorm_params),
+        linear_add_rmsnorm_operands, linear_add_rmsnorm_run}, /* before its prefix */
     {"tfops_linear", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_fp8_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
