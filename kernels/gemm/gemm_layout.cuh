@@ -96,15 +96,15 @@ template <class C> struct GemmLayout {
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms, or
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms, or
     // bring residuals.
     static constexpr int PRODUCER_WORK = NORMED ? 32
                                          : C::SCALING == GEMM_PER_BLOCK || GemmAddNormed<C>::VALUE
                                              ? 16
                                              : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
-    static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
-    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
+    static constexpr int PRODUCER_REGS = 40 + SCALE_REGS;
+    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
