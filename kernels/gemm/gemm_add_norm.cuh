@@ -27,7 +27,7 @@ template <class C> TF_DEV float gemm_add_norm_weight(const gemm_params &p, int n
 {
     using TO = typename C::OUT_DTYPE;
     const TO *weight = static_cast<const TO *>(gemm_add_norm(p).norm_weight);
-    const float w = inside ? to_f32(ld_elem<LD_CONST>(weight + n)) : 0.0f;
+    const float w = ld_f32_if(weight + n, inside);
     return C::WEIGHT_VARIANT == NORM_ONE_PLUS ? w + 1.0f : w;
 }
 
@@ -75,7 +75,8 @@ template <class C, class Sums> struct GemmMadeValues : GemmValues<C> {
         }
     }
 
-    TF_DEV void square(GemmMadeValues &values, const GemmPlace &place, int h, u32 pair)
+    TF_DEV void square(
+        GemmMadeValues &values, const gemm_params &p, const GemmPlace &place, int h, u32 pair)
     {
         float x[2];
         unpack2<TO>(pair, x[0], x[1]);
@@ -83,7 +84,7 @@ template <class C, class Sums> struct GemmMadeValues : GemmValues<C> {
         for (int c = 0; c < 2; c++) {
             const int n = C::SWAP ? place.row + 8 * h : place.col + c;
             // Beyond the last column are products with zeros: of infinity, NaN.
-            const float inside = GemmValues<C>::has_column(n) ? x[c] : 0.0f;
+            const float inside = GemmValues<C>::inside(p, true, n) ? x[c] : 0.0f;
             values.squares[C::SWAP ? c : h] += inside * inside;
         }
     }
@@ -98,7 +99,7 @@ template <class C, class Sums> struct GemmMadeValues : GemmValues<C> {
         for (int h = 0; h < 2; h++) {
             const u32 pair = pack2<TO>(v[2 * h], v[2 * h + 1]);
             values.made[place.slab][2 * place.column + h] = pair;
-            square(values, place, h, pair);
+            square(values, p, place, h, pair);
         }
         if constexpr (C::SWAP)
             leave_columns(values, place.slab, place.column);

@@ -203,15 +203,6 @@ static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
     return true;
 }
 
-/* What is read beside the sums of a whole tile wants registers for its addresses. */
-static bool possible_residual(
-    const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
-{
-    enum { MOST_REGS_RESIDUAL = 160 };
-    bool residual = !gemm_paired(problem) && problem->present >> GEMM_RESIDUAL & 1;
-    return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= MOST_REGS_RESIDUAL;
-}
-
 /* All tiles of a row run at a time, whatever the number of tokens: their blocks wait for each other. */
 static bool possible_exchange(const struct tfops_problem *problem,
     const struct tfops_device *device, const int64_t *v, const struct gemm_layout *l,
@@ -227,6 +218,15 @@ static bool possible_exchange(const struct tfops_problem *problem,
     if ((v[GEMM_SWAP] ? l->down : l->across) > gemm_resident_clusters(device, l->cluster))
         return gemm_refuse(reason, "a row has more tiles than run at a time");
     return true;
+}
+
+/* What is read beside the sums of a whole tile wants registers for its addresses. */
+static bool possible_residual(
+    const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
+{
+    enum { MOST_REGS_RESIDUAL = 160 };
+    bool residual = !gemm_paired(problem) && problem->present >> GEMM_RESIDUAL & 1;
+    return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= MOST_REGS_RESIDUAL;
 }
 
 static bool possible_wgmma(const struct tfops_problem *problem, const struct tfops_device *device,

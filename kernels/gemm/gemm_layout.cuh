@@ -96,8 +96,8 @@ template <class C> struct GemmLayout {
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and
-    // norms, or bring residuals.
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms, or
+    // bring residuals.
     static constexpr int PRODUCER_WORK = NORMED ? 32
                                          : C::SCALING == GEMM_PER_BLOCK || GemmAddNormed<C>::VALUE
                                              ? 16

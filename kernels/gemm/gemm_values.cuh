@@ -26,16 +26,7 @@ template <class C> struct GemmValues {
     using Down = GemmFactors;
     static constexpr int EACH = 4;
 
-    // Whether tiles reach beyond the last column.
-    static constexpr bool OVERHANGS =
-        C::N % (C::SWAP ? L::TILE_ROWS * C::CLUSTER_M : L::TILE_COLS * C::CLUSTER_N);
-
     float scale; // of the whole tensors
-
-    TF_DEV bool has_column(int n)
-    {
-        return !OVERHANGS || n < C::N;
-    }
 
     TF_DEV GemmValues start(const gemm_params &params)
     {
@@ -47,7 +38,9 @@ template <class C> struct GemmValues {
     // Whether index `at` of the n or the m side lies inside the tensor.
     TF_DEV bool inside(const gemm_params &params, bool weight_side, int at)
     {
-        return weight_side ? has_column(at) : at < params.m;
+        constexpr bool WHOLE = // no block of a cluster hangs over
+            C::N % (C::SWAP ? L::TILE_ROWS * C::CLUSTER_M : L::TILE_COLS * C::CLUSTER_N) == 0;
+        return weight_side ? WHOLE || at < C::N : at < params.m;
     }
 
     // Factors of index and index + step of the n or the m side, those outside the tensor: any. Through the
@@ -73,7 +66,7 @@ template <class C> struct GemmValues {
         return f;
     }
 
-    // Of four neighbours of a fragment; neighbours along n in one access where they never part.
+    // Of the four elements of finish(); neighbours along n in one access where they never part.
     TF_DEV void residuals(const gemm_params &params, int row, int col, float (&r)[4])
     {
         const TO *residual = static_cast<const TO *>(params.residual);
