@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "kernels/gemm/gemm_params.h"
 #include "kernels/gemm/gemm_specs.h"
+#include "kernels/transpose/transpose_specs.h"
 #include "typed.h"
 
 static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
@@ -59,24 +60,42 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     return tfops_launch(engine, &rmsnorm_linear_spec, &args, stream);
 }
 
-enum tfops_status tfops_fp8_gemm(
-    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,
+    struct tfops_tensor ret_columns[2], struct tfops_args *ret_args)
 {
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
         status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT | TFOPS_FAST_ACCUM);
     if (status)
         return status;
-    struct tfops_tensor x_column, weight_column;
     struct tfops_args args = gemm_args(from);
     status = typed_scaling(from->scaling, TFOPS_SCALES_PER_TENSOR, TFOPS_SCALES_PER_GROUP,
         &args.options[GEMM_SCALING], &args.options[GEMM_SCALE_MAJOR]);
     if (status)
         return status;
-    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &x_column);
-    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &weight_column);
+    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &ret_columns[0]);
+    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &ret_columns[1]);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
-    return tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+    *ret_args = args;
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_fp8_gemm(
+    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+{
+    struct tfops_tensor columns[2];
+    struct tfops_args args;
+    enum tfops_status status = typed_fp8_gemm(from, columns, &args);
+    return status ? status : tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+}
+
+enum tfops_status tfops_transpose(struct tfops_engine *engine, const struct tfops_tensor *x,
+    const struct tfops_tensor *out, struct CUstream_st *stream)
+{
+    struct tfops_args args = {.size = sizeof args};
+    args.operands[TRANSPOSE_X] = x;
+    args.operands[TRANSPOSE_OUT] = out;
+    return tfops_launch(engine, &transpose_spec, &args, stream);
 }
 
 /* ---- gated_mlp ------------------------------------------------------------------------------ */
