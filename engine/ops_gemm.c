@@ -4,6 +4,8 @@
 #include "kernels/gemm/gemm_specs.h"
 #include "kernels/transpose/transpose_specs.h"
 #include "typed.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
 {
@@ -80,13 +82,47 @@ enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,
     return TFOPS_OK;
 }
 
+static enum tfops_status check_scales(
+    const struct tfops_engine *engine, const struct tfops_gemm_args *from)
+{
+    enum tfops_status status = typed_check_scale(engine, "x_scale", from->x_scale);
+    return status ? status : typed_check_scale(engine, "weight_scale", from->weight_scale);
+}
+
+/* A weight of [k, n], or a view of one as [n, k]. */
+static bool is_turned(const struct tfops_gemm_args *from)
+{
+    const struct tfops_tensor *weight = from->weight;
+    if (!from->x || !weight || weight->rank != 2)
+        return false;
+    const int64_t k = typed_last(from->x);
+    return weight->shape[1] == k ? weight->strides[1] != 1 && weight->strides[0] == 1
+                                 : weight->shape[0] == k;
+}
+
+static enum tfops_status refuse_turned(const struct tfops_gemm_args *from)
+{
+    char expected[128], actual[96];
+    const struct tfops_tensor *weight = from->weight;
+    snprintf(expected, sizeof expected,
+        "[n, k=%" PRId64 "], rows of k contiguous (tfops_weight_new() turns [k, n] once)",
+        typed_last(from->x));
+    snprintf(actual, sizeof actual, "[%" PRId64 ", %" PRId64 "] of strides %" PRId64 ", %" PRId64,
+        weight->shape[0], weight->shape[1], weight->strides[0], weight->strides[1]);
+    return error_set(TFOPS_E_SHAPE, "request", "weight", expected, actual);
+}
+
 enum tfops_status tfops_fp8_gemm(
     struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
 {
     struct tfops_tensor columns[2];
     struct tfops_args args;
     enum tfops_status status = typed_fp8_gemm(from, columns, &args);
-    return status ? status : tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+    if (!status && from->scaling == TFOPS_SCALES_PER_TENSOR)
+        status = check_scales(engine, from);
+    if (!status)
+        status = tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+    return status == TFOPS_E_SHAPE && is_turned(from) ? refuse_turned(from) : status;
 }
 
 enum tfops_status tfops_transpose(struct tfops_engine *engine, const struct tfops_tensor *x,

@@ -45,6 +45,8 @@ enum tfops_status tfops_quantize(
     struct tfops_tensor column;
     struct tfops_args args;
     enum tfops_status status = typed_quantize(from, &column, &args);
+    if (!status && from->scaling == TFOPS_SCALES_PER_TENSOR)
+        status = typed_check_scale(engine, "static_scale", from->static_scale);
     return status ? status : tfops_launch(engine, &quantize_spec, &args, stream);
 }
 

@@ -107,7 +107,8 @@ enum tfops_status tfops_add_rmsnorm_quant(struct tfops_engine *engine, const str
 
 /*
  * Conversion to fp8. x: [..., hidden], f16, bf16 or f32; out: the same shape, e4m3 or e5m2.
- * Without static_scale, scales are computed and written. With it (one f32 on the device, PER_TENSOR)
+ * Without static_scale, scales are computed and written. With it (one f32 on the device, positive, which
+ * the cpu device alone looks at; PER_TENSOR)
  * they are not: `scales` is NULL, or with TFOPS_QUANTIZE_RESCALE takes the one scale that was used.
  * saturated, retries: one i32 or i64 each, both of one dtype, or NULL. saturated is raised by the
  * elements that lie beyond the range by more than rounding; retries takes the number of doublings.
@@ -239,7 +240,8 @@ enum tfops_activation {
  *   PER_TOKEN   [m, 1] or [m] for the rows of x, [n, 1] or [n] for those of weight
  *   PER_GROUP   [m, ⌈k / 128⌉] for 1 × 128 of x, [⌈n / 128⌉, ⌈k / 128⌉] for 128 × 128 of weight;
  *               not with TFOPS_FAST_ACCUM
- * and x_scale transposed with TFOPS_SCALES_TRANSPOSED.
+ * and x_scale transposed with TFOPS_SCALES_TRANSPOSED. A weight of [k, n] is refused: tfops_weight_new()
+ * turns it, once. Scales are positive numbers; on the cpu device those of tensors are looked at.
  */
 struct tfops_gemm_args {
     size_t size;
