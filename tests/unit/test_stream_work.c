@@ -46,8 +46,8 @@ static void check_copy(int64_t from_stride, int64_t to_stride)
     uint16_t *from, *to;
     EXPECT_OK(tfops_device_alloc(engine, ROWS * STRIDE * 2, (void **)&from));
     EXPECT_OK(tfops_device_alloc(engine, ROWS * STRIDE * 2, (void **)&to));
-    for (uint16_t i = 0; i < ROWS * STRIDE; i++)
-        from[i] = i, to[i] = 0x5a5a;
+    for (int i = 0; i < ROWS * STRIDE; i++)
+        from[i] = (uint16_t)i, to[i] = 0x5a5a;
     struct tfops_tensor source =
         tfops_tensor_contiguous(from, TFOPS_F16, 2, (const int64_t[]){ROWS, COLS});
     struct tfops_tensor target = source;
