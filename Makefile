@@ -406,7 +406,7 @@ run-tests-emu-tsan: $(emu_tests)
 	@CXX='$(CXX)' TFOPS_EMU="$${TFOPS_EMU:-quick}" $(run_tests) emu
 run-tests-coverage: tests
 	@find $(B) -name '*.gcda' -delete
-	@$(run_tests) unit stress gpu cli || echo 'coverage: some tests failed' >&2
+	@TFOPS_TEST_SECONDS=300 $(run_tests) unit stress gpu cli || echo 'coverage: some tests failed' >&2
 	@tools/coverage.sh $(B)
 run-tests-fuzz: $(fuzzers)
 	@$(run_tests) fuzz
