@@ -105,7 +105,7 @@ Test(transpose, default_is_in_the_space)
     }
 }
 
-/* Blocks of the default: 4 warps of 4 x 8 squares of 16 x 16 bytes, all below each other. */
+/* Blocks of the default: 2 warps of 4 x 8 squares of 16 x 16 bytes, below each other. */
 Test(transpose, grid_covers_the_matrix)
 {
     const struct tfops_device device = spec_device(3);
@@ -114,9 +114,9 @@ Test(transpose, grid_covers_the_matrix)
     struct tfops_config config;
     transpose_spec.default_config(NULL, &problem, &device, &config);
     transpose_spec.geometry(NULL, &problem, &device, &config, &geometry);
-    EXPECT_INT(geometry.extent_per_group, 4 * 4 * 16);
+    EXPECT_INT(geometry.extent_per_group, 2 * 4 * 16);
     EXPECT_INT(geometry.blocks_per_group, 33);
-    EXPECT_INT(geometry.grid[0], 5 * 33);
+    EXPECT_INT(geometry.grid[0], 9 * 33);
     for (size_t i = 0; i < N_EXTENTS; i++) {
         const struct tfops_problem other = make(EXTENTS[i][0], EXTENTS[i][1], TFOPS_F32);
         transpose_spec.geometry(NULL, &other, &device, &config, &geometry);
@@ -124,6 +124,19 @@ Test(transpose, grid_covers_the_matrix)
             geometry.grid[0] >= 1 && geometry.grid[0] <= INT32_MAX, "%u blocks", geometry.grid[0]);
         cr_expect(geometry.most_groups * (uint64_t)geometry.blocks_per_group <= INT32_MAX);
     }
+}
+
+/* Squares of 16 bytes of 256 x 256 would be two warps a dozen SMs. */
+Test(transpose, a_small_matrix_is_cut_smaller)
+{
+    const struct tfops_device device = spec_device(3);
+    const struct tfops_problem large = make(4096, 4096, TFOPS_E4M3),
+                               small = make(256, 256, TFOPS_E4M3);
+    struct tfops_config config;
+    transpose_spec.default_config(NULL, &large, &device, &config);
+    EXPECT_INT(config.values[0], 16);
+    transpose_spec.default_config(NULL, &small, &device, &config);
+    EXPECT_INT(config.values[0], 4);
 }
 
 Test(transpose, pack_fills_every_field)
