@@ -73,7 +73,7 @@ static enum tfops_status check_x_scale(const struct tfops_fp8_linear_args *args)
     const bool fp8 = weight_is_fp8(args->x->dtype);
     const uint32_t any = TFOPS_BATCH_INVARIANT | TFOPS_FAST_ACCUM;
     enum tfops_status status =
-        typed_check_flags(args->flags, fp8 ? any | TFOPS_SCALES_TRANSPOSED : any);
+        typed_check_flags(args->flags, args->x_scale ? any | TFOPS_SCALES_TRANSPOSED : any);
     if (status)
         return status;
     if (!fp8 && args->x_scale)
@@ -133,12 +133,12 @@ static void lay_out(
     const struct tfops_engine *engine, const struct tfops_fp8_linear_args *args, struct linear *l)
 {
     const int64_t stride = (l->weight->k + ROW_BYTES - 1) / ROW_BYTES * ROW_BYTES;
-    char *memory = args->workspace;
+    const uintptr_t memory = (uintptr_t)args->workspace; /* NULL where it is too small */
     l->counter_bytes = granules(counter_bytes(engine));
-    const struct tfops_tensor scales = own_scales(l, memory + l->counter_bytes);
+    const struct tfops_tensor scales = own_scales(l, (void *)(memory + l->counter_bytes));
     const size_t scale_bytes =
         granules((size_t)scales.shape[0] * (size_t)scales.shape[1] * sizeof(float));
-    l->x = tfops_tensor_contiguous(memory + l->counter_bytes + scale_bytes, TFOPS_E4M3, 2,
+    l->x = tfops_tensor_contiguous((void *)(memory + l->counter_bytes + scale_bytes), TFOPS_E4M3, 2,
         (const int64_t[]){l->rows, l->weight->k});
     l->x.strides[0] = stride;
     l->x_scale = scales;

@@ -305,6 +305,9 @@ Test(ops_fp8_linear, what_does_not_fit_is_named)
     x.tensor.dtype = TFOPS_E4M3;
     REFUSED(linear(), TFOPS_E_ARGUMENT,
         "x_scale: expected a tensor, as x is fp8 and the weight has no input_scale, got NULL");
+    args.flags = TFOPS_SCALES_TRANSPOSED;
+    EXPECT_REFUSED(linear(), TFOPS_E_ARGUMENT, "args.flags");
+    args.flags = 0;
     args.x_scale = &bias.tensor;
     REFUSED(linear(), TFOPS_E_SHAPE,
         "x_scale: expected [… → x_scale_rows=6, x_scale_cols=1], got [40, 1]");
