@@ -272,9 +272,10 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
  * DeepSeek-AI, "DeepSeek-V3 Technical Report", 2024. Enqueues tfops_quantize() of x into the workspace,
  * then tfops_fp8_gemm(): two kernels, of which the second starts while the first ends.
  * x: [..., k], f16, bf16 or f32, is quantised to e4m3 by options.input_scale of the weight where it has
- * one, else by scales of its own that match the weight's: one (all tokens decide it, batch-invariant or not), one a
- * token, or one for each 1 × 128 (k is a multiple of 128); x_scale NULL. Or x is e4m3 or e5m2: x_scale as
- * tfops_fp8_gemm() has it, with TFOPS_SCALES_TRANSPOSED in flags transposed, or NULL: options.input_scale.
+ * one, else by scales of its own that match the weight's: one (that all tokens decide together, batch
+ * invariant or not), one a token, or one for each 1 × 128 (k is a multiple of 128); x_scale NULL. Or x is
+ * e4m3 or e5m2: x_scale as tfops_fp8_gemm() has it, with TFOPS_SCALES_TRANSPOSED in flags transposed, or
+ * NULL: options.input_scale.
  * out, residual: [..., n]; bias: [n]; f16, bf16 or f32, as tfops_fp8_gemm() has them.
  */
 struct tfops_fp8_linear_args {
