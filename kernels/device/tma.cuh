@@ -35,17 +35,6 @@ TF_DEV void tma_prefetch_map(const tensor_map &map)
 #endif
 }
 
-// A tile of rank 2 on its way to L2, and no further: nothing waits for it. Coherent, unlike a load into
-// shared memory: who writes it later is seen. PTX ISA 9.7.9.25.5.4 cp.async.bulk.prefetch.tensor
-TF_DEV void tma_prefetch(const tensor_map &map, int x, int y)
-{
-#ifndef TF_HOST
-    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(&map),
-                 "r"(x), "r"(y)
-                 : "memory");
-#endif
-}
-
 // For each rank: tma_load, tma_load_multicast (the same tile to the blocks of `mask`, each of which
 // counts its bytes on its own barrier at the same offset), tma_store. AT is the coordinates' place
 // in the operand list of a load, MASK the mask's, TO the coordinates' in that of a store.

@@ -64,41 +64,6 @@ TF_DEV void gemm_load_operand(
             to, WEIGHT ? p.weight_map : p.x_map, bar, policy, k, row, part, mask);
 }
 
-// What gemm_load_operand() will load of the weight, on its way to L2.
-template <class C, int ROWS, int SHARE>
-TF_DEV void gemm_prefetch_rows(const gemm_params &p, int k, int row, int part)
-{
-    constexpr int HALF = GemmLayout<C>::PAIRED ? GemmLayout<C>::PAIR_ROWS : ROWS;
-    constexpr int STEP = GemmLayout<C>::PAIRED ? 2 * HALF : HALF;
-    TF_UNROLL
-    for (int i = 0; i < ROWS; i += STEP) {
-        const int at = row + i * HALF / STEP + part * (HALF / SHARE);
-        tma_prefetch(p.weight_map, k, at);
-        if constexpr (GemmLayout<C>::PAIRED)
-            tma_prefetch(gemm_pair(p).up_map, k, at);
-    }
-}
-
-// Before this kernel waits for the one that makes x: the weight's part of the first ring. With few
-// tokens that is what a block waits for longest.
-template <class C> TF_DEV void gemm_prefetch_weight(const gemm_params &p)
-{
-    using L = GemmLayout<C>;
-    constexpr int ROWS = C::SWAP ? C::BLOCK_M : C::BLOCK_N;
-    constexpr int SHARE = C::SWAP ? C::CLUSTER_N : C::CLUSTER_M;
-    const GemmKRange<C> range = GemmKRange<C>::mine();
-    const GemmTiles<C> tiles = GemmTiles<C>::start(p);
-    if (tiles.next >= tiles.count)
-        return;
-    const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
-    const int end = range.first + min_int(range.count, C::STAGES);
-    for (int k = range.first; k < end; k++)
-        TF_UNROLL
-        for (int d = 0; d < C::DEPTH; d++)
-            gemm_prefetch_rows<C, ROWS, SHARE>(p, k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM),
-                C::SWAP ? tile.row : tile.col, C::SWAP ? tiles.rank_n : tiles.rank_m);
-}
-
 template <class C> TF_DEV void gemm_produce(const gemm_params &p)
 {
     using L = GemmLayout<C>;

@@ -115,8 +115,6 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         GemmNorm<C>::init();
         GemmRing<C>::init();
     }
-    if (C::PDL && thread_index() == 32)
-        gemm_prefetch_weight<C>(p);
     if constexpr (C::CLUSTER > 1)
         cluster_meet();
     else
