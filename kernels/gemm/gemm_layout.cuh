@@ -79,11 +79,11 @@ template <class C> struct GemmLayout {
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
     static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
     static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
-    static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
-    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;
+    static constexpr int PRODUCER_REGS = 40 + SCALE_REGS;
+    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
@@ -97,8 +97,7 @@ template <class C> struct GemmLayout {
     // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
-    static constexpr int NORM_TEAMS =
-        X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
     static constexpr int SCALE_BYTES =
