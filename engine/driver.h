@@ -63,10 +63,13 @@
         (void *to, CUdeviceptr from, size_t bytes, CUstream stream))                               \
     X(memcpy_dtod_async, "cuMemcpyDtoDAsync_v2",                                                   \
         (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))                         \
+    X(memcpy_2d_async, "cuMemcpy2DAsync_v2", (const CUDA_MEMCPY2D *copy, CUstream stream))         \
     X(memset_d8_async, "cuMemsetD8Async",                                                          \
         (CUdeviceptr to, unsigned char value, size_t n, CUstream stream))                          \
     X(memset_d32_async, "cuMemsetD32Async",                                                        \
         (CUdeviceptr to, unsigned value, size_t n, CUstream stream))                               \
+    X(pointer_get_attribute, "cuPointerGetAttribute",                                              \
+        (void *value, CUpointer_attribute attribute, CUdeviceptr pointer))                         \
     X(stream_create, "cuStreamCreate", (CUstream * stream, unsigned flags))                        \
     X(stream_destroy, "cuStreamDestroy_v2", (CUstream stream))                                     \
     X(stream_synchronize, "cuStreamSynchronize", (CUstream stream))                                \

@@ -9,6 +9,7 @@
 #include "engine_state.h"
 #include "plan_state.h"
 #include "problem.h"
+#include "stream_work.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -248,6 +249,25 @@ static inline size_t hint_of(const struct tfops_spec *spec, const struct tfops_a
     return (hash ^ hash >> 32) % PLAN_HINTS;
 }
 
+/* Of a plan's first launch by look-up: an address that the device cannot read is named here, where it
+ * would else be a fault of the context that is seen later. */
+static enum tfops_status check_reach(
+    struct tfops_engine *engine, const struct tfops_plan *plan, const struct request *request)
+{
+    enum tfops_status status = TFOPS_OK;
+    if (atomic_load_explicit(&plan->reached, memory_order_relaxed) ||
+        !request->problem.dims[plan->dynamic_dim])
+        return TFOPS_OK;
+    for (size_t i = 0; i < plan->problem.spec->n_operands && !status; i++)
+        if (request->operands[i].data)
+            status = stream_work_reaches(
+                engine, plan->problem.spec->operands[i].name, request->operands[i].data);
+    if (!status)
+        atomic_store_explicit(
+            &((struct tfops_plan *)(uintptr_t)plan)->reached, true, memory_order_relaxed);
+    return status;
+}
+
 /* The long way: bind, key, table, miss. Leaves a hint. */
 static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
     const struct tfops_spec *spec, const struct tfops_args *args, struct CUstream_st *stream)
@@ -263,6 +283,8 @@ static NOINLINE enum tfops_status look_up(struct tfops_engine *engine,
         ENGINE_COUNT(engine, hits);
     else
         status = resolve_miss(engine, &request.problem, &key, stream, &plan);
+    if (!status)
+        status = check_reach(engine, plan, &request);
     if (status)
         return status;
     atomic_store_explicit(&engine->plans.hints[hint_of(spec, args)], plan, memory_order_release);

@@ -2,7 +2,10 @@
 #include "base/error.h"
 #include "kernels/gemm/gemm_params.h"
 #include "kernels/gemm/gemm_specs.h"
+#include "kernels/transpose/transpose_specs.h"
 #include "typed.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 static struct tfops_args gemm_args(const struct tfops_gemm_args *from)
 {
@@ -79,24 +82,76 @@ enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     return tfops_launch(engine, &linear_add_rmsnorm_spec, &args, stream);
 }
 
-enum tfops_status tfops_fp8_gemm(
-    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,
+    struct tfops_tensor ret_columns[2], struct tfops_args *ret_args)
 {
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
         status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT | TFOPS_FAST_ACCUM);
     if (status)
         return status;
-    struct tfops_tensor x_column, weight_column;
     struct tfops_args args = gemm_args(from);
     status = typed_scaling(from->scaling, TFOPS_SCALES_PER_TENSOR, TFOPS_SCALES_PER_GROUP,
         &args.options[GEMM_SCALING], &args.options[GEMM_SCALE_MAJOR]);
     if (status)
         return status;
-    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &x_column);
-    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &weight_column);
+    args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &ret_columns[0]);
+    args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &ret_columns[1]);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
-    return tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+    *ret_args = args;
+    return TFOPS_OK;
+}
+
+static enum tfops_status check_scales(
+    const struct tfops_engine *engine, const struct tfops_gemm_args *from)
+{
+    enum tfops_status status = typed_check_scale(engine, "x_scale", from->x_scale);
+    return status ? status : typed_check_scale(engine, "weight_scale", from->weight_scale);
+}
+
+/* A weight of [k, n], or a view of one as [n, k]. */
+static bool is_turned(const struct tfops_gemm_args *from)
+{
+    const struct tfops_tensor *weight = from->weight;
+    if (!from->x || !weight || weight->rank != 2)
+        return false;
+    const int64_t k = typed_last(from->x);
+    return weight->shape[1] == k ? weight->strides[1] != 1 && weight->strides[0] == 1
+                                 : weight->shape[0] == k;
+}
+
+static enum tfops_status refuse_turned(const struct tfops_gemm_args *from)
+{
+    char expected[128], actual[96];
+    const struct tfops_tensor *weight = from->weight;
+    snprintf(expected, sizeof expected,
+        "[n, k=%" PRId64 "], rows of k contiguous (tfops_weight_new() turns [k, n] once)",
+        typed_last(from->x));
+    snprintf(actual, sizeof actual, "[%" PRId64 ", %" PRId64 "] of strides %" PRId64 ", %" PRId64,
+        weight->shape[0], weight->shape[1], weight->strides[0], weight->strides[1]);
+    return error_set(TFOPS_E_SHAPE, "request", "weight", expected, actual);
+}
+
+enum tfops_status tfops_fp8_gemm(
+    struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
+{
+    struct tfops_tensor columns[2];
+    struct tfops_args args;
+    enum tfops_status status = typed_fp8_gemm(from, columns, &args);
+    if (!status && from->scaling == TFOPS_SCALES_PER_TENSOR)
+        status = check_scales(engine, from);
+    if (!status)
+        status = tfops_launch(engine, &fp8_gemm_spec, &args, stream);
+    return status == TFOPS_E_SHAPE && is_turned(from) ? refuse_turned(from) : status;
+}
+
+enum tfops_status tfops_transpose(struct tfops_engine *engine, const struct tfops_tensor *x,
+    const struct tfops_tensor *out, struct CUstream_st *stream)
+{
+    struct tfops_args args = {.size = sizeof args};
+    args.operands[TRANSPOSE_X] = x;
+    args.operands[TRANSPOSE_OUT] = out;
+    return tfops_launch(engine, &transpose_spec, &args, stream);
 }
 
 /* ---- gated_mlp ------------------------------------------------------------------------------ */

@@ -11,11 +11,10 @@ static void choose_granularity(
     args->options[QUANTIZE_OVERFLOW] = (from->flags & TFOPS_QUANTIZE_RESCALE) != 0;
 }
 
-enum tfops_status tfops_quantize(
-    struct tfops_engine *engine, const struct tfops_quantize_args *from, struct CUstream_st *stream)
+enum tfops_status typed_quantize(const struct tfops_quantize_args *from,
+    struct tfops_tensor *ret_column, struct tfops_args *ret_args)
 {
     uint8_t granularity;
-    struct tfops_tensor column;
     struct tfops_args args = {.size = sizeof args, .n_scalars = 1};
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
@@ -30,13 +29,25 @@ enum tfops_status tfops_quantize(
     args.operands[QUANTIZE_X] = from->x;
     args.operands[QUANTIZE_STATIC_SCALE] = from->static_scale;
     args.operands[QUANTIZE_OUT] = from->out;
-    args.operands[QUANTIZE_SCALES] = typed_scales(from->scales, from->scaling, &column);
+    args.operands[QUANTIZE_SCALES] = typed_scales(from->scales, from->scaling, ret_column);
     args.operands[QUANTIZE_SATURATED] = from->saturated;
     args.operands[QUANTIZE_RETRIES] = from->retries;
     args.scalars[QUANTIZE_MAX_RETRIES] = from->max_retries;
     args.workspace = from->workspace;
     args.workspace_bytes = from->workspace_bytes;
-    return tfops_launch(engine, &quantize_spec, &args, stream);
+    *ret_args = args;
+    return TFOPS_OK;
+}
+
+enum tfops_status tfops_quantize(
+    struct tfops_engine *engine, const struct tfops_quantize_args *from, struct CUstream_st *stream)
+{
+    struct tfops_tensor column;
+    struct tfops_args args;
+    enum tfops_status status = typed_quantize(from, &column, &args);
+    if (!status && from->scaling == TFOPS_SCALES_PER_TENSOR)
+        status = typed_check_scale(engine, "static_scale", from->static_scale);
+    return status ? status : tfops_launch(engine, &quantize_spec, &args, stream);
 }
 
 enum tfops_status tfops_dequantize(struct tfops_engine *engine, const struct tfops_tensor *x,

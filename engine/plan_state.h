@@ -44,10 +44,11 @@ struct tfops_plan {
     struct key key;
     uint64_t hash;
     int dynamic_dim;
-    bool cold;         /* made by a launch that missed: prepare resolves the key anew */
-    size_t n_variants; /* behind the plan: plan_variants() */
-    struct env env;    /* the engine's: a plan may outlive it */
-    void *block;       /* the allocation this plan and its variants stand in */
+    bool cold;           /* made by a launch that missed: prepare resolves the key anew */
+    atomic_bool reached; /* operands of one launch were looked at: the device reads them */
+    size_t n_variants;   /* behind the plan: plan_variants() */
+    struct env env;      /* the engine's: a plan may outlive it */
+    void *block;         /* the allocation this plan and its variants stand in */
     atomic_uint references;
     struct match_wide wide;
 };

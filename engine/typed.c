@@ -1,7 +1,9 @@
 /* Checks of the typed calls (see typed.h). */
 #include "typed.h"
 #include "base/error.h"
+#include "engine_state.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,4 +74,19 @@ enum tfops_status typed_split(const struct tfops_tensor *packed, int dim, const 
                                                               (uintptr_t)packed->strides[dim] *
                                                               tfops_dtype_bytes(packed->dtype));
     return TFOPS_OK;
+}
+
+enum tfops_status typed_check_scale(
+    const struct tfops_engine *engine, const char *name, const struct tfops_tensor *scale)
+{
+    char actual[32];
+    float value;
+    if (!engine || engine->kind != ENGINE_CPU || !scale || !scale->data ||
+        scale->dtype != TFOPS_F32 || (uintptr_t)scale->data % sizeof value)
+        return TFOPS_OK;
+    memcpy(&value, scale->data, sizeof value);
+    if (value > 0 && isfinite(value))
+        return TFOPS_OK;
+    snprintf(actual, sizeof actual, "%g", (double)value);
+    return error_set(TFOPS_E_RANGE, "request", name, "a positive number", actual);
 }

@@ -48,6 +48,18 @@ static inline const struct tfops_tensor *typed_scales(
 enum tfops_status typed_split(const struct tfops_tensor *packed, int dim, const char *name,
     struct tfops_tensor *ret_gate, struct tfops_tensor *ret_up);
 
+/* Whether a scale that the caller gives is a positive number: looked at on the cpu device alone, where
+ * it can be read without waiting. `name` is the record's subject; what is no scale is let pass. */
+enum tfops_status typed_check_scale(
+    const struct tfops_engine *engine, const char *name, const struct tfops_tensor *scale);
+
+/* The launch that a typed call makes, for calls that are made of it. Views that it needs go to
+ * `columns`, which the launch's arguments then point to. */
+enum tfops_status typed_quantize(const struct tfops_quantize_args *from,
+    struct tfops_tensor *ret_column, struct tfops_args *ret_args);
+enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,
+    struct tfops_tensor ret_columns[2], struct tfops_args *ret_args);
+
 /* The extent of the last dimension; 0 where there is none. */
 static inline int64_t typed_last(const struct tfops_tensor *tensor)
 {

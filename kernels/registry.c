@@ -6,6 +6,7 @@
 #include "quant/quant_specs.h"
 #include "rope/rope_specs.h"
 #include "softmax/softmax_specs.h"
+#include "transpose/transpose_specs.h"
 
 const struct tfops_spec *const registry_specs[] = {
     &rmsnorm_spec,
@@ -16,6 +17,7 @@ const struct tfops_spec *const registry_specs[] = {
     &add_rmsnorm_quant_spec,
     &quantize_spec,
     &dequantize_spec,
+    &transpose_spec,
     &gated_act_spec,
     &softmax_spec,
     &linear_spec,

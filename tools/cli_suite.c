@@ -35,6 +35,8 @@ static const char *const ROW[] = {ROWS_OF("layernorm", " bias=1"),
     "quantize rows=2048,16384 hidden=4096 dtype=f16,bf16 granularity=per_block scales=1",
     "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_dynamic scales=1",
     "quantize rows=1,2048,16384 hidden=4096 granularity=per_tensor_static static_scale=1",
+    /* Weights as [k, n]. */
+    "transpose rows=4096,14336 cols=4096 dtype=e4m3,bf16",
     FP8_ROWS_OF("dequantize", " granularity=per_token"),
     FP8_ROWS_OF("dequantize", " granularity=per_group"),
     /* One token, a batch and a prefill of what models have; then what the peers were measured at. */

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <tfops/plan.h>
+#include <tfops/weight.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -106,7 +107,8 @@ enum tfops_status tfops_add_rmsnorm_quant(struct tfops_engine *engine, const str
 
 /*
  * Conversion to fp8. x: [..., hidden], f16, bf16 or f32; out: the same shape, e4m3 or e5m2.
- * Without static_scale, scales are computed and written. With it (one f32 on the device, PER_TENSOR)
+ * Without static_scale, scales are computed and written. With it (one f32 on the device, positive, which
+ * the cpu device alone looks at; PER_TENSOR)
  * they are not: `scales` is NULL, or with TFOPS_QUANTIZE_RESCALE takes the one scale that was used.
  * saturated, retries: one i32 or i64 each, both of one dtype, or NULL. saturated is raised by the
  * elements that lie beyond the range by more than rounding; retries takes the number of doublings.
@@ -238,7 +240,8 @@ enum tfops_activation {
  *   PER_TOKEN   [m, 1] or [m] for the rows of x, [n, 1] or [n] for those of weight
  *   PER_GROUP   [m, ⌈k / 128⌉] for 1 × 128 of x, [⌈n / 128⌉, ⌈k / 128⌉] for 128 × 128 of weight;
  *               not with TFOPS_FAST_ACCUM
- * and x_scale transposed with TFOPS_SCALES_TRANSPOSED.
+ * and x_scale transposed with TFOPS_SCALES_TRANSPOSED. A weight of [k, n] is refused: tfops_weight_new()
+ * turns it, once. Scales are positive numbers; on the cpu device those of tensors are looked at.
  */
 struct tfops_gemm_args {
     size_t size;
@@ -274,6 +277,45 @@ enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight,
     const struct tfops_tensor *residual_out, double eps, enum tfops_weight_variant variant,
     struct CUstream_st *stream);
+
+/*
+ * out = activation(x · weightᵀ + bias) + residual with a weight that is fp8 (tfops/weight.h), as
+ * published: Micikevicius et al., "FP8 Formats for Deep Learning", 2022; scales by 1 × 128 and 128 × 128
+ * DeepSeek-AI, "DeepSeek-V3 Technical Report", 2024. Enqueues tfops_quantize() of x into the workspace,
+ * then tfops_fp8_gemm(): two kernels, of which the second starts while the first ends.
+ * x: [..., k], f16, bf16 or f32, is quantised to e4m3 by options.input_scale of the weight where it has
+ * one, else by scales of its own that match the weight's: one (that all tokens decide together, batch
+ * invariant or not), one a token, or one for each 1 × 128 (k is a multiple of 128); x_scale NULL. Or x is
+ * e4m3 or e5m2: x_scale as tfops_fp8_gemm() has it, with TFOPS_SCALES_TRANSPOSED in flags transposed, or
+ * NULL: options.input_scale.
+ * out, residual: [..., n]; bias: [n]; f16, bf16 or f32, as tfops_fp8_gemm() has them.
+ */
+struct tfops_fp8_linear_args {
+    size_t size;
+    const struct tfops_weight *weight;
+    uint64_t weight_version; /* the weight's, else the call is refused; 0: any */
+    const struct tfops_tensor *x, *x_scale, *bias, *residual, *out;
+    enum tfops_activation activation;
+    uint32_t flags; /* TFOPS_BATCH_INVARIANT, TFOPS_FAST_ACCUM, TFOPS_SCALES_TRANSPOSED */
+    /* What tfops_fp8_linear_prepare() says, 256-byte aligned (on the cpu device: as malloc() does), zeroed
+     * once before its first use by this operator, for one stream at a time; any weights, any rows. */
+    void *workspace;
+    size_t workspace_bytes;
+};
+enum tfops_status tfops_fp8_linear(struct tfops_engine *engine,
+    const struct tfops_fp8_linear_args *args, struct CUstream_st *stream);
+
+/*
+ * Prepares both kernels for what `args` describes (tfops_prepare(): may compile and block, not while
+ * capturing), so that calls like it hit, and says how large their workspace must be: for as many rows as x
+ * has, and any fewer. Of args.workspace nothing is looked at. Refuses tensors that the device cannot read.
+ */
+enum tfops_status tfops_fp8_linear_prepare(struct tfops_engine *engine,
+    const struct tfops_fp8_linear_args *args, size_t *ret_workspace_bytes);
+
+/* out[j][i] = x[i][j]. x: [rows, cols], out: [cols, rows], of one dtype, a float or fp8. */
+enum tfops_status tfops_transpose(struct tfops_engine *engine, const struct tfops_tensor *x,
+    const struct tfops_tensor *out, struct CUstream_st *stream);
 
 /* gate · act(up) instead of act(gate) · up. */
 #define TFOPS_ACTIVATE_UP 4u

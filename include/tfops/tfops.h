@@ -12,6 +12,7 @@
 #include <tfops/status.h>
 #include <tfops/tensor.h>
 #include <tfops/tuner.h>
+#include <tfops/weight.h>
 
 #define TFOPS_VERSION_MAJOR 0
 #define TFOPS_VERSION_MINOR 1

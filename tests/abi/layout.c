@@ -227,6 +227,20 @@ OFFSET(tfops_gemm_args, flags, 72);
 OFFSET(tfops_gemm_args, workspace, 80);
 OFFSET(tfops_gemm_args, workspace_bytes, 88);
 
+SIZE(tfops_fp8_linear_args, 88);
+OFFSET(tfops_fp8_linear_args, size, 0);
+OFFSET(tfops_fp8_linear_args, weight, 8);
+OFFSET(tfops_fp8_linear_args, weight_version, 16);
+OFFSET(tfops_fp8_linear_args, x, 24);
+OFFSET(tfops_fp8_linear_args, x_scale, 32);
+OFFSET(tfops_fp8_linear_args, bias, 40);
+OFFSET(tfops_fp8_linear_args, residual, 48);
+OFFSET(tfops_fp8_linear_args, out, 56);
+OFFSET(tfops_fp8_linear_args, activation, 64);
+OFFSET(tfops_fp8_linear_args, flags, 68);
+OFFSET(tfops_fp8_linear_args, workspace, 72);
+OFFSET(tfops_fp8_linear_args, workspace_bytes, 80);
+
 SIZE(tfops_gated_mlp_args, 104);
 OFFSET(tfops_gated_mlp_args, size, 0);
 OFFSET(tfops_gated_mlp_args, x, 8);
@@ -538,5 +552,24 @@ OFFSET(tfops_emulate_result, build_s, 24);
 OFFSET(tfops_emulate_result, run_s, 32);
 OFFSET(tfops_emulate_result, config, 40);
 OFFSET(tfops_emulate_result, text, 552);
+
+SIZE(tfops_weight_options, 48);
+OFFSET(tfops_weight_options, size, 0);
+OFFSET(tfops_weight_options, dtype, 8);
+OFFSET(tfops_weight_options, scaling, 12);
+OFFSET(tfops_weight_options, flags, 16);
+OFFSET(tfops_weight_options, input_scale, 20);
+OFFSET(tfops_weight_options, alloc, 24);
+OFFSET(tfops_weight_options, free, 32);
+OFFSET(tfops_weight_options, alloc_user, 40);
+
+SIZE(tfops_weight_info, 320);
+OFFSET(tfops_weight_info, size, 0);
+OFFSET(tfops_weight_info, version, 8);
+OFFSET(tfops_weight_info, values, 16);
+OFFSET(tfops_weight_info, scales, 160);
+OFFSET(tfops_weight_info, scaling, 304);
+OFFSET(tfops_weight_info, input_scale, 308);
+OFFSET(tfops_weight_info, device_bytes, 312);
 
 #endif

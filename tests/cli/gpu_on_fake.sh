@@ -18,6 +18,7 @@ suite() {
 }
 suite engine_gpu
 suite num_gpu
+suite weight_gpu
 unset FAKE_CUDA_REPLAY # replays are there for their time
 suite tuner_gpu
 finish

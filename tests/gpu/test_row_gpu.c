@@ -109,6 +109,20 @@ static const char *const DEQUANTIZE[] = {
     "dequantize rows=9 hidden=131072 dtype=e5m2 out_dtype=f16",
 };
 
+/* Squares of 16 bytes and their rests, wide and narrow, at each alignment. */
+static const char *const TRANSPOSE[] = {
+    "transpose rows=1 cols=1 dtype=e4m3",
+    "transpose rows=512 cols=1024 dtype=e4m3",
+    "transpose rows=1000 cols=333 dtype=e4m3 align=1",
+    "transpose rows=333 cols=1000 dtype=e5m2 align=16",
+    "transpose rows=129 cols=1000 dtype=f16",
+    "transpose rows=3000 cols=72 dtype=bf16 align=2",
+    "transpose rows=77 cols=130 dtype=bf16 align=4",
+    "transpose rows=513 cols=257 dtype=f32",
+    "transpose rows=1 cols=4096 dtype=f32",
+    "transpose rows=4096 cols=1 dtype=f32 align=16",
+};
+
 static const char *const GATED_ACT[] = {
     "gated_act rows=1 ffn=4096",
     "gated_act rows=1 ffn=28672 dtype=bf16 act=gelu",
@@ -254,6 +268,7 @@ AGREES(layernorm, LAYERNORM)
 AGREES(rmsnorm_quant, RMSNORM_QUANT)
 AGREES(quantize, QUANTIZE)
 AGREES(dequantize, DEQUANTIZE)
+AGREES(transpose, TRANSPOSE)
 AGREES(gated_act, GATED_ACT)
 AGREES(softmax, SOFTMAX)
 AGREES(rope, ROPE)

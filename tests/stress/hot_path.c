@@ -7,6 +7,7 @@
 #include "tests/fakes/hot_path_shim.h"
 #include "tests/support/gpu_case.h"
 #include "tests/support/test_support.h"
+#include "tests/support/weight_heap.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,7 @@ static const char *const PROBLEMS[] = {
     "rmsnorm_rope rows=4 num_heads=4 head_dim=64 table_dim=64 max_pos=16 positions=1",
     "linear m=4 n=64 k=128 bias=1",
     "fp8_gemm m=4 n=64 k=128 scaling=row",
+    "transpose rows=4 cols=256",
     "rmsnorm rows=4 hidden=1",
 };
 
@@ -123,6 +125,47 @@ static void count_launches(
     gpu_case_free(&calls.cases[1]);
 }
 
+/* Two launches a call, with a workspace; rows change from call to call. */
+static void count_linear(struct tfops_engine *engine, const char *driver)
+{
+    enum { ROWS = 4, N = 64, K = 128 };
+    struct weight_heap heap = {.engine = engine};
+    const struct tfops_weight_options options =
+        weight_heap_options(&heap, TFOPS_SCALES_PER_TOKEN, 0);
+    struct support_tensor tensors[3];
+    struct tfops_weight *weight;
+    struct hot_path_counts counts;
+    for (int i = 0; i < 3; i++) {
+        const struct support_shape shape = {TFOPS_F16, i ? ROWS : N, i == 2 ? N : K, 0, 0};
+        support_tensor_make(&tensors[i], engine, &shape, 1);
+    }
+    must(tfops_weight_new(engine, &options, &tensors[0].tensor, NULL, 1, NULL, &weight), "weight");
+    struct tfops_fp8_linear_args args = {.size = sizeof args,
+        .weight = weight,
+        .weight_version = 1,
+        .x = &tensors[1].tensor,
+        .out = &tensors[2].tensor};
+    must(tfops_fp8_linear_prepare(engine, &args, &args.workspace_bytes), "prepare");
+    must(tfops_device_alloc(engine, args.workspace_bytes, &args.workspace), "workspace");
+    enum tfops_status status = tfops_fp8_linear(engine, &args, NULL);
+    hot_path_begin();
+    for (int i = 0; i < LAUNCHES && !status; i++) {
+        tensors[1].tensor.shape[0] = tensors[2].tensor.shape[0] = ROWS - i % 2;
+        status = tfops_fp8_linear(engine, &args, NULL);
+    }
+    hot_path_end(&counts);
+    must(status, "tfops_fp8_linear");
+    must(tfops_device_synchronize(engine), "synchronize");
+    char what[64];
+    snprintf(what, sizeof what, "%s, tfops_fp8_linear", driver);
+    expect_nothing(what, &counts);
+    tensors[1].tensor.shape[0] = tensors[2].tensor.shape[0] = ROWS;
+    tfops_weight_free(weight, NULL);
+    tfops_device_free(engine, args.workspace);
+    for (int i = 0; i < 3; i++)
+        support_tensor_free(&tensors[i]);
+}
+
 static void count_all(const char *driver)
 {
     struct support_engine open = {.engine = NULL};
@@ -130,6 +173,7 @@ static void count_all(const char *driver)
     for (size_t i = 0; i < sizeof PROBLEMS / sizeof *PROBLEMS; i++)
         for (int prepared = 0; prepared < 2; prepared++)
             count_launches(open.engine, driver, PROBLEMS[i], prepared);
+    count_linear(open.engine, driver);
     support_engine_close(&open);
 }
 

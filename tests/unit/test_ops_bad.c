@@ -309,3 +309,84 @@ Test(ops_bad, matrices)
         "scaling: expected TFOPS_SCALES_PER_TENSOR … TFOPS_SCALES_PER_GROUP, got "
         "TFOPS_SCALES_PER_BLOCK");
 }
+
+static struct tfops_gemm_args fp8_args;
+
+/* A product by tensor that is right, of an n of 8. */
+static void make_fp8(void)
+{
+    static struct tfops_tensor w, product, ones[2];
+    x = matrix_at(0, TFOPS_E4M3, ROWS, HIDDEN);
+    w = matrix_at(9, TFOPS_E4M3, 8, HIDDEN);
+    product = matrix_at(2, TFOPS_F16, ROWS, 8);
+    for (int i = 0; i < 2; i++) {
+        ones[i] = matrix_at(3 + i, TFOPS_F32, 0, 1);
+        *(float *)ones[i].data = 1;
+    }
+    fp8_args = (struct tfops_gemm_args){.size = sizeof fp8_args,
+        .x = &x,
+        .weight = &w,
+        .out = &product,
+        .x_scale = &ones[0],
+        .weight_scale = &ones[1]};
+    EXPECT_OK(tfops_fp8_gemm(engine, &fp8_args, NULL));
+}
+
+/* The name of what turns it stands in the record. */
+Test(ops_bad, a_weight_of_the_wrong_major)
+{
+    make_fp8();
+    struct tfops_tensor turned = matrix_at(9, TFOPS_E4M3, HIDDEN, 8);
+    fp8_args.weight = &turned;
+    REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_SHAPE,
+        "weight: expected [n, k=128], rows of k contiguous (tfops_weight_new() turns [k, n] once), "
+        "got "
+        "[128, 8] of strides 8, 1");
+    turned.shape[0] = 8, turned.shape[1] = HIDDEN;
+    turned.strides[0] = 1, turned.strides[1] = 8;
+    REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_SHAPE,
+        "weight: expected [n, k=128], rows of k contiguous (tfops_weight_new() turns [k, n] once), "
+        "got "
+        "[8, 128] of strides 1, 8");
+    const struct tfops_tensor shorter = matrix_at(9, TFOPS_E4M3, 8, HIDDEN - 1);
+    fp8_args.weight = &shorter;
+    REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_SHAPE,
+        "weight: expected [n=8, k=128], got [8, 127]");
+}
+
+Test(ops_bad, scales_that_are_no_positive_number)
+{
+    static const double BAD[] = {0, -1, (double)NAN, (double)INFINITY};
+    make_fp8();
+    for (size_t i = 0; i < 4; i++) {
+        *(float *)fp8_args.weight_scale->data = (float)BAD[i];
+        EXPECT_REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_RANGE, "weight_scale");
+    }
+    *(float *)fp8_args.x_scale->data = -0.5f;
+    REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_RANGE,
+        "x_scale: expected a positive number, got -0.5");
+    out = matrix_at(2, TFOPS_E4M3, ROWS, FFN);
+    REFUSED(quantize(TFOPS_SCALES_PER_TENSOR, 0, fp8_args.x_scale, NULL), TFOPS_E_RANGE,
+        "static_scale: expected a positive number, got -0.5");
+}
+
+Test(ops_bad, operands_of_a_product_within_an_element)
+{
+    make_fp8();
+    struct tfops_tensor odd = *fp8_args.x_scale;
+    odd.data = (char *)odd.data + 2;
+    fp8_args.x_scale = &odd;
+    EXPECT_REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_ALIGNMENT, "x_scale");
+    EXPECT_CONTAINS(expect_error().expected, "a multiple of 4 bytes");
+    make_fp8();
+    odd = *fp8_args.out;
+    odd.data = (char *)odd.data + 1;
+    fp8_args.out = &odd;
+    EXPECT_REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_ALIGNMENT, "out");
+    make_fp8();
+    odd = *fp8_args.weight_scale;
+    odd.data = NULL;
+    fp8_args.weight_scale = &odd;
+    REFUSED(tfops_fp8_gemm(engine, &fp8_args, NULL), TFOPS_E_ARGUMENT,
+        "weight_scale: expected an address of its data, got NULL");
+}

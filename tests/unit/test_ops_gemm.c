@@ -124,6 +124,8 @@ Test(ops_gemm, fp8_gemm)
         matrix_make(&w_scale, TFOPS_F32, c->weight[0], c->weight[1], 0);
         matrix_fill(&a_scale, 3, 1);
         matrix_fill(&w_scale, 4, 1);
+        matrix_set(&a_scale, 0, 0, 0.5); /* of a tensor it is looked at */
+        matrix_set(&w_scale, 0, 0, 0.25);
         args.options[GEMM_SCALING] = (uint8_t)c->scaling;
         args.options[GEMM_SCALE_MAJOR] = (uint8_t)c->major;
         args.options[GEMM_FAST_ACCUM] = c->scaling != GEMM_PER_BLOCK;

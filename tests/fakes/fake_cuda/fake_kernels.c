@@ -14,6 +14,7 @@
 #include "fake_quant.c"
 #include "fake_rmsnorm_linear.c"
 #include "fake_rope.c"
+#include "fake_transpose.c"
 #include "kernels/support/compare_params.h"
 #include "kernels/support/copy_params.h"
 #include "kernels/support/fill_params.h"
@@ -242,6 +243,7 @@ static const struct fake_kernel kernels[] = {
     {"tfops_gemm", sizeof(struct gemm_params), gemm_operands, gemm_run},
     {"tfops_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
     {"tfops_fp8_gated_mlp", sizeof(struct gated_mlp_params), gated_mlp_operands, gated_mlp_run},
+    {"tfops_transpose", sizeof(struct transpose_params), transpose_operands, transpose_run},
     {"tfops_rope", sizeof(struct rope_params), rope_operands, rope_run},
     {"tfops_fill", sizeof(struct fill_params), fill_operands, fill_run},
     {"tfops_copy", sizeof(struct copy_params), copy_operands, copy_run},

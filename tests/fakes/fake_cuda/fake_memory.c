@@ -181,6 +181,45 @@ CUresult fake_memcpy_dtod_async(CUdeviceptr to, CUdeviceptr from, size_t bytes, 
         copy(DEVICE(to), DEVICE(from), bytes, true, true, stream));
 }
 
+/* As a copy for each row. */
+static CUresult copy_rows(const CUDA_MEMCPY2D *c, CUstream stream)
+{
+    CUresult result = CUDA_SUCCESS;
+    if (c->srcMemoryType != CU_MEMORYTYPE_DEVICE || c->dstMemoryType != CU_MEMORYTYPE_DEVICE ||
+        c->srcXInBytes || c->srcY || c->dstXInBytes || c->dstY || c->srcPitch < c->WidthInBytes ||
+        c->dstPitch < c->WidthInBytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (size_t row = 0; row < c->Height && !result; row++)
+        result = copy(DEVICE(c->dstDevice + row * c->dstPitch),
+            DEVICE(c->srcDevice + row * c->srcPitch), c->WidthInBytes, true, true, stream);
+    return result;
+}
+
+CUresult fake_memcpy_2d_async(const CUDA_MEMCPY2D *c, CUstream stream)
+{
+    FAKE_BODY(memcpy_2d_async, NEEDS_CONTEXT, c ? copy_rows(c, stream) : CUDA_ERROR_INVALID_VALUE);
+}
+
+/* Which device may touch it: all memory is of devices, and no peer sees another's. */
+static CUresult pointer_attribute(void *value, CUpointer_attribute attribute, const void *pointer)
+{
+    const size_t i = upper_bound(pointer);
+    if (!value || !memory_covers(pointer, 1))
+        return CUDA_ERROR_INVALID_VALUE;
+    if (attribute != CU_POINTER_ATTRIBUTE_ACCESS_FLAGS)
+        return CUDA_ERROR_NOT_SUPPORTED;
+    *(unsigned *)value = allocations[i - 1].context == context_current()
+                             ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
+                             : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE;
+    return CUDA_SUCCESS;
+}
+
+CUresult fake_pointer_get_attribute(void *value, CUpointer_attribute attribute, CUdeviceptr pointer)
+{
+    FAKE_BODY(
+        pointer_get_attribute, NEEDS_CONTEXT, pointer_attribute(value, attribute, DEVICE(pointer)));
+}
+
 CUresult fake_memset_d8_async(CUdeviceptr to, unsigned char value, size_t n, CUstream stream)
 {
     FAKE_BODY(memset_d8_async, NEEDS_CONTEXT, set(WORK_SET8, to, value, n, stream));
