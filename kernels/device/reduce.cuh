@@ -1,10 +1,12 @@
 // reduce.cuh: reductions over the threads that share a row: part of a warp, several warps, a cluster.
 //
-// A reduction is a struct with WORDS, the floats of its value, and combine(a, b), which leaves in a
-// what both hold; NONE is the value that changes nothing. Every thread of the group gets the
-// result, and all of them the same bits: the order depends on the group's size alone. One barrier a
-// call: two scratch sets are used in turn, so a set is written again only after everyone has passed
-// the next call's barrier.
+// A reduction is a struct with WORDS, the floats of its value, none(), the value that changes nothing,
+// and combine(a, b), which leaves in a what both hold. Values of a RELATIVE one begin with a top and a
+// sum relative to it; relate(v, top) makes that relative to a greater top. So it is reduced in two
+// rounds, all tops before the sums: to relate both sides at every step would be twice the work. Every
+// thread of the group gets the result, and all of them the same bits: the order depends on the group's
+// size alone. One barrier a call: two scratch sets are used in turn, so a set is written again only
+// after everyone has passed the next call's barrier.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/math.cuh"
@@ -41,10 +43,23 @@ struct ReduceMax {
     }
 };
 
+// Whether R says RELATIVE.
+template <class R, class = void> struct ReduceRelative {
+    static constexpr bool VALUE = false;
+};
+template <class R> struct ReduceRelative<R, decltype((void)R::RELATIVE)> {
+    static constexpr bool VALUE = R::RELATIVE;
+};
+
 // Over aligned groups of LANES lanes; every lane of the warp takes part.
 template <class R, int LANES> TF_DEV typename R::Value lanes_reduce(typename R::Value v)
 {
     static_assert(LANES >= 1 && LANES <= 32 && (LANES & (LANES - 1)) == 0, "part of a warp");
+    if constexpr (ReduceRelative<R>::VALUE) {
+        R::relate(v, lanes_reduce<ReduceMax, LANES>({{v.f[0]}}).f[0]);
+        v.f[1] = lanes_reduce<ReduceSum, LANES>({{v.f[1]}}).f[0];
+        return v;
+    }
     TF_UNROLL
     for (int mask = LANES / 2; mask; mask /= 2) {
         typename R::Value other;
@@ -70,7 +85,7 @@ template <class R, int COUNT>
 TF_DEV typename R::Value shared_reduce(const typename R::Value *part)
 {
     typename R::Value v = part[0];
-    if constexpr (COUNT <= 16) { // broadcast reads: shorter than a second round of shuffles
+    if constexpr (COUNT <= 16 && !ReduceRelative<R>::VALUE) { // broadcast reads: no second shuffles
         TF_UNROLL
         for (int i = 1; i < COUNT; i++)
             R::combine(v, part[i]);

@@ -34,6 +34,14 @@ template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
     static constexpr bool VALUE = O::HIDES;
 };
 
+// Whether O says SURVEYS: it sees the loaded vectors of several units before it gathers them (row.cuh).
+template <class O, class = void> struct RowSurveys {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowSurveys<O, decltype((void)O::SURVEYS)> {
+    static constexpr bool VALUE = O::SURVEYS;
+};
+
 // Everything that follows from the configuration C and the operator O.
 template <class C, class O> struct RowLayout {
     using T = typename O::T;
@@ -52,7 +60,7 @@ template <class C, class O> struct RowLayout {
     static constexpr int COLUMN_WIDTH =
         SHIFTED ? (int)sizeof(typename O::COLUMN)
                 : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
-    static constexpr bool HIDES = RowHides<O>::VALUE;
+    static constexpr bool HIDES = RowHides<O>::VALUE, SURVEYS = RowSurveys<O>::VALUE && VEC > 1;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
 

@@ -17,6 +17,8 @@
 //   ROLLED                    optional: enter() is long (layout.cuh)
 //   HIDES                     optional: units behind the first seen(p, row) columns are not read, and
 //                             come out as zeros; leave() sees to the unit where they end, each lane alone
+//   SURVEYS                   optional, of one input that waits raw: survey(v) sees the vectors of up to
+//                             four units and says what gather() shall see of them, after surveyed()
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
@@ -241,7 +243,7 @@ template <class C, class O> class RowKernel {
             row_store<C, O>(row_out<C, O, T>(s, O::tap(p, s.row)), s, i, h);
     }
 
-    TF_METHOD void first_pass(int at)
+    TF_METHOD void gather_units(int at)
     {
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
@@ -255,6 +257,41 @@ template <class C, class O> class RowKernel {
                 tap_unit(at + i, h);
             keep(at, i, h);
         }
+    }
+
+    // The like of an operator that SURVEYS.
+    TF_METHOD void survey_units(int at)
+    {
+        constexpr int MOST = 4;
+        TF_UNROLL
+        for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i += MOST) {
+            const int count = min_int(min_int(CHUNK, L::PER_THREAD - at) - i, MOST);
+            Vec<T, L::VEC> seen[MOST];
+            TF_UNROLL
+            for (int k = 0; k < MOST; k++)
+                if (k < count && row_owns<C, O>(s, at + i + k))
+                    seen[k] = op.survey(raw.in[0].v[i + k][0]);
+            op.surveyed();
+            TF_UNROLL
+            for (int k = 0; k < MOST; k++) {
+                if (k >= count)
+                    break;
+                float h[N] = {};
+                if (row_owns<C, O>(s, at + i + k)) {
+                    vec_unpack(seen[k], h);
+                    op.gather(h);
+                }
+                keep(at, i + k, h);
+            }
+        }
+    }
+
+    TF_METHOD void first_pass(int at)
+    {
+        if constexpr (L::SURVEYS)
+            survey_units(at);
+        else
+            gather_units(at);
         if constexpr (L::EDGES > 0) {
             if (at > 0)
                 return;

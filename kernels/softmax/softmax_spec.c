@@ -71,7 +71,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .held_bytes = masked ? (int64_t)sizeof(float) : elem_bytes,
         .inputs = 1,
         .steps = 1,
-        .words = 2,
+        .words = 3,
         .unit = 1,
         .state_registers = masked ? 104 : 40};
 }
@@ -120,10 +120,11 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
 }
 
 /*
- * One rounding to out_dtype. In fp32 the exponent x − max of an element that matters (down to e^-17)
- * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value. Under a mask scale · x +
- * mask is rounded first, product and sum, each by half a step: 2^-11 for logits of 1e4. Of a term and of
- * the greatest in the sum that makes 4 · 2^-11 = 2e-3 at most, 4 · 2^-11 / sqrt(3) / 2 = 6e-4 in the mean.
+ * One rounding to out_dtype. In fp32 the exponent of an element that matters (down to e^-17 of the
+ * greatest, and of that by up to 2^20) is off by 2^-20, and the logarithm of the sum, up to 20, by 2^-22
+ * of it: 4e-6 of the value at most. Under a mask scale · x + mask is rounded first, product and sum, each
+ * by half a step: 2^-11 for logits of 1e4. Of a term and of the greatest in the sum that makes 4 · 2^-11
+ * = 2e-3 at most, 4 · 2^-11 / sqrt(3) / 2 = 6e-4 in the mean.
  */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
