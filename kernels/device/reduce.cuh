@@ -1,12 +1,13 @@
 // reduce.cuh: reductions over the threads that share a row: part of a warp, several warps, a cluster.
 //
 // A reduction is a struct with WORDS, the floats of its value, none(), the value that changes nothing,
-// and combine(a, b), which leaves in a what both hold. Values of a RELATIVE one begin with a top and a
-// sum relative to it; relate(v, top) makes that relative to a greater top. So it is reduced in two
-// rounds, all tops before the sums: to relate both sides at every step would be twice the work. Every
-// thread of the group gets the result, and all of them the same bits: the order depends on the group's
-// size alone. One barrier a call: two scratch sets are used in turn, so a set is written again only
-// after everyone has passed the next call's barrier.
+// and combine(a, b), which leaves in a what both hold. Or it is RELATIVE: f[1] of its values is a sum
+// relative to a base, say a maximum; base(v) is what the reduction Base is made of, and relate(v, b)
+// makes v relative to the base b of several. So that is reduced in two rounds, bases before sums, which
+// is half the work of relating both sides at every step. Every thread of the group gets the result, and
+// all of them the same bits: the order depends on the group's size alone. One barrier a call: two
+// scratch sets are used in turn, so a set is written again only after everyone has passed the next
+// call's barrier.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/math.cuh"
@@ -43,6 +44,37 @@ struct ReduceMax {
     }
 };
 
+// The number of values, their mean and the sum of the squares of their distances from it: {mean, sum,
+// number}. Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+// variances", 1979: no large sums are subtracted.
+struct ReduceMoments {
+    static constexpr int WORDS = 3;
+    static constexpr bool RELATIVE = true;
+    using Value = Floats<3>;
+    struct Base {
+        static constexpr int WORDS = 2;
+        using Value = Floats<2>;
+        TF_DEV void combine(Value &a, const Value &b)
+        {
+            a.f[0] += b.f[0];
+            a.f[1] += b.f[1];
+        }
+    };
+    TF_DEV Value none()
+    {
+        return {{0.0f, 0.0f, 0.0f}};
+    }
+    TF_DEV Floats<2> base(const Value &v)
+    {
+        return {{v.f[0] * v.f[2], v.f[2]}};
+    }
+    TF_DEV void relate(Value &v, const Floats<2> &b)
+    {
+        const float mean = b.f[0] * rcp_ftz(b.f[1] > 0 ? b.f[1] : 1.0f), off = v.f[0] - mean;
+        v = {{mean, v.f[1] + v.f[2] * off * off, b.f[1]}};
+    }
+};
+
 // Whether R says RELATIVE.
 template <class R, class = void> struct ReduceRelative {
     static constexpr bool VALUE = false;
@@ -56,19 +88,32 @@ template <class R, int LANES> TF_DEV typename R::Value lanes_reduce(typename R::
 {
     static_assert(LANES >= 1 && LANES <= 32 && (LANES & (LANES - 1)) == 0, "part of a warp");
     if constexpr (ReduceRelative<R>::VALUE) {
-        R::relate(v, lanes_reduce<ReduceMax, LANES>({{v.f[0]}}).f[0]);
+        R::relate(v, lanes_reduce<typename R::Base, LANES>(R::base(v)));
         v.f[1] = lanes_reduce<ReduceSum, LANES>({{v.f[1]}}).f[0];
-        return v;
-    }
-    TF_UNROLL
-    for (int mask = LANES / 2; mask; mask /= 2) {
-        typename R::Value other;
+    } else {
         TF_UNROLL
-        for (int i = 0; i < R::WORDS; i++)
-            other.f[i] = shfl_xor(v.f[i], mask);
-        R::combine(v, other);
+        for (int mask = LANES / 2; mask; mask /= 2) {
+            typename R::Value other;
+            TF_UNROLL
+            for (int i = 0; i < R::WORDS; i++)
+                other.f[i] = shfl_xor(v.f[i], mask);
+            R::combine(v, other);
+        }
     }
     return v;
+}
+
+template <class R> TF_DEV void combine_parts(typename R::Value &a, typename R::Value b)
+{
+    if constexpr (ReduceRelative<R>::VALUE) {
+        auto both = R::base(a);
+        R::Base::combine(both, R::base(b));
+        R::relate(a, both);
+        R::relate(b, both);
+        a.f[1] += b.f[1];
+    } else {
+        R::combine(a, b);
+    }
 }
 
 template <int LANES, class T> TF_DEV T lanes_sum(T v)
@@ -84,19 +129,19 @@ template <int LANES, class T> TF_DEV T lanes_sum(T v)
 template <class R, int COUNT>
 TF_DEV typename R::Value shared_reduce(const typename R::Value *part)
 {
-    typename R::Value v = part[0];
     if constexpr (COUNT <= 16 && !ReduceRelative<R>::VALUE) { // broadcast reads: no second shuffles
+        typename R::Value v = part[0];
         TF_UNROLL
         for (int i = 1; i < COUNT; i++)
             R::combine(v, part[i]);
         return v;
     } else {
         const int lane = (int)(thread_index() % 32u);
-        v = R::none();
+        typename R::Value v = lane < COUNT ? part[lane] : R::none();
         TF_UNROLL
-        for (int i = 0; i < COUNT; i += 32)
+        for (int i = 32; i < COUNT; i += 32)
             if (i + lane < COUNT)
-                R::combine(v, part[i + lane]);
+                combine_parts<R>(v, part[i + lane]);
         return lanes_reduce<R, 32>(v);
     }
 }

@@ -39,22 +39,19 @@ struct SoftmaxReduce {
     static constexpr int WORDS = 3;
     static constexpr bool RELATIVE = true;
     using Value = Floats<3>;
+    using Base = ReduceMax;
     TF_DEV Value none()
     {
         return {{softmax_lowest(), 0.0f, 0.0f}};
     }
-    TF_DEV void relate(Value &v, float top)
+    TF_DEV Floats<1> base(const Value &v)
     {
-        v.f[1] *= exp2_ftz((v.f[0] - top) * v.f[2]);
-        v.f[0] = top;
+        return {{v.f[0]}};
     }
-    TF_DEV void combine(Value &a, Value b)
+    TF_DEV void relate(Value &v, Floats<1> top)
     {
-        const float top = max_nan(a.f[0], b.f[0]);
-        a.f[2] = max_nan(a.f[2], b.f[2]);
-        relate(a, top);
-        relate(b, top);
-        a.f[1] += b.f[1];
+        v.f[1] *= exp2_ftz((v.f[0] - top.f[0]) * v.f[2]);
+        v.f[0] = top.f[0];
     }
 };
 
@@ -207,7 +204,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         const u32 both = max2<T>(max2<T>(most[0], most[1]), max2<T>(most[2], most[3]));
         float lo, hi;
         unpack2<T>(both, lo, hi);
-        SoftmaxReduce::relate(sum, max_nan(sum.f[0], 0.25f * max_nan(lo, hi)));
+        SoftmaxReduce::relate(sum, {{max_nan(sum.f[0], 0.25f * max_nan(lo, hi))}});
         TF_UNROLL
         for (int i = 0; i < 4; i++)
             most[i] = both;
@@ -223,7 +220,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         TF_UNROLL
         for (int j = 0; j < PARTS; j++)
             top = max_nan(top, u[j]);
-        SoftmaxReduce::relate(sum, top);
+        SoftmaxReduce::relate(sum, {{top}});
     }
 
     template <int N> TF_METHOD void gather(const float (&h)[N])
