@@ -44,37 +44,6 @@ struct ReduceMax {
     }
 };
 
-// The number of values, their mean and the sum of the squares of their distances from it: {mean, sum,
-// number}. Chan, Golub, LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-// variances", 1979: no large sums are subtracted.
-struct ReduceMoments {
-    static constexpr int WORDS = 3;
-    static constexpr bool RELATIVE = true;
-    using Value = Floats<3>;
-    struct Base {
-        static constexpr int WORDS = 2;
-        using Value = Floats<2>;
-        TF_DEV void combine(Value &a, const Value &b)
-        {
-            a.f[0] += b.f[0];
-            a.f[1] += b.f[1];
-        }
-    };
-    TF_DEV Value none()
-    {
-        return {{0.0f, 0.0f, 0.0f}};
-    }
-    TF_DEV Floats<2> base(const Value &v)
-    {
-        return {{v.f[0] * v.f[2], v.f[2]}};
-    }
-    TF_DEV void relate(Value &v, const Floats<2> &b)
-    {
-        const float mean = b.f[0] * rcp_ftz(b.f[1] > 0 ? b.f[1] : 1.0f), off = v.f[0] - mean;
-        v = {{mean, v.f[1] + v.f[2] * off * off, b.f[1]}};
-    }
-};
-
 // Whether R says RELATIVE.
 template <class R, class = void> struct ReduceRelative {
     static constexpr bool VALUE = false;

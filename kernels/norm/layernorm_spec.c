@@ -84,8 +84,7 @@ static const struct norm_family LAYERNORM = {.row = {norm_shape},
     .weight = NORM_AT(LAYERNORM_WEIGHT),
     .bias = NORM_AT(LAYERNORM_BIAS),
     .out = NORM_AT(LAYERNORM_OUT),
-    .steps = 1,
-    .words = 3,
+    .steps = 2,
     .flops = 7};
 static const struct tfops_constant_spec LAYERNORM_CONSTANTS[] = {
     {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
@@ -111,8 +110,7 @@ static const struct norm_family ADD_LAYERNORM = {.row = {norm_shape},
     .out = NORM_AT(ADD_LAYERNORM_OUT),
     .residual_out = NORM_AT(ADD_LAYERNORM_RESIDUAL_OUT),
     .residual_round = NORM_AT(ADD_RMSNORM_RESIDUAL_ROUND),
-    .steps = 1,
-    .words = 3,
+    .steps = 2,
     .flops = 7};
 static const struct tfops_constant_spec ADD_LAYERNORM_CONSTANTS[] = {{"HAS_RESIDUAL", 1}};
 

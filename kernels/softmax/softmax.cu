@@ -8,7 +8,7 @@
 //
 // All arithmetic is fp32, exponentials are those of base 2: exp(t - max) = 2^((u - top) * steep), with u
 // a quarter of h, negated where the factor is negative, top the greatest u, steep = 4 |factor|; h = x and
-// factor = scale * log2(e), or under a mask h = t and log2(e). Differences of quarters are rounded once,
+// factor = scale * log2(e), or under a mask h = t and log2(e); the host gives both. Differences of quarters are rounded once,
 // never overflow and are never positive: logits and scales of any size do. The sum divides as a
 // logarithm, in the exponent. Two exponentials and some ten instructions an element: what a thread has
 // loaded of packed values is surveyed for their maximum first, in pairs, so that the sum is rescaled
@@ -65,26 +65,21 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     static constexpr bool ROLLED = C::HAS_MASK != 0, HIDES = C::CAUSAL != 0;
     static constexpr bool SURVEYS = !C::GENERIC && !C::HAS_MASK && !C::CAUSAL && sizeof(T) == 2;
     template <int K> using Reduce = SoftmaxReduce;
-    static constexpr float LOG2E = 1.44269504f;
 
     const softmax_params &p;
     long long row;
-    float quarter, hidden; // a quarter, with u's sign; h of a column that is not seen
-    u32 flip;              // what negates a pair where u does
-    u32 most[4];           // the greatest of what was surveyed, so negated
-    int columns;           // of this row that are seen
-    Floats<3> sum;         // as SoftmaxReduce has it
-    float logarithm;       // of the whole sum
+    float hidden;    // h of a column that is not seen
+    u32 flip;        // what negates a pair where u does
+    u32 most[4];     // the greatest of what was surveyed, so negated
+    int columns;     // of this row that are seen
+    Floats<3> sum;   // as SoftmaxReduce has it
+    float logarithm; // of the whole sum
 
     TF_METHOD SoftmaxOp(const softmax_params &params) : p(params)
     {
-        float factor = has_mask() ? LOG2E : p.scale * LOG2E;
-        if (causal() && factor == 0) // so that what is hidden stays infinite
-            factor = f32_from_bits(1);
-        quarter = factor < 0 ? -0.25f : 0.25f;
-        flip = factor < 0 ? 0x80008000u : 0;
-        hidden = factor < 0 ? softmax_infinity() : -softmax_infinity();
-        sum.f[2] = 4 * abs_f32(factor);
+        flip = p.quarter < 0 ? 0x80008000u : 0;
+        hidden = p.quarter < 0 ? softmax_infinity() : -softmax_infinity();
+        sum.f[2] = p.steep;
     }
 
     // ---- addresses and run-time values ----
@@ -216,7 +211,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         float u[PARTS], top = sum.f[0];
         TF_UNROLL
         for (int j = 0; j < N; j++)
-            u[j % PARTS] = j < PARTS ? h[j] * quarter : max_nan(u[j % PARTS], h[j] * quarter);
+            u[j % PARTS] = j < PARTS ? h[j] * p.quarter : max_nan(u[j % PARTS], h[j] * p.quarter);
         TF_UNROLL
         for (int j = 0; j < PARTS; j++)
             top = max_nan(top, u[j]);
@@ -227,13 +222,13 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     {
         constexpr int PARTS = min_int(N, 4);
         constexpr bool SURVEYED = SURVEYS && N > 1; // single elements are not
-        const float of = SURVEYED ? 0.25f : quarter;
+        const float of = SURVEYED ? 0.25f : p.quarter;
         float part[PARTS] = {};
         if constexpr (!SURVEYED)
             survey_unpacked(h);
         TF_UNROLL
         for (int j = 0; j < N; j++)
-            part[j % PARTS] += exp2_ftz(below(h[j], of) * sum.f[2]);
+            part[j % PARTS] += exp2_ftz(below(h[j], of) * p.steep);
         TF_UNROLL
         for (int j = 1; j < PARTS; j++)
             part[0] += part[j];
@@ -257,7 +252,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     {
         TF_UNROLL
         for (int j = 0; j < N; j++) {
-            y[j] = exp2_ftz(fma_f32(below(h[j], quarter), sum.f[2], -logarithm));
+            y[j] = exp2_ftz(fma_f32(below(h[j], p.quarter), p.steep, -logarithm));
             if (causal()) // also beside a NaN
                 y[j] = at.column + j < columns ? y[j] : 0.0f;
         }
