@@ -126,15 +126,15 @@ static int64_t default_cluster(
     return blocks;
 }
 
-/* A row that no block's registers hold is read again, from L2; where it has an SM of its own, only what
- * shared memory does not hold. */
+/* Two long rows wait in an SM's registers, or they are read again, from L2; where a row has an SM of its
+ * own, only what shared memory does not hold. */
 static void default_of_long_row(const struct row_shape *shape, const struct tfops_device *device,
     const struct row_layout *l, int64_t *v)
 {
     enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64, PAIR_UNITS = 4096, PAIR_REGISTERS = 32 };
     const bool lean = shape->state_registers <= LEAN_REGISTERS;
     if (shape->state_registers <= PAIR_REGISTERS && l->units <= PAIR_UNITS &&
-        shape->rows > device->sms) { /* two rows an SM wait in registers */
+        shape->rows > device->sms) {
         v[ROW_THREADS_PER_ROW] = 512;
         return;
     }

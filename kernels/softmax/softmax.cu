@@ -8,11 +8,11 @@
 //
 // All arithmetic is fp32, exponentials are those of base 2: exp(t - max) = 2^((u - top) * steep), with u
 // a quarter of h, negated where the factor is negative, top the greatest u, steep = 4 |factor|; h = x and
-// factor = scale * log2(e), or under a mask h = t and log2(e); the host gives both. Differences of quarters are rounded once,
-// never overflow and are never positive: logits and scales of any size do. The sum divides as a
-// logarithm, in the exponent. Two exponentials and some ten instructions an element: what a thread has
-// loaded of packed values is surveyed for their maximum first, in pairs, so that the sum is rescaled
-// once for all of it.
+// factor = scale * log2(e), or under a mask h = t and log2(e); the host gives both. Differences of
+// quarters are rounded once, never overflow and are never positive: logits and scales of any size do.
+// The sum divides as a logarithm, in the exponent. Two exponentials and some ten instructions an
+// element: packed values are surveyed for their maximum first, in pairs, so that the sum is rescaled
+// once for two units.
 //
 // NaN, +inf, and -inf in all of a row give NaN as the formula does; a row whose columns a mask hides all
 // is 0. A masked logit is rounded to fp32 before the maximum is taken off: an error of 2^-24 of its
