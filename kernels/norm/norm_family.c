@@ -40,7 +40,7 @@ void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape
         .inputs = add ? 2 : 1,
         .columns = columns_of(family, problem),
         .steps = family->steps + (family->scales && !grouped),
-        .words = family->steps == 2 ? 3 : 1,
+        .words = 1,
         .unit = 1,
         .group = grouped ? QUANT_GROUP : 0};
 }

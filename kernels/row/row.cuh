@@ -281,7 +281,7 @@ template <class C, class O> class RowKernel {
     // The like of an operator that SURVEYS.
     TF_METHOD void survey_units(int at)
     {
-        constexpr int MOST = 2;
+        constexpr int MOST = L::WAITS && L::PER_THREAD <= 4 ? 4 : 2;
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i += MOST) {
             const int count = min_int(min_int(CHUNK, L::PER_THREAD - at) - i, MOST);
