@@ -1,5 +1,8 @@
 /* The named lists of problems (see cli_suite.h). */
 #include "cli_suite.h"
+#include "cli_engine.h"
+#include "cli_text.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* Square-ish model shapes first, then the hidden sizes of current models over all kinds of row
@@ -88,8 +91,8 @@ static const char *const LAUNCH[] = {
     "gated_act rows=16 ffn=14336 out_dtype=e4m3 scales=1",
     "softmax rows=16 width=4096 mask=1 mask_rows=4",
     ROPE_OF("seq=16 head_dim=128 table_dim=128 kv_heads=8 k=1 k_out=1 positions=1"),
-    "rope batch=1 seq=16 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 max_pos=8192 k=1 v=1 "
-    "positions=1 slots=1 k_cache=1 v_cache=1 num_blocks=512 block_size=16",
+    ("rope batch=1 seq=16 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 max_pos=8192 k=1 v=1 "
+     "positions=1 slots=1 k_cache=1 v_cache=1 num_blocks=512 block_size=16"),
     "rmsnorm_rope rows=16 num_heads=32 head_dim=128 table_dim=128 max_pos=2048 positions=1",
     "linear m=16 n=4096 k=4096 bias=1",
     "fp8_gemm m=16 n=4096 k=4096 scaling=row",
@@ -121,4 +124,54 @@ size_t cli_suite_split(char *line, const char *ret_words[CLI_SUITE_WORDS])
             *rest++ = 0;
     }
     return n;
+}
+
+int cli_suite_find(const struct cli *cli, const char *name, const struct cli_suite **ret_suite)
+{
+    char known[128] = "", hint[96];
+    struct cli_guess guess = cli_guess_start(name);
+    for (size_t i = 0; i < CLI_N_SUITES; i++) {
+        if (strcmp(CLI_SUITES[i].name, name) == 0) {
+            *ret_suite = &CLI_SUITES[i];
+            return CLI_OK;
+        }
+        cli_guess_try(&guess, CLI_SUITES[i].name);
+        cli_text_list(known, sizeof known, CLI_SUITES[i].name);
+    }
+    cli_guess_text(&guess, hint, sizeof hint);
+    return cli_usage(
+        cli, name, known, name, "unknown suite '%.40s'%s (there is: %s)", name, hint, known);
+}
+
+/* Takes over what `more` holds. */
+static int append(const struct cli *cli, struct cli_problems *problems, struct cli_problems *more)
+{
+    struct tfops_problem *items =
+        realloc(problems->items, (problems->count + more->count) * sizeof *items);
+    if (items) {
+        memcpy(&items[problems->count], more->items, more->count * sizeof *items);
+        *problems = (struct cli_problems){items, problems->count + more->count};
+    }
+    cli_problems_release(more);
+    return items ? CLI_OK : cli_fail_memory(cli);
+}
+
+int cli_suite_load(const struct cli *cli, const struct tfops_engine *engine,
+    const struct cli_suite *suite, const char *dtypes, struct cli_problems *ret_problems)
+{
+    int code = CLI_OK;
+    *ret_problems = (struct cli_problems){0};
+    for (size_t i = 0; i < suite->n_lines && code == CLI_OK; i++) {
+        const char *words[CLI_SUITE_WORDS];
+        struct cli_problems more = {0};
+        char *line = cli_strdup(suite->lines[i]);
+        const struct cli_list list = {words, line ? cli_suite_split(line, words) : 0};
+        code = line ? cli_problems_load(cli, engine, &list, dtypes, &more) : cli_fail_memory(cli);
+        if (code == CLI_OK)
+            code = append(cli, ret_problems, &more);
+        free(line);
+    }
+    if (code != CLI_OK)
+        cli_problems_release(ret_problems);
+    return code;
 }
