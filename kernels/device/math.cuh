@@ -21,18 +21,6 @@ TF_DEV float max_nan(float a, float b)
 #endif
 }
 
-// The lesser one; NaN if either is. PTX ISA 9.7.3.11 min (NaN: sm_80 and later)
-TF_DEV float min_nan(float a, float b)
-{
-#ifdef TF_HOST
-    return -max_nan(-a, -b);
-#else
-    float r;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
-    return r;
-#endif
-}
-
 // a * b + c, rounded once, whatever else the compiler needs a * b for.
 TF_DEV float fma_f32(float a, float b, float c)
 {
@@ -40,20 +28,6 @@ TF_DEV float fma_f32(float a, float b, float c)
     return __builtin_fmaf(a, b, c);
 #else
     return __fmaf_rn(a, b, c);
-#endif
-}
-
-// a * b rounded towards -infinity. PTX ISA 9.7.3.6 mul
-TF_DEV float mul_down(float a, float b)
-{
-#ifdef TF_HOST
-    const double exact = (double)a * (double)b;
-    const float near = (float)exact;
-    return (double)near > exact ? __builtin_nextafterf(near, -__builtin_inff()) : near;
-#else
-    float r;
-    asm("mul.rm.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b));
-    return r;
 #endif
 }
 
@@ -134,6 +108,18 @@ TF_DEV float exp2_ftz(float x)
 #else
     float r;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+#endif
+}
+
+// log2(x): error at most 2^-22, relative where |log2(x)| is above 1; NaN below 0. PTX ISA 9.7.3.20 lg2
+TF_DEV float log2_ftz(float x)
+{
+#ifdef TF_HOST
+    return (float)__builtin_log2((double)flush_subnormal(x));
+#else
+    float r;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
     return r;
 #endif
 }

@@ -3,12 +3,14 @@
 // The address must be a multiple of the access width; the host has checked that (alignment class).
 // PTX ISA 9.7.8.8 ld, 9.7.8.9 ld.global.nc, 9.7.8.11 st; 8.2.2 vector alignment.
 #pragma once
+#include "device/l2_policy.cuh"
 #include "device/vec.cuh"
 
 enum {
     LD_KEEP,   // default caching: the same thread reads it again soon
     LD_ONCE,   // not allocated in L1
     LD_STREAM, // evict-first in L1 and L2
+    LD_LAST,   // stays in L2 longer than what other loads bring (16-byte accesses)
     LD_CONST,  // read-only for the whole kernel, by every block: non-coherent path, kept in L1
 };
 enum { ST_KEEP, ST_STREAM };
@@ -35,6 +37,12 @@ template <int HINT, int WORDS> TF_DEV void ld_words(const void *p, u32 *w)
     TF_LOAD(LD_KEEP, "ld.global")
     TF_LOAD(LD_ONCE, "ld.global.L1::no_allocate")
     TF_LOAD(LD_STREAM, "ld.global.cs")
+    if constexpr (HINT == LD_LAST && WORDS == 4)
+        asm volatile("ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
+                     : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+                     : "l"(p), "l"(l2_policy<L2_EVICT_LAST>()));
+    else
+        TF_LOAD(LD_LAST, "ld.global.L1::no_allocate")
     TF_LOAD(LD_CONST, "ld.global.nc")
 #endif
 }

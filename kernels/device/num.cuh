@@ -214,6 +214,46 @@ template <class T> TF_DEV u32 mul2(u32 a, u32 b)
     return mul2_as(T{}, a, b);
 }
 
+#ifdef TF_HOST
+template <class T> TF_DEV u32 max2_soft(u32 a, u32 b)
+{
+    float x[2], y[2];
+    unpack2<T>(a, x[0], x[1]);
+    unpack2<T>(b, y[0], y[1]);
+    for (int i = 0; i < 2; i++)
+        x[i] = x[i] != x[i] || x[i] > y[i] ? x[i] : y[i];
+    return pack2<T>(x[0], x[1]);
+}
+#endif
+
+// The greater values of two pairs, NaN where either is. PTX ISA 9.7.4.9 max (NaN: sm_80 and later)
+TF_DEV u32 max2_as(f16, u32 a, u32 b)
+{
+#ifdef TF_HOST
+    return max2_soft<f16>(a, b);
+#else
+    u32 r;
+    asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#endif
+}
+
+TF_DEV u32 max2_as(bf16, u32 a, u32 b)
+{
+#ifdef TF_HOST
+    return max2_soft<bf16>(a, b);
+#else
+    u32 r;
+    asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    return r;
+#endif
+}
+
+template <class T> TF_DEV u32 max2(u32 a, u32 b)
+{
+    return max2_as(T{}, a, b);
+}
+
 template <class T> TF_DEV u32 pack4(const float (&f)[4])
 {
     static_assert(sizeof(T) == 1, "four to a word");

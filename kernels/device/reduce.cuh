@@ -1,10 +1,13 @@
 // reduce.cuh: reductions over the threads that share a row: part of a warp, several warps, a cluster.
 //
-// A reduction is a struct with WORDS, the floats of its value, and combine(a, b), which leaves in a
-// what both hold; NONE is the value that changes nothing. Every thread of the group gets the
-// result, and all of them the same bits: the order depends on the group's size alone. One barrier a
-// call: two scratch sets are used in turn, so a set is written again only after everyone has passed
-// the next call's barrier.
+// A reduction is a struct with WORDS, the floats of its value, none(), the value that changes nothing,
+// and combine(a, b), which leaves in a what both hold. Or it is RELATIVE: f[1] of its values is a sum
+// relative to a base, say a maximum; base(v) is what the reduction Base is made of, and relate(v, b)
+// makes v relative to the base b of several. So that is reduced in two rounds, bases before sums, which
+// is half the work of relating both sides at every step. Every thread of the group gets the result, and
+// all of them the same bits: the order depends on the group's size alone. One barrier a call: two
+// scratch sets are used in turn, so a set is written again only after everyone has passed the next
+// call's barrier.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/math.cuh"
@@ -41,19 +44,45 @@ struct ReduceMax {
     }
 };
 
+// Whether R says RELATIVE.
+template <class R, class = void> struct ReduceRelative {
+    static constexpr bool VALUE = false;
+};
+template <class R> struct ReduceRelative<R, decltype((void)R::RELATIVE)> {
+    static constexpr bool VALUE = R::RELATIVE;
+};
+
 // Over aligned groups of LANES lanes; every lane of the warp takes part.
 template <class R, int LANES> TF_DEV typename R::Value lanes_reduce(typename R::Value v)
 {
     static_assert(LANES >= 1 && LANES <= 32 && (LANES & (LANES - 1)) == 0, "part of a warp");
-    TF_UNROLL
-    for (int mask = LANES / 2; mask; mask /= 2) {
-        typename R::Value other;
+    if constexpr (ReduceRelative<R>::VALUE) {
+        R::relate(v, lanes_reduce<typename R::Base, LANES>(R::base(v)));
+        v.f[1] = lanes_reduce<ReduceSum, LANES>({{v.f[1]}}).f[0];
+    } else {
         TF_UNROLL
-        for (int i = 0; i < R::WORDS; i++)
-            other.f[i] = shfl_xor(v.f[i], mask);
-        R::combine(v, other);
+        for (int mask = LANES / 2; mask; mask /= 2) {
+            typename R::Value other;
+            TF_UNROLL
+            for (int i = 0; i < R::WORDS; i++)
+                other.f[i] = shfl_xor(v.f[i], mask);
+            R::combine(v, other);
+        }
     }
     return v;
+}
+
+template <class R> TF_DEV void combine_parts(typename R::Value &a, typename R::Value b)
+{
+    if constexpr (ReduceRelative<R>::VALUE) {
+        auto both = R::base(a);
+        R::Base::combine(both, R::base(b));
+        R::relate(a, both);
+        R::relate(b, both);
+        a.f[1] += b.f[1];
+    } else {
+        R::combine(a, b);
+    }
 }
 
 // STEP: from one lane of a group to the next.
@@ -69,19 +98,19 @@ template <int LANES, int STEP = 1, class T> TF_DEV T lanes_sum(T v)
 // Of COUNT values in shared memory, in every lane.
 template <class R, int COUNT> TF_DEV typename R::Value shared_reduce(const typename R::Value *part)
 {
-    typename R::Value v = part[0];
-    if constexpr (COUNT <= 16) { // broadcast reads: shorter than a second round of shuffles
+    if constexpr (COUNT <= 16 && !ReduceRelative<R>::VALUE) { // broadcast reads: no second shuffles
+        typename R::Value v = part[0];
         TF_UNROLL
         for (int i = 1; i < COUNT; i++)
             R::combine(v, part[i]);
         return v;
     } else {
         const int lane = (int)(thread_index() % 32u);
-        v = R::none();
+        typename R::Value v = lane < COUNT ? part[lane] : R::none();
         TF_UNROLL
-        for (int i = 0; i < COUNT; i += 32)
+        for (int i = 32; i < COUNT; i += 32)
             if (i + lane < COUNT)
-                R::combine(v, part[i + lane]);
+                combine_parts<R>(v, part[i + lane]);
         return lanes_reduce<R, 32>(v);
     }
 }

@@ -82,7 +82,7 @@ static uint32_t tensor_smem_bytes(const struct tfops_device *device, const int64
                               : scratch_bytes(v[ROW_THREADS_PER_ROW]);
 }
 
-/* Vectors that wait do so by the chunk (quantize_tensor.cuh). */
+/* Less than a chunk of vectors (quantize_tensor.cuh) is not worth waiting. */
 static bool chunk_waits(const struct tfops_device *device, const int64_t *v)
 {
     enum { CHUNK = 4 };
@@ -190,9 +190,9 @@ static void generic_geometry(void *user, const struct tfops_problem *problem,
     geometry->extent_per_group = geometry->most_groups = 0;
     if (quantize_flow(problem) != QUANTIZE_FLOW_TENSOR)
         return;
-    geometry->cooperative = true;
     if (geometry->grid[0] > (uint32_t)device->sms)
         geometry->grid[0] = (uint32_t)device->sms;
+    geometry->cooperative = geometry->grid[0] > 1;
 }
 
 void quantize_geometry(void *user, const struct tfops_problem *problem,
@@ -216,7 +216,7 @@ void quantize_geometry(void *user, const struct tfops_problem *problem,
         .cluster = 1,
         .smem_bytes = tensor ? tensor_smem_bytes(device, v) : scratch_bytes(v[ROW_THREADS_PER_ROW]),
         .pdl = device->cc >= 90,
-        .cooperative = tensor,
+        .cooperative = tensor && blocks > 1, /* a block alone waits for none */
         .grid = {blocks < 1           ? 1
                  : blocks > INT32_MAX ? INT32_MAX
                                       : (uint32_t)blocks,

@@ -2,9 +2,9 @@
 // dynamic scale, or a given one that is doubled until nothing saturates.
 //
 // One launch: all blocks walk over the tensor, agree on the greatest amax (device/grid.cuh) and walk
-// again. What a thread sees first waits in registers, then in shared memory; the rest is read again
-// from the last vector to the first, so that what the L2 cache still has is hit. Memory is read once
-// as far as those hold the tensor.
+// again, from the last vector to the first. What a thread sees first waits in registers, then in shared
+// memory; what it sees last, in registers again; of the rest the L2 cache is told to hold the end of the
+// tensor and to let the middle go. Memory is read once as far as those hold the tensor.
 //
 // Tunables: VEC_BYTES; THREADS_PER_ROW: threads of a block; BLOCKS_PER_SM: blocks an SM, 0 is 1;
 // RELOAD 1: shared memory takes what it can, 2: nothing waits; STORE_HINT.
@@ -78,7 +78,9 @@ template <class C, class T, class OUT> class QuantizeTensor {
     static constexpr int HELD = 8;  // vectors that wait in registers
     static constexpr int CHUNK = 4; // loads in flight
     static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
-    static constexpr int SLOTS = C::RELOAD == 1 ? FIT / CHUNK * CHUNK : 0;
+    static constexpr int SLOTS = C::RELOAD == 1 ? FIT : 0;
+    static constexpr long long L2_BYTES = 32 << 20; // less than it has: results pass through it
+    static constexpr u32 L2_ROWS = (u32)(L2_BYTES / ((long long)C::HIDDEN * (int)sizeof(T)));
     static constexpr bool GIVEN = C::GRANULARITY == BY_TENSOR_GIVEN;
     static_assert(C::HIDDEN % VEC == 0, "a row is whole vectors");
     static_assert(C::RELOAD != 1 || SLOTS >= 1, "something waits");
@@ -145,50 +147,81 @@ template <class C, class T, class OUT> class QuantizeTensor {
                 vec_pack<OUT, VEC>(y));
     }
 
-    TF_METHOD void measure_held(Place &place, Vec<T, VEC> (&held)[HELD])
+    // This thread's next vectors.
+    template <int HINT, int COUNT>
+    TF_METHOD void measure(Place &place, Vec<T, VEC> (&v)[COUNT])
     {
         TF_UNROLL
-        for (int i = 0; i < HELD; i++) {
-            held[i] = load<LD_ONCE>(place);
+        for (int i = 0; i < COUNT; i++) {
+            v[i] = load<HINT>(place);
             place.step(step_rows, step_vectors);
         }
         TF_UNROLL
-        for (int i = 0; i < HELD; i++)
-            take(held[i]);
-    }
-
-    // From this thread's vector n behind those on.
-    TF_METHOD void measure_chunk(Place &place, int n)
-    {
-        Vec<T, VEC> v[CHUNK];
-        TF_UNROLL
-        for (int i = 0; i < CHUNK; i++) {
-            v[i] = load<LD_KEEP>(place);
-            place.step(step_rows, step_vectors);
-        }
-        TF_UNROLL
-        for (int i = 0; i < CHUNK; i++) {
+        for (int i = 0; i < COUNT; i++)
             take(v[i]);
-            if (n < SLOTS)
-                *slot(n + i) = v[i];
+    }
+
+    template <int COUNT> TF_METHOD void measure_slots(Place &place, int n)
+    {
+        Vec<T, VEC> v[COUNT];
+        measure<LD_STREAM>(place, v);
+        TF_UNROLL
+        for (int i = 0; i < COUNT; i++)
+            *slot(n + i) = v[i];
+    }
+
+    // Gives how many slots are taken.
+    TF_METHOD int measure_into_slots(Place &place)
+    {
+        constexpr int WHOLE = SLOTS / CHUNK * CHUNK;
+        int n = 0;
+#pragma unroll 1
+        for (; n < WHOLE && place.row < rows; n += CHUNK)
+            measure_slots<CHUNK>(place, n);
+        if constexpr (SLOTS > WHOLE)
+            if (place.row < rows) {
+                measure_slots<SLOTS - WHOLE>(place, n);
+                n = SLOTS;
+            }
+        return n;
+    }
+
+    // What nothing holds; gives how many chunks there are. The last one stays in `v`.
+    TF_METHOD int measure_rest(Place &place, Vec<T, VEC> (&v)[CHUNK])
+    {
+        int chunks = 0;
+        const u32 kept = rows > L2_ROWS ? rows - L2_ROWS : 0;
+#pragma unroll 1
+        for (; place.row < rows; chunks++) {
+            if (place.row >= kept)
+                measure<LD_LAST>(place, v);
+            else
+                measure<LD_STREAM>(place, v);
+        }
+        return chunks;
+    }
+
+    // Backwards, `place` being that of the last one.
+    template <int COUNT>
+    TF_METHOD void store_back(Place &place, const Vec<T, VEC> (&v)[COUNT], float scale)
+    {
+        TF_UNROLL
+        for (int i = COUNT; i-- > 0;) {
+            store(place, v[i], scale);
+            place.step(-step_rows, -step_vectors);
         }
     }
 
-    // Backwards from `place`.
-    TF_METHOD void store_chunk(Place &place, float scale)
+    TF_METHOD void store_rest(Place &place, float scale)
     {
         Vec<T, VEC> v[CHUNK];
         Place at = place;
         TF_UNROLL
-        for (int i = 0; i < CHUNK; i++) {
-            v[i] = load<LD_ONCE>(at);
+        for (int i = CHUNK; i-- > 0;) {
+            v[i] = load<LD_STREAM>(at);
             at.step(-step_rows, -step_vectors);
         }
-        TF_UNROLL
-        for (int i = 0; i < CHUNK; i++) {
-            store(place, v[i], scale);
-            place.step(-step_rows, -step_vectors);
-        }
+        store_back(place, v, scale);
     }
 
   public:
@@ -204,28 +237,27 @@ template <class C, class T, class OUT> class QuantizeTensor {
     {
         const u64 mine = (u64)block_index() * C::THREADS + thread_index();
         Place place = {(u32)(mine / PER_ROW), (int)(mine % PER_ROW)};
-        Vec<T, VEC> held[HELD];
+        Vec<T, VEC> held[HELD], end[CHUNK];
         bool last;
         pdl_begin<C>();
-        measure_held(place, held);
-        int n = 0; // whole chunks: the last ones may lie beyond the tensor
-        for (; place.row < rows; n += CHUNK)
-            measure_chunk(place, n);
+        measure<LD_STREAM>(place, held);
+        int slots = measure_into_slots(place), chunks = measure_rest(place, end);
         const float scale = quantize_tensor_scale<OUT, C::THREADS>(p, GIVEN, most, last);
         place.step(-step_rows, -step_vectors);
-        for (; n > SLOTS; n -= CHUNK)
-            store_chunk(place, scale);
+        if (chunks > 0)
+            store_back(place, end, scale);
+#pragma unroll 1
+        for (; chunks > 1; chunks--)
+            store_rest(place, scale);
         TF_UNROLL_BY(CHUNK)
-        while (n-- > 0) {
-            store(place, *slot(n), scale);
+        while (slots-- > 0) {
+            store(place, *slot(slots), scale);
             place.step(-step_rows, -step_vectors);
         }
         TF_UNROLL
-        for (int i = HELD; i-- > 0;) {
+        for (int i = 0; i < HELD; i++)
             vec_forget(held[i]); // else it waits unpacked too
-            store(place, held[i], scale);
-            place.step(-step_rows, -step_vectors);
-        }
+        store_back(place, held, scale);
         count.store();
         quantize_tensor_end(p, last);
     }

@@ -69,12 +69,13 @@ TF_DEV void row_load_unit(RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s
             part.v[i][k] = vec_zero<U, L::VEC>();
 }
 
-template <class C, class O, int HINT, int WIDTH, class U, int COUNT, class ROW>
+// Of those from unit FROM on.
+template <class C, class O, int HINT, int WIDTH, int FROM, class U, int COUNT, class ROW>
 TF_DEV void row_load_units(RowPart<C, O, U, COUNT> &part, const RowSpan &s, int at, ROW row)
 {
     TF_UNROLL
     for (int i = 0; i < COUNT; i++)
-        if (at + i < RowLayout<C, O>::PER_THREAD)
+        if (at + i >= FROM && at + i < RowLayout<C, O>::PER_THREAD)
             row_load_unit<C, O, HINT, WIDTH, U, COUNT>(part, i, s, at + i, row);
 }
 
@@ -86,8 +87,8 @@ TF_DEV void row_load_edge(RowPart<C, O, U, COUNT> &part, const RowSpan &s, const
         part.edge = ld_elem<HINT>(row + s.edge);
 }
 
-// Units [at, at + CHUNK) of an input row; the edge comes with the first chunk.
-template <class C, class O, int HINT, class ROW>
+// Those from unit FROM on of [at, at + CHUNK) of an input row; the edge comes with the first chunk.
+template <class C, class O, int HINT, int FROM, class ROW>
 TF_DEV void row_load(
     RowPart<C, O, typename O::T, RowLayout<C, O>::CHUNK> &part, const RowSpan &s, int at, ROW row)
 {
@@ -96,11 +97,11 @@ TF_DEV void row_load(
     constexpr int CHUNK = L::CHUNK, WIDTH = L::row_width(L::ELEM);
     if constexpr (L::SHIFTED) {
         if (row_same_shift<C, O>(s, row))
-            row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
+            row_load_units<C, O, HINT, WIDTH, FROM, T, CHUNK>(part, s, at, row);
         else
-            row_load_units<C, O, LD_KEEP, L::ELEM, T, CHUNK>(part, s, at, row);
+            row_load_units<C, O, LD_KEEP, L::ELEM, FROM, T, CHUNK>(part, s, at, row);
     } else {
-        row_load_units<C, O, HINT, WIDTH, T, CHUNK>(part, s, at, row);
+        row_load_units<C, O, HINT, WIDTH, FROM, T, CHUNK>(part, s, at, row);
     }
     if constexpr (L::EDGES > 0)
         if (at == 0)

@@ -34,6 +34,14 @@ template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
     static constexpr bool VALUE = O::HIDES;
 };
 
+// Whether O says SURVEYS: it sees the loaded vectors of several units before it gathers them (row.cuh).
+template <class O, class = void> struct RowSurveys {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowSurveys<O, decltype((void)O::SURVEYS)> {
+    static constexpr bool VALUE = O::SURVEYS;
+};
+
 // Everything that follows from the configuration C and the operator O.
 template <class C, class O> struct RowLayout {
     using T = typename O::T;
@@ -52,7 +60,7 @@ template <class C, class O> struct RowLayout {
     static constexpr int COLUMN_WIDTH =
         SHIFTED ? (int)sizeof(typename O::COLUMN)
                 : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
-    static constexpr bool HIDES = RowHides<O>::VALUE;
+    static constexpr bool HIDES = RowHides<O>::VALUE, SURVEYS = RowSurveys<O>::VALUE && VEC > 1;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
 
@@ -84,12 +92,10 @@ template <class C, class O> struct RowLayout {
     static constexpr int SCRATCH_BYTES = O::STEPS ? Scratch::bytes(O::WORDS) : 0;
     static constexpr int SLOT_OFFSET = ceil_div(SCRATCH_BYTES, 128) * 128;
     static constexpr int SLOT_BYTES = (int)sizeof(Vec<H, N>);
-    // Units of a thread that wait in shared memory: all, or whole chunks; the others are read again.
+    // Units of a thread that wait in shared memory: the first ones; the others are read again.
     static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
-    static constexpr int SLOTS = C::RELOAD != 1      ? 0
-                                 : FIT >= PER_THREAD ? PER_THREAD
-                                                     : FIT / CHUNK * CHUNK;
-    // The first chunks wait on chip: all before this unit.
+    static constexpr int SLOTS = C::RELOAD == 1 ? min_int(FIT, PER_THREAD) : 0;
+    // Units before this one wait on chip.
     static constexpr int WAITING = WAITS ? PER_THREAD : SLOTS;
     static constexpr bool AGAIN = O::STEPS > 0 && WAITING < PER_THREAD; // others are read again
     static constexpr int LD_FIRST = AGAIN ? LD_KEEP : LD_ONCE;

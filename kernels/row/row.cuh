@@ -17,6 +17,8 @@
 //   ROLLED                    optional: enter() is long (layout.cuh)
 //   HIDES                     optional: units behind the first seen(p, row) columns are not read, and
 //                             come out as zeros; leave() sees to the unit where they end, each lane alone
+//   SURVEYS                   optional, of one input that waits raw: survey(v) sees the vectors of up to
+//                             two units and says what gather() shall see of them, after surveyed()
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
@@ -41,7 +43,8 @@
 //   CLUSTER          blocks that share a row: long rows. Reductions go through DSMEM; with STEPS 0 the
 //                    blocks know nothing of each other.
 //   RELOAD           where the row waits: 0 registers; 1 shared memory, as much of it as fits; 2 nowhere.
-//                    What does not wait is read again, each walk over it turning round.
+//                    What does not wait is read again, each walk over it turning round: the chunk
+//                    that one ends with is still in registers.
 //   BLOCKS_PER_SM    0: a block per ROWS_PER_BLOCK rows; k: k blocks an SM walk over all rows.
 //   STAGES           1; 2: walking blocks load the next row before they reduce this one.
 //   WEIGHT_LOAD      columns: 0 when used; 1 under the row's own latency; 2 once a block, kept in
@@ -70,6 +73,7 @@ template <class C, class O> class RowKernel {
     using H = typename L::H;
     static constexpr int N = L::N, CHUNK = L::CHUNK;
     static constexpr int COLUMNS = max_int(O::COLUMNS, 1); // arrays are never empty
+    static constexpr int LAST_READ = C::RELOAD == 1 ? LD_STREAM : LD_ONCE;
 
     struct Raw {
         RowPart<C, O, T, CHUNK> in[O::INPUTS];
@@ -116,18 +120,35 @@ template <class C, class O> class RowKernel {
         return L::AGAIN && K % 2 ? L::LAST_CHUNK - n : n;
     }
 
-    TF_DEV constexpr bool waits(int at)
+    TF_DEV constexpr bool waits(int unit)
     {
-        return at < L::WAITING;
+        return unit < L::WAITING;
+    }
+
+    // Whether a walk reads the n-th unit's chunk again: not the one that the walk before ended with.
+    TF_DEV constexpr bool rereads(int n, int at)
+    {
+        return L::AGAIN && n > 0 && !waits(at + CHUNK - 1);
     }
 
     // ---- loads ----
 
-    template <int HINT> TF_METHOD void fetch(Raw &to, const RowSpan &of, int at) const
+    template <int HINT, int FROM = 0> TF_METHOD void fetch(Raw &to, const RowSpan &of, int at) const
     {
         TF_UNROLL
         for (int k = 0; k < O::INPUTS; k++)
-            row_load<C, O, HINT>(to.in[k], of, at, O::input(p, k, of.row));
+            row_load<C, O, HINT, FROM>(to.in[k], of, at, O::input(p, k, of.row));
+    }
+
+    // What waits in shared memory need not stay in L2, where the rest is wanted again.
+    TF_METHOD void fetch_first(int at)
+    {
+        if constexpr (C::RELOAD != 1 || !L::AGAIN)
+            fetch<L::LD_FIRST>(raw, s, at);
+        else if (waits(at + CHUNK - 1))
+            fetch<LD_STREAM>(raw, s, at);
+        else
+            fetch<LD_LAST>(raw, s, at);
     }
 
     // Columns of units [at, at + COUNT), to where column_values() looks for them.
@@ -211,7 +232,7 @@ template <class C, class O> class RowKernel {
         for (int k = 0; k < O::UNIT; k++)
             if constexpr (L::WAITS)
                 held.v[at + i][k] = v[k];
-            else if (waits(at))
+            else if (waits(at + i))
                 slot(at + i)[k] = v[k];
     }
 
@@ -224,7 +245,7 @@ template <class C, class O> class RowKernel {
                 vec_forget(held.v[at + i][k]); // else it waits unpacked too
             row_unpack<O::UNIT>(held.v[at + i], h);
         } else {
-            if (waits(at))
+            if (waits(at + i))
                 row_unpack<O::UNIT>(slot(at + i), h);
             else
                 enter(at, i, h);
@@ -241,7 +262,7 @@ template <class C, class O> class RowKernel {
             row_store<C, O>(row_out<C, O, T>(s, O::tap(p, s.row)), s, i, h);
     }
 
-    TF_METHOD void first_pass(int at)
+    TF_METHOD void gather_units(int at)
     {
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {
@@ -251,10 +272,45 @@ template <class C, class O> class RowKernel {
                 if (!O::template guarded<0>() || row_owns<C, O>(s, at + i))
                     op.gather(h);
             }
-            if (waits(at))
+            if (waits(at + i))
                 tap_unit(at + i, h);
             keep(at, i, h);
         }
+    }
+
+    // The like of an operator that SURVEYS.
+    TF_METHOD void survey_units(int at)
+    {
+        constexpr int MOST = L::WAITS && L::PER_THREAD <= 4 ? 4 : 2;
+        TF_UNROLL
+        for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i += MOST) {
+            const int count = min_int(min_int(CHUNK, L::PER_THREAD - at) - i, MOST);
+            Vec<T, L::VEC> seen[MOST];
+            TF_UNROLL
+            for (int k = 0; k < MOST; k++)
+                if (k < count && row_owns<C, O>(s, at + i + k))
+                    seen[k] = op.survey(raw.in[0].v[i + k][0]);
+            op.surveyed();
+            TF_UNROLL
+            for (int k = 0; k < MOST; k++) {
+                if (k >= count)
+                    break;
+                float h[N] = {};
+                if (row_owns<C, O>(s, at + i + k)) {
+                    vec_unpack(seen[k], h);
+                    op.gather(h);
+                }
+                keep(at, i + k, h);
+            }
+        }
+    }
+
+    TF_METHOD void first_pass(int at)
+    {
+        if constexpr (L::SURVEYS)
+            survey_units(at);
+        else
+            gather_units(at);
         if constexpr (L::EDGES > 0) {
             if (at > 0)
                 return;
@@ -275,8 +331,8 @@ template <class C, class O> class RowKernel {
         TF_UNROLL_BY(L::UNROLLED)
         for (int n = 0; n < L::PER_THREAD; n += CHUNK) {
             const int at = chunk<K>(n);
-            if (L::AGAIN && !waits(at))
-                fetch<LD_KEEP>(raw, s, at);
+            if (rereads(n, at))
+                fetch<LD_KEEP, L::WAITING>(raw, s, at);
             if constexpr (MEASURED && C::WEIGHT_LOAD == 0)
                 fetch_columns<CHUNK>(at);
             TF_UNROLL
@@ -307,7 +363,7 @@ template <class C, class O> class RowKernel {
             float h[N], g[COLUMNS][N], y[N] = {};
             if (!L::HIDES || row_reads<C, O>(s, at + i)) {
                 recall(at, i, h);
-                if (L::AGAIN && !waits(at))
+                if (L::AGAIN && !waits(at + i))
                     tap_unit(at + i, h);
                 column_values(at, i, g);
                 op.leave(h, g, y, at_unit(at + i));
@@ -350,7 +406,7 @@ template <class C, class O> class RowKernel {
         TF_UNROLL_BY(L::UNROLLED)
         for (int at = 0; at < L::PER_THREAD; at += CHUNK) {
             if constexpr (!L::AHEAD)
-                fetch<L::LD_FIRST>(raw, s, at);
+                fetch_first(at);
             if constexpr (C::WEIGHT_LOAD == 1)
                 fetch_columns<CHUNK>(at);
             first_pass(at);
@@ -375,8 +431,10 @@ template <class C, class O> class RowKernel {
         TF_UNROLL_BY(L::UNROLLED)
         for (int n = 0; n < L::PER_THREAD; n += CHUNK) {
             const int at = chunk<O::STEPS>(n);
-            if (O::STEPS == 0 || (L::AGAIN && !waits(at)))
+            if constexpr (O::STEPS == 0)
                 fetch<LD_ONCE>(raw, s, at);
+            else if (rereads(n, at))
+                fetch<LAST_READ, L::WAITING>(raw, s, at);
             if constexpr (C::WEIGHT_LOAD == 0)
                 fetch_columns<CHUNK>(at);
             last_pass(at);

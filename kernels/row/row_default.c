@@ -126,13 +126,18 @@ static int64_t default_cluster(
     return blocks;
 }
 
-/* A row that no block's registers hold is read again, from L2; where it has an SM of its own, only what
- * shared memory does not hold. */
+/* Two long rows wait in an SM's registers, or they are read again, from L2; where a row has an SM of its
+ * own, only what shared memory does not hold. */
 static void default_of_long_row(const struct row_shape *shape, const struct tfops_device *device,
     const struct row_layout *l, int64_t *v)
 {
-    enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64 };
+    enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64, PAIR_UNITS = 4096, PAIR_REGISTERS = 32 };
     const bool lean = shape->state_registers <= LEAN_REGISTERS;
+    if (shape->state_registers <= PAIR_REGISTERS && l->units <= PAIR_UNITS &&
+        shape->rows > device->sms) {
+        v[ROW_THREADS_PER_ROW] = 512;
+        return;
+    }
     v[ROW_THREADS_PER_ROW] = row_ceil_div(l->units, 384) <= (lean ? LONG_UNITS / 384 : 32) ? 384
                              : lean && row_ceil_div(l->units, 768) <= 32                   ? 768
                                                                                            : 1024;
@@ -179,6 +184,16 @@ static void default_of_many_columns(const struct row_layout *l, int64_t *v)
     v[ROW_WEIGHT_LOAD] = row_ceil_div(l->units, THREADS) == MOST_HELD;
 }
 
+/* One column beside a row of more units than registers hold well: it waits in shared memory, eight units
+ * a thread (docs/notes/rmsnorm.md). */
+static bool waits_in_shared_memory(
+    const struct row_shape *shape, const struct tfops_device *device, const struct row_layout *l)
+{
+    return shape->steps == 1 && shape->columns == 1 && shape->inputs == 1 && !is_busy(shape) &&
+           shape->unit == 1 && !l->shifted && l->units > 1024 && l->units <= 2048 &&
+           shape->rows > 2 * device->sms;
+}
+
 void row_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
@@ -198,6 +213,11 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
         l.units > 256)
         default_of_many_columns(&l, v);
+    if (waits_in_shared_memory(&shape, device, &l)) {
+        v[ROW_THREADS_PER_ROW] = 192;
+        v[ROW_RELOAD] = 1;
+        v[ROW_WEIGHT_LOAD] = 0;
+    }
     settle_long_row(&shape, problem->align, device, v);
     uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
     v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;

@@ -68,15 +68,14 @@ static int64_t chunk_units(const struct row_shape *shape)
     return (shape->steps ? 4 : 8 / shape->inputs) / shape->unit;
 }
 
-/* All units of a thread wait in shared memory, or as many whole chunks as a block has room for. */
+/* All units of a thread wait in shared memory, or as many as a block has room for. */
 static void lay_out_slots(
     const struct row_shape *shape, const struct tfops_device *device, struct row_layout *l)
 {
     const int64_t slot_bytes = l->unit * shape->held_bytes < 4 ? 4 : l->unit * shape->held_bytes;
     const int64_t offset = row_ceil_div(l->scratch_bytes, 128) * 128;
-    const int64_t chunk = row_clamp(chunk_units(shape), 1, l->per_thread);
     const int64_t fit = (device->smem_per_block_bytes - offset) / (l->threads * slot_bytes);
-    l->slots = fit >= l->per_thread ? l->per_thread : fit / chunk * chunk;
+    l->slots = fit < l->per_thread ? fit : l->per_thread;
     l->smem_bytes = offset + l->slots * l->threads * slot_bytes;
 }
 

@@ -4,16 +4,19 @@
 //
 // In the online form: a running maximum and the sum of exponentials below it, which is rescaled when
 // the maximum rises (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). So a
-// row is reduced once, in one step of two floats, and a row that fits nowhere on chip is read twice.
+// row is reduced once, in one step, and a row that fits nowhere on chip is read twice.
 //
-// All arithmetic is fp32, exponentials are those of base 2: exp(t - max) = 2^(h * factor - top), one
-// fused operation, with h = x and factor = scale * log2(e), or under a mask h = t and log2(e). `top` is
-// the greatest h * factor, rounded down: what its rounding takes off is in every term and in the sum,
-// and drops out. Where it exceeds the exponents of fp32 (logits above 2^30) the cap keeps the greatest
-// terms finite and equal. Products beyond the range of fp32 count as equal.
+// All arithmetic is fp32, exponentials are those of base 2: exp(t - max) = 2^((u - top) * steep), with u
+// a quarter of h, negated where the factor is negative, top the greatest u, steep = 4 |factor|; h = x and
+// factor = scale * log2(e), or under a mask h = t and log2(e); the host gives both. Differences of
+// quarters are rounded once, never overflow and are never positive: logits and scales of any size do.
+// The sum divides as a logarithm, in the exponent. Two exponentials and some ten instructions an
+// element: packed values are surveyed for their maximum first, in pairs, so that the sum is rescaled
+// once for two units.
 //
 // NaN, +inf, and -inf in all of a row give NaN as the formula does; a row whose columns a mask hides all
-// is 0. A masked logit is rounded to fp32 before the maximum is taken off: an error of 2^-24 of its size. The sum of a row is in an order that the configuration fixes, whatever the number of rows.
+// is 0. A masked logit is rounded to fp32 before the maximum is taken off: an error of 2^-24 of its
+// size. The sum of a row is in an order that the configuration fixes, whatever the number of rows.
 //
 // Flow, tunables, shared memory and synchronisation: row/row.cuh.
 #include "row/plain.cuh"
@@ -25,25 +28,30 @@ TF_DEV float softmax_infinity()
     return f32_from_bits(0x7f800000u);
 }
 
-// What powers of 2 are taken relative to, for a running maximum: nothing is left of -inf - 0.
-TF_DEV float softmax_base(float top)
+// Below every quarter of a finite logit, and near enough that their difference is finite.
+TF_DEV float softmax_lowest()
 {
-    return top == -softmax_infinity() ? 0.0f : top;
+    return f32_from_bits(0xff000000u); // -2^127
 }
 
-// The maximum, and the sum of 2^(. - softmax_base(maximum)).
+// The greatest u, the sum of powers relative to it, and steep, which all values have in common.
 struct SoftmaxReduce {
-    static constexpr int WORDS = 2;
-    using Value = Floats<2>;
+    static constexpr int WORDS = 3;
+    static constexpr bool RELATIVE = true;
+    using Value = Floats<3>;
+    using Base = ReduceMax;
     TF_DEV Value none()
     {
-        return {{-softmax_infinity(), 0.0f}};
+        return {{softmax_lowest(), 0.0f, 0.0f}};
     }
-    TF_DEV void combine(Value &a, const Value &b)
+    TF_DEV Floats<1> base(const Value &v)
     {
-        const float top = max_nan(a.f[0], b.f[0]), base = softmax_base(top);
-        a.f[1] = a.f[1] * exp2_ftz(a.f[0] - base) + b.f[1] * exp2_ftz(b.f[0] - base);
-        a.f[0] = top;
+        return {{v.f[0]}};
+    }
+    TF_DEV void relate(Value &v, Floats<1> top)
+    {
+        v.f[1] *= exp2_ftz((v.f[0] - top.f[0]) * v.f[2]);
+        v.f[0] = top.f[0];
     }
 };
 
@@ -52,25 +60,26 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     using OUT = typename C::OUT_DTYPE;
     using MASK = typename C::MASK_DTYPE;
     using H = typename RowPick<C::HAS_MASK != 0, float, T>::type;
-    static constexpr int WIDTH = C::WIDTH, INPUTS = 1, STEPS = 1, WORDS = 2, GROUP = 0;
+    static constexpr int WIDTH = C::WIDTH, INPUTS = 1, STEPS = 1, WORDS = 3, GROUP = 0;
     static constexpr bool WAITS_RAW = !C::HAS_MASK, MAY_SHIFT = true;
     static constexpr bool ROLLED = C::HAS_MASK != 0, HIDES = C::CAUSAL != 0;
+    static constexpr bool SURVEYS = !C::GENERIC && !C::HAS_MASK && !C::CAUSAL && sizeof(T) == 2;
     template <int K> using Reduce = SoftmaxReduce;
-    static constexpr float LOG2E = 1.44269504f, CAP = 100.0f;
 
     const softmax_params &p;
     long long row;
-    float factor, hidden; // hidden: h of a column that is not seen
-    int columns;          // of this row that are seen
-    Floats<2> sum;        // as SoftmaxReduce has it
-    float base, inverse;
+    float hidden;    // h of a column that is not seen
+    u32 flip;        // what negates a pair where u does
+    u32 most[4];     // the greatest of what was surveyed, so negated
+    int columns;     // of this row that are seen
+    Floats<3> sum;   // as SoftmaxReduce has it
+    float logarithm; // of the whole sum
 
     TF_METHOD SoftmaxOp(const softmax_params &params) : p(params)
     {
-        factor = has_mask() ? LOG2E : p.scale * LOG2E;
-        if (causal() && factor == 0) // so that what is hidden stays infinite
-            factor = f32_from_bits(1);
-        hidden = factor < 0 ? softmax_infinity() : -softmax_infinity();
+        flip = p.quarter < 0 ? 0x80008000u : 0;
+        hidden = p.quarter < 0 ? softmax_infinity() : -softmax_infinity();
+        sum.f[2] = p.steep;
     }
 
     // ---- addresses and run-time values ----
@@ -138,7 +147,13 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     TF_METHOD void begin(long long of)
     {
         row = of;
-        sum = SoftmaxReduce::none();
+        sum.f[0] = softmax_lowest();
+        sum.f[1] = 0;
+        if constexpr (SURVEYS) {
+            TF_UNROLL
+            for (int i = 0; i < 4; i++)
+                most[i] = pack2<T>(-softmax_infinity(), -softmax_infinity());
+        }
         columns = causal() ? seen(p, row) : p.width;
     }
 
@@ -156,9 +171,10 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         }
     }
 
-    TF_METHOD float power(float h, float of) const
+    // u, that of h times `of`, less its maximum so far.
+    TF_METHOD float below(float h, float of) const
     {
-        return exp2_ftz(min_nan(fma_f32(h, factor, -of), CAP));
+        return fma_f32(h, of, -sum.f[0]);
     }
 
     template <int K> TF_DEV constexpr bool guarded()
@@ -166,39 +182,69 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
         return true;
     }
 
+    // Gives the vector with u's sign. leave() unpacks it without: the compiler cannot keep what gather()
+    // has unpacked, which would be twice the registers.
+    template <int VEC> TF_METHOD Vec<T, VEC> survey(Vec<T, VEC> v)
+    {
+        TF_UNROLL
+        for (int i = 0; i < v.WORDS; i++) {
+            v.w[i] ^= flip;
+            most[i] = max2<T>(most[i], v.w[i]);
+        }
+        return v;
+    }
+
+    TF_METHOD void surveyed()
+    {
+        const u32 both = max2<T>(max2<T>(most[0], most[1]), max2<T>(most[2], most[3]));
+        float lo, hi;
+        unpack2<T>(both, lo, hi);
+        SoftmaxReduce::relate(sum, {{max_nan(sum.f[0], 0.25f * max_nan(lo, hi))}});
+        TF_UNROLL
+        for (int i = 0; i < 4; i++)
+            most[i] = both;
+    }
+
+    template <int N> TF_METHOD void survey_unpacked(const float (&h)[N])
+    {
+        constexpr int PARTS = min_int(N, 4);
+        float u[PARTS], top = sum.f[0];
+        TF_UNROLL
+        for (int j = 0; j < N; j++)
+            u[j % PARTS] = j < PARTS ? h[j] * p.quarter : max_nan(u[j % PARTS], h[j] * p.quarter);
+        TF_UNROLL
+        for (int j = 0; j < PARTS; j++)
+            top = max_nan(top, u[j]);
+        SoftmaxReduce::relate(sum, {{top}});
+    }
+
     template <int N> TF_METHOD void gather(const float (&h)[N])
     {
         constexpr int PARTS = min_int(N, 4);
-        float most[PARTS], part[PARTS] = {}, top = sum.f[0];
-        TF_UNROLL
-        for (int j = 0; j < N; j++) {
-            const float t = mul_down(h[j], factor);
-            most[j % PARTS] = j < PARTS ? t : max_nan(most[j % PARTS], t);
-        }
-        TF_UNROLL
-        for (int j = 0; j < PARTS; j++)
-            top = max_nan(top, most[j]);
-        const float under = softmax_base(top);
+        constexpr bool SURVEYED = SURVEYS && N > 1; // single elements are not
+        const float of = SURVEYED ? 0.25f : p.quarter;
+        float part[PARTS] = {};
+        if constexpr (!SURVEYED)
+            survey_unpacked(h);
         TF_UNROLL
         for (int j = 0; j < N; j++)
-            part[j % PARTS] += power(h[j], under);
+            part[j % PARTS] += exp2_ftz(below(h[j], of) * p.steep);
         TF_UNROLL
         for (int j = 1; j < PARTS; j++)
             part[0] += part[j];
-        sum.f[1] = sum.f[1] * exp2_ftz(sum.f[0] - under) + part[0];
-        sum.f[0] = top;
+        sum.f[1] += part[0];
     }
 
-    template <int K> TF_METHOD Floats<2> partial() const
+    template <int K> TF_METHOD Floats<3> partial() const
     {
         return sum;
     }
 
-    template <int K> TF_METHOD void settle(Floats<2> whole)
+    template <int K> TF_METHOD void settle(Floats<3> whole)
     {
-        const bool nothing = (has_mask() || causal()) && whole.f[0] == -softmax_infinity();
-        base = softmax_base(whole.f[0]);
-        inverse = nothing ? 0.0f : rcp_ftz(whole.f[1]);
+        const bool nothing = (has_mask() || causal()) && whole.f[0] == softmax_lowest();
+        sum.f[0] = whole.f[0];
+        logarithm = nothing ? softmax_infinity() : log2_ftz(whole.f[1]);
     }
 
     template <int N, int G>
@@ -206,7 +252,7 @@ template <class C> struct SoftmaxOp : RowPlain<softmax_params, typename C::DTYPE
     {
         TF_UNROLL
         for (int j = 0; j < N; j++) {
-            y[j] = power(h[j], base) * inverse;
+            y[j] = exp2_ftz(fma_f32(below(h[j], p.quarter), p.steep, -logarithm));
             if (causal()) // also beside a NaN
                 y[j] = at.column + j < columns ? y[j] : 0.0f;
         }

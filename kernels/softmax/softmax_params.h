@@ -19,6 +19,7 @@ struct softmax_params {
     int mask_rows; /* at least 1 */
     int queries;   /* rows of a causal matrix, at least 1 */
     float scale;
+    float quarter, steep; /* what logits are multiplied by: 1/4 or −1/4, then this (softmax.cu) */
     /* Read by the generic kernel only: the template has them as constants. */
     int dtype;      /* enum tfops_dtype of x */
     int out_dtype;  /* enum tfops_dtype of out */

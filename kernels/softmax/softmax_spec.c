@@ -65,18 +65,29 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
 {
     const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, SOFTMAX_DTYPE);
     const bool masked = spec_has(problem, SOFTMAX_MASK);
+    const bool surveyed = !problem->options[SOFTMAX_CAUSAL] && elem_bytes == 2;
     *ret_shape = (struct row_shape){.rows = problem->dims[SOFTMAX_ROWS],
         .width = problem->dims[SOFTMAX_WIDTH],
         .elem_bytes = elem_bytes,
         .held_bytes = masked ? (int64_t)sizeof(float) : elem_bytes,
         .inputs = 1,
         .steps = 1,
-        .words = 2,
+        .words = 3,
         .unit = 1,
-        .state_registers = masked ? 104 : 40};
+        .state_registers = masked     ? 104
+                           : surveyed ? 32
+                                      : 40};
 }
 
 static const struct row_family FAMILY = {shape};
+
+/* What multiplies a logit, for exponentials of base 2; never 0 where what is hidden must stay infinite. */
+static float logit_factor(const struct tfops_problem *problem, double scale)
+{
+    static const float LOG2E = 1.44269504f, LEAST = 1.4e-45f;
+    const float factor = spec_has(problem, SOFTMAX_MASK) ? LOG2E : (float)scale * LOG2E;
+    return factor == 0 && problem->options[SOFTMAX_CAUSAL] ? LEAST : factor;
+}
 
 static void pack(void *user, const struct tfops_launch_args *launch, void *ret_params)
 {
@@ -85,6 +96,7 @@ static void pack(void *user, const struct tfops_launch_args *launch, void *ret_p
     const struct tfops_view *operands = launch->operands;
     const int64_t rows = problem->dims[SOFTMAX_ROWS], mask_rows = problem->dims[SOFTMAX_MASK_ROWS];
     const int64_t queries = (int64_t)launch->scalars[SOFTMAX_QUERIES];
+    const float factor = logit_factor(problem, launch->scalars[SOFTMAX_SCALE]);
     *(struct softmax_params *)ret_params = (struct softmax_params){.x = operands[SOFTMAX_X].data,
         .mask = operands[SOFTMAX_MASK].data,
         .out = operands[SOFTMAX_OUT].data,
@@ -98,6 +110,8 @@ static void pack(void *user, const struct tfops_launch_args *launch, void *ret_p
                          : rows > 0  ? rows
                                      : 1),
         .scale = (float)launch->scalars[SOFTMAX_SCALE],
+        .quarter = factor < 0 ? -0.25f : 0.25f,
+        .steep = 4 * (factor < 0 ? -factor : factor),
         .dtype = problem->dtypes[SOFTMAX_DTYPE],
         .out_dtype = problem->dtypes[SOFTMAX_OUT_DTYPE],
         .mask_dtype = problem->dtypes[SOFTMAX_MASK_DTYPE],
@@ -120,10 +134,11 @@ static void cost(void *user, const struct tfops_problem *problem, struct tfops_c
 }
 
 /*
- * One rounding to out_dtype. In fp32 the exponent x − max of an element that matters (down to e^-17)
- * is off by 2^-20, and the sum of up to 2^20 terms by less: 2e-6 of the value. Under a mask scale · x +
- * mask is rounded first, product and sum, each by half a step: 2^-11 for logits of 1e4. Of a term and of
- * the greatest in the sum that makes 4 · 2^-11 = 2e-3 at most, 4 · 2^-11 / sqrt(3) / 2 = 6e-4 in the mean.
+ * One rounding to out_dtype. In fp32 the exponent of an element that matters (down to e^-17 of the
+ * greatest, and of that by up to 2^20) is off by 2^-20, and the logarithm of the sum, up to 20, by 2^-22
+ * of it: 4e-6 of the value at most. Under a mask scale · x + mask is rounded first, product and sum, each
+ * by half a step: 2^-11 for logits of 1e4. Of a term and of the greatest in the sum that makes 4 · 2^-11
+ * = 2e-3 at most, 4 · 2^-11 / sqrt(3) / 2 = 6e-4 in the mean.
  */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)

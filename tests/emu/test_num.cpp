@@ -335,6 +335,30 @@ static void max_takes_nan_and_orders_zeros()
         fail("amax_nan", "f32", 0, 0, 0);
 }
 
+template <class T> static void max2_of(int f)
+{
+    const float inf = INFINITY;
+    const struct {
+        float a[2], b[2], max[2];
+    } TABLE[] = {{{1, -1}, {2, -2}, {2, -1}}, {{-inf, inf}, {-3, 3}, {-3, inf}},
+        {{NAN, 3}, {inf, -inf}, {NAN, 3}}, {{-4, 0}, {-5, NAN}, {-4, NAN}}};
+    for (const auto &row : TABLE) {
+        const u32 got = max2<T>(pack2<T>(row.a[0], row.a[1]), pack2<T>(row.b[0], row.b[1]));
+        float most[2];
+        unpack2<T>(got, most[0], most[1]);
+        for (int i = 0; i < 2; i++)
+            if (std::isnan(row.max[i]) ? !std::isnan(most[i]) : most[i] != row.max[i])
+                fail("max2", FORMATS[f].name, pack2<T>(row.a[0], row.a[1]), got,
+                    pack2<T>(row.max[0], row.max[1]));
+    }
+}
+
+static void max2_takes_nan()
+{
+    max2_of<f16>(F16);
+    max2_of<bf16>(BF16);
+}
+
 /* Within the bound of math.cuh, for every 4099th float. */
 static void sigmoid_is_as_exact_as_it_says()
 {
@@ -357,9 +381,10 @@ static void flushing_functions_flush()
         exp2_ftz(-126) == least && exp2_ftz(-127) == 0 && exp2_approx(-149) == tiny &&
         exp2_ftz(tiny) == 1 && rcp_ftz(tiny) == INFINITY && rcp_ftz(-tiny) == -INFINITY &&
         rcp_ftz(0x1p126f) == least && rcp_ftz(0x1p127f) == 0 && rcp_approx(0x1p127f) == 0x1p-127f &&
-        rsqrt_approx(4) == 0.5f && rsqrt_approx(0) == INFINITY;
+        rsqrt_approx(4) == 0.5f && rsqrt_approx(0) == INFINITY && log2_ftz(0.125f) == -3 &&
+        log2_ftz(tiny) == -INFINITY && log2_ftz(INFINITY) == INFINITY && std::isnan(log2_ftz(-1));
     if (!right)
-        fail("exp2, rcp, rsqrt", "f32", 0, 0, 0);
+        fail("exp2, log2, rcp, rsqrt", "f32", 0, 0, 0);
 }
 
 int main(int argc, char **argv)
@@ -385,6 +410,7 @@ int main(int argc, char **argv)
     finish("the same with fp32 subnormals flushed");
 #endif
     max_takes_nan_and_orders_zeros();
+    max2_takes_nan();
     finish("max takes NaN and orders zeros");
     sigmoid_is_as_exact_as_it_says();
     finish("sigmoid is as exact as it says");

@@ -8,6 +8,8 @@ enum num_check {
     NUM_ENCODE_E4M3,
     NUM_ENCODE_E5M2,
     NUM_MAX_NAN,
+    NUM_MAX2_F16,
+    NUM_MAX2_BF16,
     NUM_DECODE_F16,
     NUM_DECODE_BF16,
     NUM_DECODE_E4M3,
@@ -23,6 +25,7 @@ enum num_function {
     NUM_RCP_FTZ,
     NUM_EXP2,
     NUM_EXP2_FTZ,
+    NUM_LOG2_FTZ,
     NUM_SIGMOID,
     NUM_TANH,
     NUM_ERF,
@@ -148,6 +151,24 @@ struct NumMax {
     }
 };
 
+// Of all pairs of codes.
+template <class T> struct NumMax2 {
+    TF_DEV bool differs(u32 bits)
+    {
+        float lo[2], hi[2], got[2];
+        const u32 other = bits >> 16 | bits << 16;
+        unpack2<T>(bits, lo[0], lo[1]);
+        unpack2<T>(other, hi[0], hi[1]);
+        unpack2<T>(max2<T>(bits, other), got[0], got[1]);
+        bool same = true;
+        for (int i = 0; i < 2; i++) {
+            const float want = max_nan(lo[i], hi[i]);
+            same &= want != want ? got[i] != got[i] : got[i] == want;
+        }
+        return !same;
+    }
+};
+
 // Sixteen elements written WIDTH bytes at a time, read back, one of them rewritten alone.
 template <class T, int WIDTH> TF_DEV bool num_kept(T *cell, const float (&f)[16], u32 input)
 {
@@ -218,6 +239,7 @@ NUM_FUNCTION(NumRcp, false, rcp_approx(x), 1 / x, 1);
 NUM_FUNCTION(NumRcpFtz, true, rcp_ftz(x), 1 / x, 1);
 NUM_FUNCTION(NumExp2, false, exp2_approx(x), exp2(x), 1);
 NUM_FUNCTION(NumExp2Ftz, true, exp2_ftz(x), exp2(x), 1);
+NUM_FUNCTION(NumLog2Ftz, true, log2_ftz(x), log2(x), fabs(log2(x)) < 1 ? 1 / fabs(log2(x)) : 1);
 NUM_FUNCTION(NumSigmoid, true, sigmoid(x), 1 / (1 + exp(-x)), x < 0 ? 1 - x / 2 : 1);
 NUM_FUNCTION(NumTanh, false, tanh_f32(x), tanh(x), 1);
 NUM_FUNCTION(NumErf, false, erf_f32(x), erf(x), 1);
@@ -265,6 +287,8 @@ template <class C> TF_DEV void num_sweep(const num_sweep_params &p)
     num_sweep_check<NumEncode<e4m3, SoftE4m3>>(p, NUM_ENCODE_E4M3, p.end);
     num_sweep_check<NumEncode<e5m2, SoftE5m2>>(p, NUM_ENCODE_E5M2, p.end);
     num_sweep_check<NumMax>(p, NUM_MAX_NAN, p.end);
+    num_sweep_check<NumMax2<f16>>(p, NUM_MAX2_F16, p.end);
+    num_sweep_check<NumMax2<bf16>>(p, NUM_MAX2_BF16, p.end);
     num_sweep_check<NumDecode<f16, SoftF16>>(p, NUM_DECODE_F16, codes);
     num_sweep_check<NumDecode<bf16, SoftBf16>>(p, NUM_DECODE_BF16, codes);
     num_sweep_check<NumDecode<e4m3, SoftE4m3>>(p, NUM_DECODE_E4M3, codes);
@@ -277,6 +301,7 @@ template <class C> TF_DEV void num_sweep(const num_sweep_params &p)
     num_sweep_function<NumRcpFtz>(p, NUM_RCP_FTZ);
     num_sweep_function<NumExp2>(p, NUM_EXP2);
     num_sweep_function<NumExp2Ftz>(p, NUM_EXP2_FTZ);
+    num_sweep_function<NumLog2Ftz>(p, NUM_LOG2_FTZ);
     num_sweep_function<NumSigmoid>(p, NUM_SIGMOID);
     num_sweep_function<NumTanh>(p, NUM_TANH);
     num_sweep_function<NumErf>(p, NUM_ERF);

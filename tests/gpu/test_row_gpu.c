@@ -87,6 +87,7 @@ static const char *const QUANTIZE[] = {
     "quantize rows=1 hidden=4096 granularity=per_tensor_dynamic scales=1",
     "quantize rows=999 hidden=2049 dtype=bf16 granularity=per_tensor_dynamic scales=1",
     "quantize rows=65 hidden=1 dtype=f32 granularity=per_tensor_dynamic scales=1",
+    "quantize rows=10000 hidden=2048 dtype=f32 granularity=per_tensor_dynamic scales=1",
     "quantize rows=1 hidden=4096 granularity=per_token scales=1",
     "quantize rows=300 hidden=4096 dtype=bf16 granularity=per_token scales=1 saturated=1",
     "quantize rows=37 hidden=4095 dtype=f32 granularity=per_token scales=1 out_dtype=e5m2",

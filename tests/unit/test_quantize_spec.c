@@ -110,6 +110,17 @@ Test(quantize_spec, a_scale_of_the_tensor_takes_a_cooperative_grid_that_fits_the
     }
 }
 
+Test(quantize_spec, a_tensor_of_one_block_waits_for_none)
+{
+    const struct tfops_device device = spec_device(3);
+    const struct tfops_problem problem = make(&quantize_spec, 1, 4096, TFOPS_F16, BY_TENSOR);
+    for (int generic = 0; generic < 2; generic++) {
+        const struct tfops_geometry g = geometry_of(&problem, &device, generic);
+        cr_assert_eq(g.grid[0], 1u);
+        cr_assert_not(g.cooperative);
+    }
+}
+
 /* On the small multiprocessors of sm_89 many blocks leave too little for a chunk of vectors each. */
 Test(quantize_spec, vectors_wait_only_where_a_chunk_of_them_fits)
 {
