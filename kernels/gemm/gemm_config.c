@@ -9,11 +9,12 @@ enum { ROW_BYTES = 128, STORE_BUFFERS = 2, FACTOR_STAGES = 2 };
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
-static const int64_t BLOCK_M_VALUES[] = {64, 128, 192, 256};
+static const int64_t BLOCK_M_VALUES[] = {16, 32, 64, 128, 192, 256};
 static const int64_t BLOCK_N_VALUES[] = {
-    8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
+    1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
 static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8};
 static const int64_t DEPTH_VALUES[] = {1, 2, 4};
+static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
 static const int64_t CONSUMERS_VALUES[] = {1, 2, 3};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4};
 static const int64_t SPLIT_VALUES[] = {1, 2, 4, 8};
@@ -23,7 +24,8 @@ static const int64_t BOOL_VALUES[] = {0, 1};
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
 const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES] = {
-    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(BOOL_VALUES), "0 mma.sync, 1 wgmma (sm_90a)"},
+    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(MAINLOOP_VALUES),
+        "0 mma.sync, 1 wgmma (sm_90a), 2 mma.sync, the weight streamed past few tokens"},
     [GEMM_BLOCK_M] = {"BLOCK_M", VALUES(BLOCK_M_VALUES), "rows of a tile"},
     [GEMM_BLOCK_N] = {"BLOCK_N", VALUES(BLOCK_N_VALUES), "columns of a tile"},
     [GEMM_STAGES] = {"STAGES", VALUES(STAGES_VALUES), "stages of the ring"},
@@ -103,6 +105,8 @@ struct gemm_layout gemm_lay_out(
         l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
         l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        gemm_stream_lay_out(v, &l);
     return l;
 }
 
@@ -155,8 +159,23 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
     return true;
 }
 
-/* The three warps that normalise rows have registers for so many of them. */
-static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
+/* Where x runs down a tile and has a weight: two stages of it in registers beside the sums. */
+static bool possible_held(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { HELD_REGS = 32, MOST_REGS = 192 };
+    if (v[GEMM_SWAP] || !(problem->present >> RMSNORM_LINEAR_NORM_WEIGHT & 1))
+        return true;
+    if (v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_K] > 1 || problem->dims[GEMM_K] % 2)
+        return gemm_refuse(reason, "x is weighed in registers by whole stages of a whole sum");
+    if (l->slabs * (v[GEMM_BLOCK_N] / 2 + HELD_REGS) > MOST_REGS)
+        return gemm_refuse(reason, "the sums and x do not fit in a thread's registers");
+    return true;
+}
+
+/* The three warps that add up squares have registers for so many rows. */
+static bool possible_norm(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum { MOST_ROWS = 128 };
     int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
@@ -165,7 +184,7 @@ static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
             reason, "rows are normalised for one or two consumers that share a tile");
     if (rows * v[GEMM_DEPTH] > MOST_ROWS)
         return gemm_refuse(reason, "more rows of x than the producers normalise");
-    return true;
+    return possible_held(problem, v, l, reason);
 }
 
 /* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */
@@ -194,6 +213,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "wgmma is an instruction of sm_90a");
     if (problem->align < 16)
         return gemm_refuse(reason, "TMA takes rows that start at multiples of 16 bytes");
+    if (v[GEMM_BLOCK_N] % 8)
+        return gemm_refuse(reason, "wgmma has columns by eight");
     if (v[GEMM_PINGPONG] && v[GEMM_CONSUMERS] != 2)
         return gemm_refuse(reason, "two consumers take turns");
     if (v[GEMM_BLOCK_M] % (GEMM_SLAB_ROWS * sharers))
@@ -209,7 +230,7 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "the stages do not hold a partial tile");
     if (gemm_paired(problem) && !possible_pair(problem, v, l, reason))
         return false;
-    if (gemm_normed(problem) && !possible_norm(v, reason))
+    if (gemm_normed(problem) && !possible_norm(problem, v, l, reason))
         return false;
     return possible_cluster(device, v, l, reason);
 }
@@ -242,9 +263,11 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     const int64_t *v = config->values;
-    bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
-    if (wgmma ? !possible_wgmma(problem, device, v, l, reason)
-              : !possible_mma(problem, device, v, reason))
+    if (v[GEMM_MAINLOOP] == GEMM_WGMMA && !possible_wgmma(problem, device, v, l, reason))
+        return false;
+    if (v[GEMM_MAINLOOP] == GEMM_MMA && !possible_mma(problem, device, v, reason))
+        return false;
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM && !gemm_stream_possible(problem, v, l, reason))
         return false;
     if (problem->flags & TFOPS_BATCH_INVARIANT && (v[GEMM_SPLIT_K] > 1 || v[GEMM_SWAP]))
         return gemm_refuse(reason, "the order of a batch-invariant sum depends on K alone");

@@ -35,6 +35,14 @@ static void generic_geometry(const struct tfops_problem *problem, const struct t
         .grid = {(uint32_t)at_most(tiles > 0 ? tiles : 1, 8 * (int64_t)device->sms), 1, 1}};
 }
 
+static int64_t min_blocks(const struct tfops_device *device, const struct tfops_config *config,
+    const struct gemm_layout *l)
+{
+    if (config->values[GEMM_MAINLOOP] != GEMM_STREAM)
+        return 1;
+    return gemm_stream_blocks(device, l, gemm_smem_bytes(l, config));
+}
+
 /* Blocks that walk over tiles: as many clusters as the device runs at a time; a split sum and the
  * mma.sync kernel: one for each tile. */
 static int64_t clusters(const struct tfops_device *device, const struct tfops_config *config,
@@ -43,6 +51,9 @@ static int64_t clusters(const struct tfops_device *device, const struct tfops_co
     int64_t tiles = l->down * l->across;
     if (config->values[GEMM_MAINLOOP] == GEMM_MMA || config->values[GEMM_SPLIT_K] > 1)
         return at_most(tiles, MOST_BLOCKS / l->cluster);
+    if (config->values[GEMM_MAINLOOP] ==
+        GEMM_STREAM) /* they walk over rows, each with all tokens */
+        return at_most(l->down, device->sms * min_blocks(device, config, l));
     int64_t resident = gemm_resident_clusters(device, l->cluster);
     return at_most(tiles, resident);
 }
@@ -58,7 +69,7 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
     }
     const struct gemm_layout l = gemm_lay_out(problem, config);
     *ret_geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
-        .min_blocks = 1,
+        .min_blocks = (uint32_t)min_blocks(device, config, &l),
         .cluster = (uint32_t)l.cluster,
         .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
         .pdl = device->cc >= 90,

@@ -40,10 +40,10 @@ template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
 
 // NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
 template <class C, class = void> struct GemmNormed {
-    static constexpr bool VALUE = false;
+    static constexpr bool VALUE = false, WEIGHTED = false;
 };
 template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
-    static constexpr bool VALUE = C::NORMED;
+    static constexpr bool VALUE = C::NORMED, WEIGHTED = C::HAS_NORM_WEIGHT;
 };
 
 template <class C> struct GemmLayout {
@@ -78,7 +78,10 @@ template <class C> struct GemmLayout {
     static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
-    static constexpr bool NORMED = GemmNormed<C>::VALUE;
+    // Where norm_weight multiplies x: in shared memory where x is wgmma's B; in registers on the way
+    // to it where x is A.
+    static constexpr bool NORMED = GemmNormed<C>::VALUE, WEIGHTED = GemmNormed<C>::WEIGHTED;
+    static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP, HELD = WEIGHTED && !C::SWAP;
     // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
     static constexpr int PRODUCER_WORK = NORMED ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
@@ -97,8 +100,8 @@ template <class C> struct GemmLayout {
     // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
-    static constexpr int NORM_TEAMS =
-        X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAM = 3 / NORM_TEAMS; // warps of one
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     static constexpr int NORM_BYTES = NORMED ? 4 * X_ROWS * NORM_PARTS : 0;
     static constexpr int SCALE_BYTES =
@@ -142,6 +145,10 @@ template <class C> struct GemmLayout {
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
     static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
+    // Of a block, who lets go of a stage: consumers (each of their warps, where they read x
+    // themselves), and the warps that only add up squares.
+    static constexpr int READERS =
+        (HELD ? 4 : 1) * SHARERS + (NORMED && !WEIGHED_IN_PLACE ? NORM_TEAM : 0);
     static constexpr bool MULTICAST = PEERS > 1;
 
     static_assert(sizeof(TX) == sizeof(TW), "one element size: one step of K");
@@ -159,6 +166,7 @@ template <class C> struct GemmLayout {
         "each block of a cluster loads whole groups of both weights");
     static_assert(
         !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
+    static_assert(!HELD || C::DEPTH == 1, "a stage of A in registers");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
         "each block of a cluster loads whole groups of a shared tile");

@@ -229,23 +229,6 @@ template <class C> struct GemmMma {
         }
     }
 
-    TF_DEV float finish(const gemm_params &p, int m, int n, float x)
-    {
-        using TO = typename L::TO;
-        if constexpr (C::SCALING == GEMM_PER_TENSOR)
-            x *= ld_elem<LD_CONST>(p.x_scale) * ld_elem<LD_CONST>(p.weight_scale);
-        if constexpr (C::SCALING == GEMM_PER_ROW)
-            x *= ld_elem<LD_CONST>(p.x_scale + m * p.x_scale_stride) *
-                 ld_elem<LD_CONST>(p.weight_scale + n * p.weight_scale_stride);
-        if constexpr (C::HAS_BIAS)
-            x += to_f32(ld_elem<LD_CONST>(static_cast<const TO *>(p.bias) + n));
-        x = gemm_activate(C::ACTIVATION, x);
-        if constexpr (C::HAS_RESIDUAL)
-            x += to_f32(
-                ld_elem<LD_KEEP>(static_cast<const TO *>(p.residual) + m * p.residual_stride + n));
-        return x;
-    }
-
     // Adds up the sums of one group, a block of K, each times x's and weight's block scale.
     TF_DEV void add_scaled(
         const gemm_params &p, Acc &acc, const Acc &part, int row, int col, int group)
@@ -300,7 +283,7 @@ template <class C> struct GemmMma {
             if constexpr (L::PAIRED)
                 x = join(p, m, n, d[i], up[i]);
             else
-                x = finish(p, m, n, d[i]);
+                x = gemm_finish<C>(p, m, n, d[i]);
             st_elem(out + m * p.out_stride + n, from_f32<typename L::TO>(x));
         }
     }

@@ -17,6 +17,8 @@ static const double SPLIT_BYTES_NS = 53;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.65;
 static const double PROMOTION = 1.22, OVERLAP = 0.18;
+/* A streamed weight: a launch; the bus; of a multiprocessor, what is under way at half its rate. */
+static const double STREAM_LAUNCH_NS = 1700, STREAM_BYTES_NS = 4400, STREAM_HALF_BYTES = 4096;
 
 static double greater(double a, double b)
 {
@@ -62,11 +64,23 @@ static double memory_ns(const struct tfops_problem *problem, const struct gemm_l
     return (in + out) / MEMORY_BYTES_NS;
 }
 
+/* The weight comes once for every tile of tokens. More blocks or stages: more of it under way. */
+static double stream_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
+{
+    const int64_t blocks = gemm_stream_blocks(device, l, gemm_smem_bytes(l, config));
+    const double under_way = (double)((config->values[GEMM_STAGES] - 1) * l->stage_bytes * blocks);
+    const double rate = STREAM_BYTES_NS * under_way / (under_way + STREAM_HALF_BYTES);
+    return STREAM_LAUNCH_NS + memory_ns(problem, l) * MEMORY_BYTES_NS / rate * (double)l->across;
+}
+
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config)
 {
     const int64_t *v = config->values;
     const struct gemm_layout l = gemm_lay_out(problem, config);
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return stream_ns(problem, device, config, &l);
     const int64_t stages = gemm_ceil_div(l.k_stages, v[GEMM_SPLIT_K]);
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
     const int64_t clusters = gemm_resident_clusters(device, l.cluster);

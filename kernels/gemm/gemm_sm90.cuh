@@ -22,18 +22,22 @@
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_mainloop.cuh"
 #include "gemm/gemm_split.cuh"
+#include "gemm/gemm_weighted.cuh"
 
 template <class C> struct GemmConsumer {
     using L = GemmLayout<C>;
     using Epilogue = GemmEpilogue<C>;
     using Cursor = GemmCursor<C>;
 
-    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
-        int row, const GemmTile &tile, const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+    TF_DEV void multiply([[maybe_unused]] const gemm_params &p, float (&acc)[L::SLABS][L::REGS],
+        Cursor &cursor, GemmScaleCursor &scales, int row, const GemmTile &tile,
+        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
         const int stages = GemmKRange<C>::mine().count;
         GemmTurn<C>::take(turn);
-        if constexpr (L::PROMOTE)
+        if constexpr (L::HELD)
+            GemmWeighted<C>::accumulate(p, acc, cursor, row, tiles);
+        else if constexpr (L::PROMOTE)
             GemmMainloop<C>::promote(acc, cursor, scales, row, stages, tile, tiles, turn);
         else
             GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
@@ -72,7 +76,7 @@ template <class C> struct GemmConsumer {
             const GemmTile tile = GemmTiles<C>::at(tiles, index);
             float acc[L::SLABS][L::REGS];
             turn.more = index + tiles.step < tiles.count;
-            multiply(acc, cursor, scales, row, tile, tiles, turn);
+            multiply(p, acc, cursor, scales, row, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
@@ -92,7 +96,7 @@ template <class C> struct GemmConsumer {
         Cursor cursor = {0, 0};
         GemmScaleCursor scales = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(acc, cursor, scales, row, tile, tiles, {consumer, true, false});
+        multiply(p, acc, cursor, scales, row, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there

@@ -6,13 +6,13 @@
 #include "gemm_specs.h"
 #include <string.h>
 
-enum { LEAST_GROUP = 8 };
-
 /* As many stages as fit; two are the least. */
 static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
     struct tfops_config *config)
 {
     enum { MOST_MMA_STAGES = 4 };
+    if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
+        return; /* more of them, or more blocks on a multiprocessor: it is tried */
     const struct gemm_layout l = gemm_lay_out(problem, config);
     int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_MOST_STAGES : MOST_MMA_STAGES;
     int64_t fit =
@@ -105,7 +105,7 @@ static void take_shape(
     v[GEMM_CLUSTER_N] = shape->cluster_n;
     v[GEMM_SPLIT_K] = split;
     v[GEMM_DEPTH] = 1;
-    v[GEMM_GROUP] = LEAST_GROUP;
+    v[GEMM_GROUP] = GEMM_LEAST_GROUP;
     v[GEMM_SWAP] = swap;
 }
 
@@ -168,6 +168,22 @@ static void try_wgmma(struct search *search)
         try_narrow(search, tokens);
 }
 
+/* Few tokens, the weight streamed past them. */
+static void try_stream(struct search *search, int64_t tokens)
+{
+    enum { MOST_TOKENS = 16, STAGES = 4 };
+    if (tokens > MOST_TOKENS)
+        return;
+    for (int64_t rows = 16; rows <= 32; rows *= 2)
+        for (int64_t consumers = 2; consumers >= 1; consumers--) {
+            const struct shape shape = {rows, consumers, 0, 1, 1, gemm_stream_width(tokens)};
+            struct tfops_config config;
+            take_shape(&shape, GEMM_STREAM, true, 1, &config);
+            config.values[GEMM_STAGES] = STAGES;
+            try(search, &config);
+        }
+}
+
 static struct search find_best(
     const struct tfops_problem *problem, const struct tfops_device *device)
 {
@@ -179,6 +195,7 @@ static struct search find_best(
         take_shape(&MMA_SHAPES[i], GEMM_MMA, false, 1, &config);
         try(&search, &config);
     }
+    try_stream(&search, problem->dims[GEMM_M]);
     return search;
 }
 
@@ -187,6 +204,13 @@ void gemm_default_config(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     *ret_config = find_best(problem, device).best;
+}
+
+/* Of a tile whose columns are tokens. */
+static int64_t tokens_for(int64_t tokens, const int64_t *v)
+{
+    return v[GEMM_MAINLOOP] == GEMM_STREAM ? gemm_stream_width(tokens)
+                                           : width_for(tokens, v[GEMM_CLUSTER_M]);
 }
 
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -200,9 +224,9 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
         return gemm_refuse(reason, "STAGES is not the number that fits");
     if (hopeless(problem, device, v, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");
-    if (v[GEMM_GROUP] > LEAST_GROUP && l->down <= LEAST_GROUP)
+    if (v[GEMM_GROUP] > GEMM_LEAST_GROUP && l->down <= GEMM_LEAST_GROUP)
         return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M], v[GEMM_CLUSTER_M]))
+    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != tokens_for(problem->dims[GEMM_M], v))
         return gemm_refuse(reason, "BLOCK_N is not the width that holds all tokens");
     const struct search search = find_best(problem, device);
     if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)
