@@ -59,6 +59,30 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     return tfops_launch(engine, &rmsnorm_linear_spec, &args, stream);
 }
 
+enum tfops_status tfops_rmsnorm_linears(
+    struct tfops_engine *engine, const struct tfops_linears_args *from, struct CUstream_st *stream)
+{
+    enum tfops_status status = typed_check(from, sizeof *from);
+    if (!status)
+        status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT);
+    if (status)
+        return status;
+    struct tfops_args args = {.size = sizeof args,
+        .flags = from->flags,
+        .workspace = from->workspace,
+        .workspace_bytes = from->workspace_bytes,
+        .n_scalars = 1,
+        .scalars = {[RMSNORM_LINEAR_EPS] = from->eps}};
+    args.operands[GEMM_X] = from->x;
+    args.operands[LINEARS_NORM_WEIGHT] = from->norm_weight;
+    for (int i = 0; i < TFOPS_MOST_LINEARS; i++) {
+        args.operands[LINEARS_WEIGHT(i)] = from->weights[i];
+        args.operands[LINEARS_BIAS(i)] = from->biases[i];
+        args.operands[LINEARS_OUT(i)] = from->outs[i];
+    }
+    return tfops_launch(engine, &rmsnorm_linears_spec, &args, stream);
+}
+
 enum tfops_status tfops_fp8_gemm(
     struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
 {

@@ -256,12 +256,32 @@ enum tfops_status tfops_fp8_gemm(
 
 /*
  * out = activation(rmsnorm(x) · weightᵀ + bias) + residual; the normalised x is not written. args as of
- * tfops_linear(); weights that read one x (q, k, v; gate, up) packed by rows. norm_weight: [k], of the
- * dtype of x, or NULL where it is folded into weight. eps ≥ 0.
+ * tfops_linear(); weights that read one x may be packed by rows. norm_weight: [k], of the dtype of x,
+ * or NULL where it is folded into weight. eps ≥ 0.
  */
 enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight, double eps,
     struct CUstream_st *stream);
+
+#define TFOPS_MOST_LINEARS 3
+/*
+ * outs[i] = rmsnorm(x) · weights[i]ᵀ + biases[i] in one kernel, for two or three weights that read one x
+ * (q, k, v; gate, up), not repacked: [n_i, k] each, of the dtype of x. outs[i]: [..., n_i], all of a
+ * dtype; biases[i]: [n_i] of that dtype, or NULL, all of them. Of two weights weights[2], biases[2] and
+ * outs[2] are NULL. Else as tfops_rmsnorm_linear().
+ */
+struct tfops_linears_args {
+    size_t size;
+    const struct tfops_tensor *x, *norm_weight;
+    const struct tfops_tensor *weights[TFOPS_MOST_LINEARS], *biases[TFOPS_MOST_LINEARS];
+    const struct tfops_tensor *outs[TFOPS_MOST_LINEARS];
+    double eps;
+    uint32_t flags;  /* TFOPS_BATCH_INVARIANT */
+    void *workspace; /* as in struct tfops_args */
+    size_t workspace_bytes;
+};
+enum tfops_status tfops_rmsnorm_linears(struct tfops_engine *engine,
+    const struct tfops_linears_args *args, struct CUstream_st *stream);
 
 /* gate · act(up) instead of act(gate) · up. */
 #define TFOPS_ACTIVATE_UP 4u

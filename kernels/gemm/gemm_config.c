@@ -82,6 +82,16 @@ static int64_t factor_bytes(const int64_t *v)
     return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
 }
 
+/* A tile lies in one weight. */
+static int64_t weight_tiles(const struct tfops_problem *problem, int64_t rows)
+{
+    const int64_t *dims = problem->dims;
+    const int64_t tiles = gemm_ceil_div(dims[GEMM_N], rows);
+    if (!gemm_parted(problem))
+        return tiles;
+    return tiles + gemm_ceil_div(dims[GEMM_N2], rows) + gemm_ceil_div(dims[GEMM_N3], rows);
+}
+
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -94,8 +104,9 @@ struct gemm_layout gemm_lay_out(
     const bool paired = gemm_paired(problem), swap = v[GEMM_SWAP];
     l.tile_rows = v[GEMM_BLOCK_M] / (paired && swap ? 2 : 1);
     l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
-    l.down = gemm_ceil_div(dims[swap ? GEMM_N : GEMM_M], l.tile_rows * v[GEMM_CLUSTER_M]);
-    l.across = gemm_ceil_div(dims[swap ? GEMM_M : GEMM_N], l.tile_cols * v[GEMM_CLUSTER_N]);
+    const int64_t rows = l.tile_rows * v[GEMM_CLUSTER_M], cols = l.tile_cols * v[GEMM_CLUSTER_N];
+    l.down = swap ? weight_tiles(problem, rows) : gemm_ceil_div(dims[GEMM_M], rows);
+    l.across = swap ? gemm_ceil_div(dims[GEMM_M], cols) : weight_tiles(problem, cols);
     l.stage_bytes = (v[GEMM_BLOCK_M] + v[GEMM_BLOCK_N]) * ROW_BYTES * v[GEMM_DEPTH];
     l.threads = 128 * v[GEMM_CONSUMERS];
     if (v[GEMM_MAINLOOP] == GEMM_WGMMA) {
@@ -164,7 +175,7 @@ static bool possible_held(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum { HELD_REGS = 32, MOST_REGS = 192 };
-    if (v[GEMM_SWAP] || !(problem->present >> RMSNORM_LINEAR_NORM_WEIGHT & 1))
+    if (v[GEMM_SWAP] || !gemm_weighted(problem))
         return true;
     if (v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_K] > 1 || problem->dims[GEMM_K] % 2)
         return gemm_refuse(reason, "x is weighed in registers by whole stages of a whole sum");

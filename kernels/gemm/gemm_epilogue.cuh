@@ -11,6 +11,7 @@
 #include "device/mem.cuh"
 #include "device/tma.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_parts.cuh"
 #include "gemm/gemm_tiles.cuh"
 
 // What scales and shifts two neighbouring rows or columns of a fragment.
@@ -49,7 +50,7 @@ template <class C> struct GemmEpilogue {
         TF_UNROLL
         for (int i = 0; i < 2; i++) {
             const int at = index + i * step;
-            const bool inside = at < (weight_side ? C::N : params.m);
+            const bool inside = at < (weight_side ? GemmParts<C>::rows(params) : params.m);
             f.scale[i] = 1;
             f.bias[i] = 0;
             if constexpr (L::EPILOGUE_SCALING == GEMM_PER_ROW)

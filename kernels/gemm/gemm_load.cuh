@@ -88,6 +88,7 @@ template <class C> TF_DEV void gemm_produce(const gemm_params &p)
         tma_prefetch_map(gemm_pair(p).up_map);
     for (int index = tiles.next; index < tiles.count; index += tiles.step) {
         const GemmTile tile = GemmTiles<C>::at(tiles, index);
+        const gemm_params &part = GemmParts<C>::params(p, tile.part);
         for (int k = range.first; k < range.first + range.count; k++) {
             mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
             MBar *full = Ring::full(cursor.stage);
@@ -95,10 +96,10 @@ template <class C> TF_DEV void gemm_produce(const gemm_params &p)
             TF_UNROLL
             for (int d = 0; d < C::DEPTH; d++) {
                 const int at = k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM);
-                gemm_load_operand<C, C::SWAP, C::BLOCK_M, C::CLUSTER_N>(p,
+                gemm_load_operand<C, C::SWAP, C::BLOCK_M, C::CLUSTER_N>(C::SWAP ? part : p,
                     Ring::r_tile(cursor.stage, d), full, r_policy, at, tile.row, tiles.rank_n,
                     r_mask);
-                gemm_load_operand<C, !C::SWAP, C::BLOCK_N, C::CLUSTER_M>(p,
+                gemm_load_operand<C, !C::SWAP, C::BLOCK_N, C::CLUSTER_M>(C::SWAP ? p : part,
                     Ring::c_tile(cursor.stage, d), full, c_policy, at, tile.col, tiles.rank_m,
                     c_mask);
             }

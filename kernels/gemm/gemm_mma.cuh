@@ -19,6 +19,7 @@
 #include "gemm/gemm_mma_norm.cuh"
 #include "gemm/gemm_odd_rows.cuh"
 #include "gemm/gemm_pair.cuh"
+#include "gemm/gemm_parts.cuh"
 #include "gemm/gemm_scales.cuh"
 
 template <class C> struct MmaLayout {
@@ -155,8 +156,8 @@ template <class C> struct GemmMma {
                     stage + L::X_BYTES, held.weight, p, col, block * L::BLOCK_K);
             else
                 fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES, held.weight,
-                    static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
-                    block * L::BLOCK_K);
+                    static_cast<const typename L::TW *>(p.weight), p.weight_stride,
+                    GemmParts<C>::rows(p), col, block * L::BLOCK_K);
         }
         cp_async_commit();
     }
@@ -277,7 +278,7 @@ template <class C> struct GemmMma {
         TF_UNROLL
         for (int i = 0; i < 4; i++) {
             const int m = row + i / 2 * 8, n = col + i % 2;
-            if (m >= p.m || n >= C::N)
+            if (m >= p.m || n >= GemmParts<C>::rows(p))
                 continue;
             float x;
             if constexpr (L::PAIRED)
@@ -338,9 +339,13 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
         pdl_wait();
     }
     constexpr int COLS = MmaLayout<C>::TILE_COLS;
-    const int down = ceil_div(p.m, C::BLOCK_M), across = ceil_div(C::N, COLS);
-    const int index = (int)block_index(), band = index / (C::GROUP * across);
-    const int in_band = index % (C::GROUP * across), first = band * C::GROUP;
+    using Parts = GemmParts<C>;
+    constexpr int ACROSS = Parts::template tiles<COLS>();
+    const int down = ceil_div(p.m, C::BLOCK_M);
+    const int index = (int)block_index(), band = index / (C::GROUP * ACROSS);
+    const int in_band = index % (C::GROUP * ACROSS), first = band * C::GROUP;
     const int height = min_int(down - first, C::GROUP);
-    GemmMma<C>::tile(p, (first + in_band % height) * C::BLOCK_M, in_band / height * COLS);
+    const GemmPart at = Parts::template find<COLS>(in_band / height);
+    GemmMma<C>::tile(
+        Parts::params(p, at.part), (first + in_band % height) * C::BLOCK_M, at.tile * COLS);
 }

@@ -55,7 +55,7 @@ template <class C> struct GemmConsumer {
             GemmPair<C>::join(epilogue, p, sum, joined);
             Epilogue::store(epilogue, p, joined);
         } else {
-            Epilogue::store(epilogue, p, sum);
+            Epilogue::store(epilogue, GemmParts<C>::params(p, tile.part), sum);
         }
     }
 
@@ -106,7 +106,7 @@ template <class C> struct GemmConsumer {
         GemmSplit<C>::gather(sum, first);
         if constexpr (L::NORMED)
             GemmNorm<C>::apply_split(p, row, first, sum);
-        store(epilogue, p, {tile.row, tile.col + first}, row, sum);
+        store(epilogue, p, {tile.row, tile.col + first, tile.part}, row, sum);
         Epilogue::finish_stores(epilogue);
     }
 };

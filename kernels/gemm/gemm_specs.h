@@ -5,7 +5,7 @@
 #include <tfops/spec.h>
 
 extern const struct tfops_spec linear_spec, fp8_gemm_spec, gated_mlp_spec, fp8_gated_mlp_spec,
-    rmsnorm_linear_spec;
+    rmsnorm_linear_spec, rmsnorm_linears_spec;
 
 enum {
     GEMM_M,
@@ -16,6 +16,8 @@ enum {
     GEMM_WEIGHT_SCALE_ROWS,
     GEMM_WEIGHT_SCALE_COLS,
 };
+/* rmsnorm_linears: behind K, 0 where there is no third weight. */
+enum { GEMM_N2 = GEMM_K + 1, GEMM_N3 };
 /* linear has the first two: its weight is of dtype. */
 enum { GEMM_DTYPE, GEMM_OUT_DTYPE, GEMM_WEIGHT_DTYPE, GEMM_SCALE_DTYPE };
 /* linear: the first. */
@@ -47,10 +49,17 @@ enum {
 enum { RMSNORM_LINEAR_NORM_WEIGHT = GEMM_OUT + 1 };
 enum { RMSNORM_LINEAR_EPS };
 
+/* rmsnorm_linears: x, norm_weight, then of each weight i from 0 on */
+enum { LINEARS_NORM_WEIGHT = 1 };
+#define LINEARS_WEIGHT(i) (2 + 3 * (i))
+#define LINEARS_BIAS(i) (3 + 3 * (i))
+#define LINEARS_OUT(i) (4 + 3 * (i))
+
 /* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
 struct gemm_kind {
     bool paired; /* two weights, whose products are joined */
     bool normed; /* rows of x are normalised */
+    bool parted; /* two or three weights, each with an output */
     bool scaled; /* fp8: with scales, and a dtype of the weight */
 };
 
@@ -66,10 +75,26 @@ static inline bool gemm_normed(const struct tfops_problem *problem)
     return kind && kind->normed;
 }
 
+static inline bool gemm_parted(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->parted;
+}
+
+/* Whether x is multiplied by a norm_weight. */
+static inline bool gemm_weighted(const struct tfops_problem *problem)
+{
+    const int operand = gemm_parted(problem) ? LINEARS_NORM_WEIGHT : RMSNORM_LINEAR_NORM_WEIGHT;
+    return gemm_normed(problem) && problem->present >> operand & 1;
+}
+
 /* Rows of all weights. */
 static inline int64_t gemm_weight_rows(const struct tfops_problem *problem)
 {
-    return problem->dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
+    const int64_t *dims = problem->dims;
+    if (gemm_parted(problem))
+        return dims[GEMM_N] + dims[GEMM_N2] + dims[GEMM_N3];
+    return dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
 }
 
 /* The references (gemm_ref.c, gated_mlp_ref.c, rmsnorm_linear_ref.c): fp64 sums on host memory. */

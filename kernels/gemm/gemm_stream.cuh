@@ -27,6 +27,7 @@
 template <class C> struct GemmStream {
     using L = StreamLayout<C>;
     using Tokens = GemmTokens<C>;
+    using Parts = GemmParts<C>;
     using Sixteen = typename L::Sixteen;
     using Acc = float[L::ROW_GROUPS][L::TOKEN_GROUPS][4];
 
@@ -60,17 +61,20 @@ template <class C> struct GemmStream {
     TF_DEV void fetch(const gemm_params &p, const Place &at, int stage)
     {
         using T = typename L::TW;
-        const int row = at.tile * C::BLOCK_M + thread_index() % 32 / 4;
+        const GemmPart place = Parts::template find<C::BLOCK_M>(at.tile);
+        const gemm_params &part = Parts::params(p, place.part);
+        const int row = place.tile * C::BLOCK_M + thread_index() % 32 / 4;
         const int k = Place::chunk(at) * L::CHUNK + L::offset(0);
-        const T *weight = static_cast<const T *>(p.weight),
-                *from = weight + row * p.weight_stride + k;
+        const T *weight = static_cast<const T *>(part.weight);
+        const T *from = weight + row * part.weight_stride + k;
         TF_UNROLL
         for (int piece = 0; piece < L::PIECES; piece++) {
             const int down = piece / 2 * 8, across = piece % 2 * (L::CHUNK / 2);
-            const bool inside = at.tile < L::TILES && (L::WHOLE_ROWS || row + down < C::N) &&
+            const bool inside = at.tile < L::TILES &&
+                                (L::WHOLE_ROWS || row + down < Parts::rows(part)) &&
                                 (L::WHOLE_K || k + across < C::K);
             cp_async<16>(slot(stage, piece),
-                inside ? from + down * p.weight_stride + across : weight, inside ? 16 : 0);
+                inside ? from + down * part.weight_stride + across : weight, inside ? 16 : 0);
         }
         cp_async_commit();
     }
@@ -139,17 +143,19 @@ template <class C> struct GemmStream {
         return sum;
     }
 
-    TF_DEV void store(const gemm_params &p, int first_row, int first_token, int turn)
+    TF_DEV void store(const gemm_params &p, int tile, int first_token, int turn)
     {
         using TO = typename C::OUT_DTYPE;
+        const GemmPart place = Parts::template find<C::BLOCK_M>(tile);
+        const gemm_params &part = Parts::params(p, place.part);
         for (int i = thread_index(); i < C::BLOCK_M * C::BLOCK_N; i += C::THREADS) {
             const int row = i % C::BLOCK_M, token = i / C::BLOCK_M;
-            const int n = first_row + row, m = first_token + token;
-            if (n >= C::N || m >= p.m)
+            const int n = place.tile * C::BLOCK_M + row, m = first_token + token;
+            if (n >= Parts::rows(part) || m >= p.m)
                 continue;
             const float x = total(turn, row, token) * Tokens::factor(p, token);
-            st_elem(static_cast<TO *>(p.out) + m * p.out_stride + n,
-                from_f32<TO>(gemm_finish<C>(p, m, n, x)));
+            st_elem(static_cast<TO *>(part.out) + m * part.out_stride + n,
+                from_f32<TO>(gemm_finish<C>(part, m, n, x)));
         }
     }
 
@@ -157,9 +163,12 @@ template <class C> struct GemmStream {
 
     TF_DEV void prefetch(const gemm_params &p)
     {
-        const int row = (int)block_index() * C::BLOCK_M + thread_index();
-        if (thread_index() < C::BLOCK_M && row < C::N)
-            bulk_prefetch(static_cast<const typename L::TW *>(p.weight) + row * p.weight_stride,
+        const GemmPart place = Parts::template find<C::BLOCK_M>((int)block_index());
+        const gemm_params &part = Parts::params(p, place.part);
+        const int row = place.tile * C::BLOCK_M + thread_index();
+        if (thread_index() < C::BLOCK_M && row < Parts::rows(part))
+            bulk_prefetch(
+                static_cast<const typename L::TW *>(part.weight) + row * part.weight_stride,
                 C::K * L::ELEM);
     }
 
@@ -187,7 +196,7 @@ template <class C> struct GemmStream {
             }
             leave(acc, turn);
             block_sync(); // the sums of all warps are there
-            store(p, tile * C::BLOCK_M, first, turn);
+            store(p, tile, first, turn);
         }
         cp_async_wait<0>(); // of what lies behind the last tile
     }

@@ -7,6 +7,7 @@
 #include "device/reduce.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_norm.cuh"
+#include "gemm/gemm_parts.cuh"
 
 template <class C> struct StreamLayout {
     using TX = typename C::DTYPE;
@@ -20,9 +21,10 @@ template <class C> struct StreamLayout {
     static constexpr int WARPS = C::THREADS / 32;
     static constexpr int CHUNK_BYTES = 128, CHUNK = CHUNK_BYTES / ELEM; // of K, a stage of a warp
     static constexpr int CHUNKS = ceil_div(C::K, CHUNK), EACH = ceil_div(CHUNKS, WARPS);
-    static constexpr bool WHOLE_STEPS = CHUNKS % WARPS == 0, WHOLE_ROWS = C::N % C::BLOCK_M == 0;
+    static constexpr bool WHOLE_STEPS = CHUNKS % WARPS == 0,
+                          WHOLE_ROWS = GemmParts<C>::template whole<C::BLOCK_M>();
     static constexpr bool WHOLE_K = C::K % (CHUNK * WARPS) == 0;
-    static constexpr int TILES = ceil_div(C::N, C::BLOCK_M);
+    static constexpr int TILES = GemmParts<C>::template tiles<C::BLOCK_M>();
     static constexpr int ROW_GROUPS = C::BLOCK_M / 16, TOKEN_GROUPS = ceil_div(C::BLOCK_N, 8);
     static constexpr int PIECES = 4 * ROW_GROUPS; // of sixteen bytes a lane in a stage
 
