@@ -132,14 +132,6 @@ TF_DEV void bulk_load(void *dst, const void *src, u32 bytes, MBar *bar)
 #endif
 }
 
-// Brings `bytes` to L2, where whoever writes them later still finds them: allowed before pdl_wait().
-TF_DEV void bulk_prefetch([[maybe_unused]] const void *src, [[maybe_unused]] u32 bytes)
-{
-#ifndef TF_HOST
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(src), "r"(bytes) : "memory");
-#endif
-}
-
 TF_DEV void bulk_store(void *dst, const void *src, u32 bytes)
 {
 #ifdef TF_HOST

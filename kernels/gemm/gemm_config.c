@@ -65,15 +65,17 @@ static bool block_scaled(const struct tfops_problem *problem)
     return gemm_scaling(problem) == GEMM_PER_BLOCK;
 }
 
-/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
-/* Sums of squares, and a barrier more a stage. */
+/* Where x runs across a tile, sums of squares, and a barrier more a stage. */
 static int64_t norm_bytes(const int64_t *v)
 {
-    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t x = v[GEMM_BLOCK_N];
+    if (!v[GEMM_SWAP])
+        return 0;
     const int64_t parts = (x > 64 ? 1 : 3) + (v[GEMM_SPLIT_K] > 1);
     return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
 }
 
+/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
 static int64_t factor_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
@@ -170,15 +172,13 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
     return true;
 }
 
-/* Where x runs down a tile and has a weight: two stages of it in registers beside the sums. */
+/* Where x runs down a tile consumers normalise it: two stages of it in registers beside the sums. */
 static bool possible_held(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum { HELD_REGS = 32, MOST_REGS = 192 };
-    if (v[GEMM_SWAP] || !gemm_weighted(problem))
-        return true;
     if (v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_K] > 1 || problem->dims[GEMM_K] % 2)
-        return gemm_refuse(reason, "x is weighed in registers by whole stages of a whole sum");
+        return gemm_refuse(reason, "x is normalised in registers by whole stages of a whole sum");
     if (l->slabs * (v[GEMM_BLOCK_N] / 2 + HELD_REGS) > MOST_REGS)
         return gemm_refuse(reason, "the sums and x do not fit in a thread's registers");
     return true;
@@ -189,13 +189,14 @@ static bool possible_norm(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum { MOST_ROWS = 128 };
-    int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    if (!v[GEMM_SWAP])
+        return possible_held(problem, v, l, reason);
     if (v[GEMM_PINGPONG] || v[GEMM_CONSUMERS] > 2)
         return gemm_refuse(
             reason, "rows are normalised for one or two consumers that share a tile");
-    if (rows * v[GEMM_DEPTH] > MOST_ROWS)
+    if (v[GEMM_BLOCK_N] * v[GEMM_DEPTH] > MOST_ROWS)
         return gemm_refuse(reason, "more rows of x than the producers normalise");
-    return possible_held(problem, v, l, reason);
+    return true;
 }
 
 /* Both sums of an output are a consumer's, and a weight's rows come in whole groups of 8. */

@@ -43,17 +43,25 @@ static int64_t min_blocks(const struct tfops_device *device, const struct tfops_
     return gemm_stream_blocks(device, l, gemm_smem_bytes(l, config));
 }
 
+/* Of blocks that walk over rows of weight, each with all tokens, on a multiprocessor. With a constant
+ * weight half of the room is the next kernel's, whose blocks begin while these run. */
+static int64_t stream_share(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
+{
+    const int64_t blocks = min_blocks(device, config, l);
+    return gemm_constant(problem) ? (blocks + 1) / 2 : blocks;
+}
+
 /* Blocks that walk over tiles: as many clusters as the device runs at a time; a split sum and the
  * mma.sync kernel: one for each tile. */
-static int64_t clusters(const struct tfops_device *device, const struct tfops_config *config,
-    const struct gemm_layout *l)
+static int64_t clusters(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
 {
     int64_t tiles = l->down * l->across;
     if (config->values[GEMM_MAINLOOP] == GEMM_MMA || config->values[GEMM_SPLIT_K] > 1)
         return at_most(tiles, MOST_BLOCKS / l->cluster);
-    if (config->values[GEMM_MAINLOOP] ==
-        GEMM_STREAM) /* they walk over rows, each with all tokens */
-        return at_most(l->down, device->sms * min_blocks(device, config, l));
+    if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
+        return at_most(l->down, device->sms * stream_share(problem, device, config, l));
     int64_t resident = gemm_resident_clusters(device, l->cluster);
     return at_most(tiles, resident);
 }
@@ -73,7 +81,7 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
         .cluster = (uint32_t)l.cluster,
         .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
         .pdl = device->cc >= 90,
-        .grid = {(uint32_t)(clusters(device, config, &l) * l.cluster), 1, 1}};
+        .grid = {(uint32_t)(clusters(problem, device, config, &l) * l.cluster), 1, 1}};
 }
 
 /* ---- parameters ------------------------------------------------------------------------------ */

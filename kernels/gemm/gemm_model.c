@@ -17,8 +17,8 @@ static const double SPLIT_BYTES_NS = 53;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.65;
 static const double PROMOTION = 1.22, OVERLAP = 0.18;
-/* A streamed weight: a launch; the bus; of a multiprocessor, what is under way at half its rate. */
-static const double STREAM_LAUNCH_NS = 1700, STREAM_BYTES_NS = 4400, STREAM_HALF_BYTES = 4096;
+/* A streamed weight: a launch; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
+static const double STREAM_LAUNCH_NS = 3500, STREAM_BYTES_NS = 4050, STREAM_FEW_WARPS = 1.25;
 
 static double greater(double a, double b)
 {
@@ -64,14 +64,17 @@ static double memory_ns(const struct tfops_problem *problem, const struct gemm_l
     return (in + out) / MEMORY_BYTES_NS;
 }
 
-/* The weight comes once for every tile of tokens. More blocks or stages: more of it under way. */
+/* Every block has all tokens of a tile, and the weight comes once for each tile of them. */
 static double stream_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l)
 {
-    const int64_t blocks = gemm_stream_blocks(device, l, gemm_smem_bytes(l, config));
-    const double under_way = (double)((config->values[GEMM_STAGES] - 1) * l->stage_bytes * blocks);
-    const double rate = STREAM_BYTES_NS * under_way / (under_way + STREAM_HALF_BYTES);
-    return STREAM_LAUNCH_NS + memory_ns(problem, l) * MEMORY_BYTES_NS / rate * (double)l->across;
+    const double blocks = (double)(l->down < device->sms ? l->down : device->sms);
+    const double tokens =
+        (double)config->values[GEMM_BLOCK_N] * (double)(problem->dims[GEMM_K] * l->elem);
+    const double weight = (double)(gemm_weight_rows(problem) * problem->dims[GEMM_K] * l->elem);
+    const double few_warps = config->values[GEMM_CONSUMERS] == 1 ? STREAM_FEW_WARPS : 1;
+    const double tile = blocks * tokens / L2_BYTES_NS + weight / STREAM_BYTES_NS * few_warps;
+    return STREAM_LAUNCH_NS + (double)l->across * tile;
 }
 
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,

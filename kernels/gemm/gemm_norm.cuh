@@ -3,10 +3,10 @@
 //   x * norm_weight / sqrt(mean(x^2) + eps), times weightᵀ          (Zhang & Sennrich 2019)
 //
 // The factor of a row commutes with the product: it multiplies the sums. What is left for a tile of x is
-// to add up its squares, which the producers' other three warps do, and to multiply it by norm_weight,
-// rounded to x's dtype. With SWAP they do that, too, in shared memory before wgmma reads it, ahead of
-// the consumers: a chain of waits, so that each warp takes stages of its own where a tile is short.
-// Without, consumers do it in registers (gemm_weighted.cuh).
+// to add up its squares and to multiply it by norm_weight, rounded to x's dtype. Without SWAP consumers do
+// that in registers (gemm_held.cuh). With it the producers' other three warps do it, in shared memory
+// before wgmma reads it, ahead of the consumers: a chain of waits, so that each warp takes stages of its
+// own where a tile is short.
 //
 // Synchronisation: ready[s] completes when a stage's x tiles are multiplied in place; rows_full when the
 // sums of squares of a tile are there, rows_empty when the consumers have taken them.
@@ -57,7 +57,7 @@ template <class C> struct GemmNorm {
 
     TF_DEV void init()
     {
-        if constexpr (L::NORMED) {
+        if constexpr (L::NORM_WARPS) {
             for (u32 s = 0; s < C::STAGES; s++)
                 mbar_init(ready(s), TEAM);
             mbar_init(rows_full(), WARPS);
@@ -225,13 +225,18 @@ template <class C> struct GemmNorm {
             mbar_wait(ready(cursor.stage), cursor.parity);
     }
 
+    TF_DEV float factor_of(const gemm_params &p, float sum)
+    {
+        return rsqrt_approx(sum * (1.0f / (float)C::K) + gemm_norm(p).eps);
+    }
+
     template <int PARTS> TF_DEV float factor(const gemm_params &p, const float *sums, int row)
     {
         float sum = sums[row];
         TF_UNROLL
         for (int i = 1; i < PARTS; i++)
             sum += sums[i * L::X_ROWS + row];
-        return rsqrt_approx(sum * (1.0f / (float)C::K) + gemm_norm(p).eps);
+        return factor_of(p, sum);
     }
 
     // `sums` in PARTS parts. `first`: the tile's row of x that a consumer's first sum belongs to.

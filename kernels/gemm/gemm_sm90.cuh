@@ -19,10 +19,10 @@
 #include "device/pdl.cuh"
 #include "device/regs.cuh"
 #include "gemm/gemm_epilogue.cuh"
+#include "gemm/gemm_held.cuh"
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_mainloop.cuh"
 #include "gemm/gemm_split.cuh"
-#include "gemm/gemm_weighted.cuh"
 
 template <class C> struct GemmConsumer {
     using L = GemmLayout<C>;
@@ -36,7 +36,7 @@ template <class C> struct GemmConsumer {
         const int stages = GemmKRange<C>::mine().count;
         GemmTurn<C>::take(turn);
         if constexpr (L::HELD)
-            GemmWeighted<C>::accumulate(p, acc, cursor, row, tiles);
+            GemmHeld<C>::multiply(p, acc, cursor, row, tiles, turn);
         else if constexpr (L::PROMOTE)
             GemmMainloop<C>::promote(acc, cursor, scales, row, stages, tile, tiles, turn);
         else
@@ -80,7 +80,7 @@ template <class C> struct GemmConsumer {
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
-            if constexpr (L::NORMED)
+            if constexpr (L::NORM_WARPS)
                 GemmNorm<C>::apply_next(p, row, acc, phase);
             store(epilogue, p, tile, row, acc);
         }
@@ -104,7 +104,7 @@ template <class C> struct GemmConsumer {
             return;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmSplit<C>::gather(sum, first);
-        if constexpr (L::NORMED)
+        if constexpr (L::NORM_WARPS)
             GemmNorm<C>::apply_split(p, row, first, sum);
         store(epilogue, p, {tile.row, tile.col + first, tile.part}, row, sum);
         Epilogue::finish_stores(epilogue);
@@ -125,7 +125,8 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         block_sync();
     if constexpr (C::PDL) {
         pdl_launch();
-        pdl_wait();
+        if (!L::EARLY || thread_index() >= 32)
+            pdl_wait(); // else GemmProducer
     }
     const int group = warp_uniform(thread_index() / L::WARPGROUP);
     if (group == 0) {
@@ -133,10 +134,10 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
             regs_release<L::PRODUCER_REGS>();
         const int warp = warp_uniform(thread_index() / 32);
         if (warp == 0 && warp_elect())
-            gemm_produce<C>(p);
+            GemmProducer<C>::run(p);
         if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
             GemmScales<C>::produce(p, (u32)warp - 1);
-        if constexpr (L::NORMED)
+        if constexpr (L::NORM_WARPS)
             if (warp > 0)
                 GemmNorm<C>::produce(p);
         warp_sync();

@@ -12,7 +12,7 @@ static void settle_stages(const struct tfops_problem *problem, const struct tfop
 {
     enum { MOST_MMA_STAGES = 4 };
     if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
-        return; /* more of them, or more blocks on a multiprocessor: it is tried */
+        return; /* whether more of them or more blocks on a multiprocessor help is measured */
     const struct gemm_layout l = gemm_lay_out(problem, config);
     int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_MOST_STAGES : MOST_MMA_STAGES;
     int64_t fit =
@@ -168,20 +168,26 @@ static void try_wgmma(struct search *search)
         try_narrow(search, tokens);
 }
 
-/* Few tokens, the weight streamed past them. */
+/* Few tokens, the weight streamed past them: eight warps, all stages that fit and, where the next kernel
+ * may begin beside this one, in half of a multiprocessor. */
 static void try_stream(struct search *search, int64_t tokens)
 {
-    enum { MOST_TOKENS = 16, STAGES = 4 };
+    enum { MOST_TOKENS = 16, MOST = 7, LEAST = 4 };
+    const struct shape shape = {16, 2, 0, 1, 1, gemm_stream_width(tokens)};
+    const int64_t least_blocks = gemm_constant(search->problem) ? 2 : 1;
+    struct tfops_config config;
     if (tokens > MOST_TOKENS)
         return;
-    for (int64_t rows = 16; rows <= 32; rows *= 2)
-        for (int64_t consumers = 2; consumers >= 1; consumers--) {
-            const struct shape shape = {rows, consumers, 0, 1, 1, gemm_stream_width(tokens)};
-            struct tfops_config config;
-            take_shape(&shape, GEMM_STREAM, true, 1, &config);
-            config.values[GEMM_STAGES] = STAGES;
-            try(search, &config);
-        }
+    take_shape(&shape, GEMM_STREAM, true, 1, &config);
+    for (int64_t stages = MOST; stages >= 2; stages--) {
+        config.values[GEMM_STAGES] = stages;
+        const struct gemm_layout l = gemm_lay_out(search->problem, &config);
+        const int64_t bytes = gemm_smem_bytes(&l, &config);
+        if (bytes <= search->device->smem_per_block_bytes &&
+            (stages < LEAST || gemm_stream_blocks(search->device, &l, bytes) >= least_blocks))
+            break;
+    }
+    try(search, &config);
 }
 
 static struct search find_best(
@@ -220,7 +226,7 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
     const int64_t *v = config->values;
     struct tfops_config settled = *config;
     settle_stages(problem, device, &settled);
-    if (v[GEMM_STAGES] != settled.values[GEMM_STAGES])
+    if (v[GEMM_MAINLOOP] != GEMM_STREAM && v[GEMM_STAGES] != settled.values[GEMM_STAGES])
         return gemm_refuse(reason, "STAGES is not the number that fits");
     if (hopeless(problem, device, v, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");

@@ -20,7 +20,9 @@ enum {
 enum { GEMM_N2 = GEMM_K + 1, GEMM_N3 };
 /* linear has the first two: its weight is of dtype. */
 enum { GEMM_DTYPE, GEMM_OUT_DTYPE, GEMM_WEIGHT_DTYPE, GEMM_SCALE_DTYPE };
-/* linear: the first. */
+/* linear and rmsnorm_linear: the first, and then (rmsnorm_linears: nothing else) */
+enum { GEMM_WEIGHTS = 1 };
+/* fp8_gemm. */
 enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING, GEMM_SCALE_MAJOR };
 /* linear: the first five. */
 enum {
@@ -57,10 +59,11 @@ enum { LINEARS_NORM_WEIGHT = 1 };
 
 /* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
 struct gemm_kind {
-    bool paired; /* two weights, whose products are joined */
-    bool normed; /* rows of x are normalised */
-    bool parted; /* two or three weights, each with an output */
-    bool scaled; /* fp8: with scales, and a dtype of the weight */
+    bool paired;  /* two weights, whose products are joined */
+    bool normed;  /* rows of x are normalised */
+    bool parted;  /* two or three weights, each with an output */
+    bool lasting; /* its option GEMM_WEIGHTS says whether the weight is constant */
+    bool scaled;  /* fp8: with scales, and a dtype of the weight */
 };
 
 static inline bool gemm_paired(const struct tfops_problem *problem)
@@ -81,11 +84,11 @@ static inline bool gemm_parted(const struct tfops_problem *problem)
     return kind && kind->parted;
 }
 
-/* Whether x is multiplied by a norm_weight. */
-static inline bool gemm_weighted(const struct tfops_problem *problem)
+/* Whether no earlier kernel of the stream may still be writing the weight. */
+static inline bool gemm_constant(const struct tfops_problem *problem)
 {
-    const int operand = gemm_parted(problem) ? LINEARS_NORM_WEIGHT : RMSNORM_LINEAR_NORM_WEIGHT;
-    return gemm_normed(problem) && problem->present >> operand & 1;
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->lasting && problem->options[gemm_parted(problem) ? 0 : GEMM_WEIGHTS];
 }
 
 /* Rows of all weights. */

@@ -14,13 +14,12 @@
 // Synchronisation: a block barrier when the tokens are there, and one a tile, when each warp has left
 // its sums; two sets of them are used in turn. The sums of the warps are added up in order.
 //
-// Before it may read what the kernel before it wrote, a block asks for its first tile of weight: to L2
-// alone, where a kernel that is still writing the weight is seen.
+// A constant weight is under way before the kernel before this one has ended: half of a multiprocessor's
+// shared memory is left for the blocks of the next one, which do so in their turn.
 #pragma once
 #include "device/cp_async.cuh"
 #include "device/mma.cuh"
 #include "device/pdl.cuh"
-#include "device/tma.cuh"
 #include "gemm/gemm_math.cuh"
 #include "gemm/gemm_tokens.cuh"
 
@@ -161,17 +160,6 @@ template <class C> struct GemmStream {
 
     // ---- the block ----
 
-    TF_DEV void prefetch(const gemm_params &p)
-    {
-        const GemmPart place = Parts::template find<C::BLOCK_M>((int)block_index());
-        const gemm_params &part = Parts::params(p, place.part);
-        const int row = place.tile * C::BLOCK_M + thread_index();
-        if (thread_index() < C::BLOCK_M && row < Parts::rows(part))
-            bulk_prefetch(
-                static_cast<const typename L::TW *>(part.weight) + row * part.weight_stride,
-                C::K * L::ELEM);
-    }
-
     // All rows of weight that are this block's, times the tokens from `first` on.
     TF_DEV void run(const gemm_params &p, int first)
     {
@@ -179,6 +167,8 @@ template <class C> struct GemmStream {
         int stage = 0, turn = 0;
         for (int s = 0; s < C::STAGES - 1; s++, Place::advance(ahead))
             fetch(p, ahead, s);
+        if constexpr (C::PDL && GemmConstant<C>::VALUE)
+            pdl_wait();
         Tokens::load(p, first);
         block_sync(); // the tokens are there
         for (; at.tile < L::TILES; turn++) {
@@ -205,9 +195,9 @@ template <class C> struct GemmStream {
 template <class C> TF_DEV void gemm_stream(const gemm_params &p)
 {
     if constexpr (C::PDL) {
-        GemmStream<C>::prefetch(p);
         pdl_launch();
-        pdl_wait();
+        if (!GemmConstant<C>::VALUE)
+            pdl_wait();
     }
     for (int first = 0; first < p.m; first += C::BLOCK_N) {
         if (first > 0)

@@ -16,7 +16,7 @@ template <class C> struct StreamLayout {
         u32 w[4];
     };
 
-    static constexpr bool NORMED = GemmNormed<C>::VALUE;
+    static constexpr bool NORMED = GemmNormed<C>::VALUE, WEIGHTED = GemmNormed<C>::WEIGHTED;
     static constexpr int ELEM = (int)sizeof(TX);
     static constexpr int WARPS = C::THREADS / 32;
     static constexpr int CHUNK_BYTES = 128, CHUNK = CHUNK_BYTES / ELEM; // of K, a stage of a warp
@@ -95,7 +95,7 @@ template <class C> struct GemmTokens {
         TF_UNROLL
         for (int e = 0; e < PER; e++)
             sum += x[e] * x[e];
-        if constexpr (L::NORMED && C::HAS_NORM_WEIGHT)
+        if constexpr (L::WEIGHTED)
             TF_UNROLL
         for (int e = 0; e < value.WORDS; e++)
             value.w[e] = mul2<T>(value.w[e], weight.w[e]);
@@ -110,7 +110,7 @@ template <class C> struct GemmTokens {
         TF_UNROLL
         for (int i = 0; i < AT_ONCE; i++) {
             value[i] = fetch(from, first + i * STEP, inside);
-            if constexpr (L::NORMED && C::HAS_NORM_WEIGHT)
+            if constexpr (L::WEIGHTED)
                 weight[i] = fetch(gemm_norm(p).norm_weight, first + i * STEP, inside);
         }
         TF_UNROLL

@@ -20,6 +20,8 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GEMM_OUT_DTYPE] = {"out_dtype", HALVES | 1u << TFOPS_F32, "of the outputs and biases"},
 };
 
+static const struct tfops_option_spec OPTIONS[] = {GEMM_WEIGHTS_OPTION};
+
 static const struct tfops_scalar_spec SCALARS[] = {
     [RMSNORM_LINEAR_EPS] = {"eps", 1e-6, 0, 1e30, "added to the mean square"},
 };
@@ -47,7 +49,7 @@ static const struct tfops_operand_spec OPERANDS[] = {
 static const struct tfops_constant_spec CONSTANTS[] = {{"NORMED", 1}, {"SCALING", GEMM_UNSCALED},
     {"FAST_ACCUM", 0}, {"ACTIVATION", GEMM_NONE}, {"HAS_RESIDUAL", 0}};
 
-static const struct gemm_kind KIND = {.normed = true, .parted = true};
+static const struct gemm_kind KIND = {.normed = true, .parted = true, .lasting = true};
 
 static bool accepts(
     void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES])
@@ -86,6 +88,7 @@ static void take_part(const struct tfops_launch_args *from, int i, struct part *
     *problem = *from->problem;
     problem->spec = &rmsnorm_linear_spec;
     problem->dims[GEMM_N] = dims[i ? GEMM_N2 + i - 1 : GEMM_N];
+    problem->options[GEMM_WEIGHTS] = from->problem->options[0];
     problem->options[GEMM_ACTIVATION] = GEMM_NONE;
     memset(part->operands, 0, sizeof part->operands);
     part->operands[GEMM_X] = given[GEMM_X];
@@ -195,6 +198,7 @@ const struct tfops_spec rmsnorm_linears_spec = {
     .user = (void *)(uintptr_t)&KIND,
     SPEC_TABLE(dims, DIMS),
     SPEC_TABLE(dtypes, DTYPES),
+    SPEC_TABLE(options, OPTIONS),
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
     SPEC_TABLE(constants, CONSTANTS),

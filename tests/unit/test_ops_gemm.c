@@ -223,6 +223,22 @@ Test(ops_gemm, rmsnorm_linears)
         cr_expect(!memcmp(outs[i].bytes, alone[i].bytes, sizeof outs[i].bytes), "weight %d", i);
 }
 
+Test(ops_gemm, constant_weights_change_no_bit_and_are_no_flag_of_fp8)
+{
+    static struct matrix a, w;
+    make(&a, TFOPS_F16, ROWS, HIDDEN, 1);
+    make(&w, TFOPS_F16, COLS, HIDDEN, 2);
+    make_out(TFOPS_F16);
+    struct tfops_gemm_args typed = {
+        .size = sizeof typed, .x = &a.tensor, .weight = &w.tensor, .out = &other.tensor};
+    EXPECT_OK(tfops_linear(engine, &typed, NULL));
+    typed.flags = TFOPS_CONSTANT_WEIGHTS;
+    typed.out = &out.tensor;
+    EXPECT_OK(tfops_linear(engine, &typed, NULL));
+    expect_same();
+    cr_expect_eq(tfops_fp8_gemm(engine, &typed, NULL), TFOPS_E_ARGUMENT);
+}
+
 Test(ops_gemm, rmsnorm_linears_with_two_weights_has_no_third)
 {
     static struct matrix a, w[2], outs[3];
