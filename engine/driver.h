@@ -92,7 +92,8 @@
             const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,              \
             const cuuint32_t *element_strides, CUtensorMapInterleave interleave,                   \
             CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,                       \
-            CUtensorMapFloatOOBfill oob_fill))
+            CUtensorMapFloatOOBfill oob_fill))                                                     \
+    X(tensor_map_replace_address, "cuTensorMapReplaceAddress", (CUtensorMap * map, void *address))
 
 /* A member or variable that points to the function of that field. */
 #define DRIVER_FUNCTION(field) __typeof__(((struct driver *)NULL)->field) field

@@ -2,28 +2,8 @@
 #include "launcher.h"
 #include "key.h"
 #include "problem.h"
+#include "tensor_maps.h"
 #include <string.h>
-
-CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
-    const struct tfops_launch_args *args, unsigned char *params)
-{
-    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
-    size_t n = spec->tensor_maps ? spec->tensor_maps(spec->user, args, maps) : 0;
-    CUresult result = CUDA_SUCCESS;
-    for (size_t i = 0; !result && i < n; i++) {
-        const struct tfops_tensor_map *map = &maps[i];
-        cuuint64_t dims[5], strides[4];
-        memcpy(dims, map->dims, sizeof dims);
-        memcpy(strides, map->strides_bytes, sizeof strides);
-        result =
-            driver->tensor_map_encode_tiled((CUtensorMap *)(void *)(params + map->param_offset),
-                (CUtensorMapDataType)map->data_type, map->rank, args->operands[map->operand].data,
-                dims, strides, map->box, map->element_strides,
-                (CUtensorMapInterleave)map->interleave, (CUtensorMapSwizzle)map->swizzle,
-                (CUtensorMapL2promotion)map->l2_promotion, (CUtensorMapFloatOOBfill)map->oob_fill);
-    }
-    return result;
-}
 
 const CUlaunchAttribute launcher_overlap = {
     .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
@@ -144,8 +124,7 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
         spec->geometry(spec->user, args->problem, launcher->device, &launcher->config, &geometry);
     spec->pack(spec->user, args, pack);
     ret_call = ret_call ? ret_call : &call;
-    *ret_call = "cuTensorMapEncodeTiled";
-    CUresult result = launcher_encode_maps(driver, spec, args, pack);
+    CUresult result = tensor_maps_put(driver, spec, args, pack, ret_call);
     if (result)
         return result;
     *ret_call = launcher_call(launcher);

@@ -50,10 +50,6 @@ CUresult launcher_launch(const struct launcher *launcher, const struct driver *d
 /* The call that enqueues. */
 const char *launcher_call(const struct launcher *launcher);
 
-/* Encodes the operator's tensor maps into its parameters, where it has any. */
-CUresult launcher_encode_maps(const struct driver *driver, const struct tfops_spec *spec,
-    const struct tfops_launch_args *args, unsigned char *params);
-
 /* Clusters, programmatic dependent and cooperative launch need the extended call. */
 CUresult launcher_launch_extended(const struct launcher *launcher, const struct driver *driver,
     const struct tfops_geometry *geometry, CUstream stream, void **params);

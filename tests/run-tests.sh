@@ -7,6 +7,7 @@
 # TFOPS_REQUIRE_GPU=1 a skipped test is a failure, in every part that needs a GPU
 # TFOPS_TEST_WRAPPER  valgrind or compute-sanitizer: runs the programs under it
 # TFOPS_STRESS        short (default) or long, read by the stress tests
+# TFOPS_TEST_SECONDS  how long a unit test may take, where programs are slow (coverage, a loaded machine)
 # TFOPS_EMU           quick or full: less or more of the emulated tests; CXX builds the variants
 #
 # A test program or script says with its exit status what happened: 0 passed, 77 skipped (its last
@@ -120,7 +121,7 @@ programs() { find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null
 # Under Valgrind each test is a process of some seconds: half an hour on two cores.
 part_unit() {
     criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-${wrapper:+7200}}" \
-        --timeout "${wrapper:+9}60"
+        --timeout "${TFOPS_TEST_SECONDS:-${wrapper:+9}60}"
 }
 
 # One job: tests that time, and one CUDA context at a time.

@@ -1,5 +1,8 @@
 /* The named lists of problems (see cli_suite.h). */
 #include "cli_suite.h"
+#include "cli_engine.h"
+#include "cli_text.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* Square-ish model shapes first, then the hidden sizes of current models over all kinds of row
@@ -121,4 +124,54 @@ size_t cli_suite_split(char *line, const char *ret_words[CLI_SUITE_WORDS])
             *rest++ = 0;
     }
     return n;
+}
+
+int cli_suite_find(const struct cli *cli, const char *name, const struct cli_suite **ret_suite)
+{
+    char known[128] = "", hint[96];
+    struct cli_guess guess = cli_guess_start(name);
+    for (size_t i = 0; i < CLI_N_SUITES; i++) {
+        if (strcmp(CLI_SUITES[i].name, name) == 0) {
+            *ret_suite = &CLI_SUITES[i];
+            return CLI_OK;
+        }
+        cli_guess_try(&guess, CLI_SUITES[i].name);
+        cli_text_list(known, sizeof known, CLI_SUITES[i].name);
+    }
+    cli_guess_text(&guess, hint, sizeof hint);
+    return cli_usage(
+        cli, name, known, name, "unknown suite '%.40s'%s (there is: %s)", name, hint, known);
+}
+
+/* Takes over what `more` holds. */
+static int append(const struct cli *cli, struct cli_problems *problems, struct cli_problems *more)
+{
+    struct tfops_problem *items =
+        realloc(problems->items, (problems->count + more->count) * sizeof *items);
+    if (items) {
+        memcpy(&items[problems->count], more->items, more->count * sizeof *items);
+        *problems = (struct cli_problems){items, problems->count + more->count};
+    }
+    cli_problems_release(more);
+    return items ? CLI_OK : cli_fail_memory(cli);
+}
+
+int cli_suite_load(const struct cli *cli, const struct tfops_engine *engine,
+    const struct cli_suite *suite, const char *dtypes, struct cli_problems *ret_problems)
+{
+    int code = CLI_OK;
+    *ret_problems = (struct cli_problems){0};
+    for (size_t i = 0; i < suite->n_lines && code == CLI_OK; i++) {
+        const char *words[CLI_SUITE_WORDS];
+        struct cli_problems more = {0};
+        char *line = cli_strdup(suite->lines[i]);
+        const struct cli_list list = {words, line ? cli_suite_split(line, words) : 0};
+        code = line ? cli_problems_load(cli, engine, &list, dtypes, &more) : cli_fail_memory(cli);
+        if (code == CLI_OK)
+            code = append(cli, ret_problems, &more);
+        free(line);
+    }
+    if (code != CLI_OK)
+        cli_problems_release(ret_problems);
+    return code;
 }

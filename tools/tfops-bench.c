@@ -173,8 +173,9 @@ static enum tfops_status bench_kernel(
 /* ---- launches -------------------------------------------------------------------------------- */
 
 static const char *const LAUNCH_HEADS[] = {"problem", "raw µs", "same µs", "plan µs", "look-up µs",
-    "plan − raw ns", "look-up − raw ns", "plan − same ns", "look-up − same ns", "calls"};
-#define LAUNCH_RIGHT 0x3feu
+    "plan − raw ns", "look-up − raw ns", "plan − same ns", "look-up − same ns", "maps ns",
+    "moved ns", "encoded ns", "calls"};
+#define LAUNCH_RIGHT 0x1ffeu
 
 static void launch_json(
     const struct bench *bench, const char *problem, const struct tfops_bench_launch_result *result)
@@ -188,9 +189,23 @@ static void launch_json(
     json_add_number(line, "lookup_over_raw_ns", result->lookup_over_raw_ns);
     json_add_number(line, "plan_over_same_ns", result->plan_over_same_ns);
     json_add_number(line, "lookup_over_same_ns", result->lookup_over_same_ns);
+    if (result->maps_ns > 0) {
+        json_add_number(line, "maps_ns", result->maps_ns);
+        json_add_number(line, "maps_moved_ns", result->maps_moved_ns);
+        json_add_number(line, "maps_encode_ns", result->maps_encode_ns);
+    }
     json_add_int(line, "batches", result->batches);
     json_add_int(line, "calls_per_batch", result->calls_per_batch);
     cli_json_emit(line);
+}
+
+/* 0: the operator has no tensor maps. */
+static void maps_cell(struct cli_table *table, double ns)
+{
+    if (ns > 0)
+        cli_table_cell(table, "%.1f", ns);
+    else
+        cli_table_cell(table, "%s", "–");
 }
 
 static enum tfops_status bench_launch(
@@ -213,6 +228,9 @@ static enum tfops_status bench_launch(
     cli_table_cell(&bench->table, "%.1f", result.lookup_over_raw_ns);
     cli_table_cell(&bench->table, "%.1f", result.plan_over_same_ns);
     cli_table_cell(&bench->table, "%.1f", result.lookup_over_same_ns);
+    maps_cell(&bench->table, result.maps_ns);
+    maps_cell(&bench->table, result.maps_moved_ns);
+    maps_cell(&bench->table, result.maps_encode_ns);
     cli_table_cell(&bench->table, "%u×%u", result.batches, result.calls_per_batch);
     return TFOPS_OK;
 }
@@ -267,6 +285,19 @@ static int bench_open(struct bench *bench, const char *const *words, size_t n_wo
     return CLI_OK;
 }
 
+static int bench_starts(struct bench *bench, const struct cli_suite *suite)
+{
+    int code = CLI_OK;
+    for (size_t i = 0; i < suite->n_lines && code == CLI_OK && !cli_cancelled(); i++) {
+        const char *words[CLI_SUITE_WORDS];
+        char *line = cli_strdup(suite->lines[i]);
+        code = line ? bench_open(bench, words, cli_suite_split(line, words))
+                    : cli_fail_memory(&bench->cli);
+        free(line);
+    }
+    return code;
+}
+
 /* ---- lists ----------------------------------------------------------------------------------- */
 
 /* A problem that fails costs that problem: the others are still measured. */
@@ -284,49 +315,17 @@ static void bench_problem(struct bench *bench, const struct tfops_problem *probl
     free(text);
 }
 
-static int bench_words(struct bench *bench, const char *const *words, size_t n_words)
+static int bench_all(struct bench *bench, const struct cli_suite *suite)
 {
-    if (bench->kind == CLI_SUITE_OPEN)
-        return bench_open(bench, words, n_words);
-    struct cli_list list = {(const char **)words, n_words};
+    const struct bench_options *options = &bench->options;
     struct cli_problems problems = {0};
-    int code =
-        cli_problems_load(&bench->cli, bench->engine, &list, bench->options.dtype, &problems);
+    int code = suite ? cli_suite_load(&bench->cli, bench->engine, suite, options->dtype, &problems)
+                     : cli_problems_load(&bench->cli, bench->engine, &options->common.words,
+                           options->dtype, &problems);
     for (size_t i = 0; i < problems.count && !cli_cancelled(); i++)
         bench_problem(bench, &problems.items[i]);
     cli_problems_release(&problems);
     return code;
-}
-
-static int bench_suite(struct bench *bench, const struct cli_suite *suite)
-{
-    int code = CLI_OK;
-    for (size_t i = 0; i < suite->n_lines && code == CLI_OK && !cli_cancelled(); i++) {
-        const char *words[CLI_SUITE_WORDS];
-        char *line = cli_strdup(suite->lines[i]);
-        code = line ? bench_words(bench, words, cli_suite_split(line, words))
-                    : cli_fail_memory(&bench->cli);
-        free(line);
-    }
-    return code;
-}
-
-static int find_suite(const struct bench *bench, const struct cli_suite **ret_suite)
-{
-    const char *name = bench->options.suite;
-    char known[128] = "", hint[96];
-    struct cli_guess guess = cli_guess_start(name);
-    for (size_t i = 0; i < CLI_N_SUITES; i++) {
-        if (strcmp(CLI_SUITES[i].name, name) == 0) {
-            *ret_suite = &CLI_SUITES[i];
-            return CLI_OK;
-        }
-        cli_guess_try(&guess, CLI_SUITES[i].name);
-        cli_text_list(known, sizeof known, CLI_SUITES[i].name);
-    }
-    cli_guess_text(&guess, hint, sizeof hint);
-    return cli_usage(&bench->cli, name, known, name, "unknown suite '%.40s'%s (there is: %s)", name,
-        hint, known);
 }
 
 static int check_options(struct bench *bench)
@@ -387,11 +386,10 @@ static int open_engine(struct bench *bench)
 static int run(struct bench *bench)
 {
     const struct bench_options *options = &bench->options;
-    const struct cli_list *words = &options->common.words;
     const struct cli_suite *suite = NULL;
     int code = check_options(bench);
     if (code == CLI_OK && options->suite)
-        code = find_suite(bench, &suite);
+        code = cli_suite_find(&bench->cli, options->suite, &suite);
     if (code != CLI_OK)
         return code;
     bench->kind = suite ? suite->kind : CLI_SUITE_KERNEL;
@@ -403,7 +401,7 @@ static int run(struct bench *bench)
     if (code != CLI_OK)
         return code;
     cli_cancel_install();
-    code = suite ? bench_suite(bench, suite) : bench_words(bench, words->items, words->count);
+    code = bench->kind == CLI_SUITE_OPEN ? bench_starts(bench, suite) : bench_all(bench, suite);
     if (!bench->cli.json && bench->table.n_cells > 0) {
         const struct tfops_device *device = tfops_engine_device(bench->engine);
         printf("%s (%s), driver %d\n", device->name, device->arch, bench->platform.driver_version);

@@ -8,6 +8,7 @@
 #include "cli_engine.h"
 #include "cli_lane.h"
 #include "cli_options.h"
+#include "cli_suite.h"
 #include "cli_text.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 struct tune_options {
     struct cli_common common;
-    const char *cache, *device, *arch, *dtype, *dump, *shard, *check;
+    const char *cache, *device, *arch, *dtype, *dump, *shard, *check, *suite;
     bool compile_only, resume, force, dry_run;
     int strategy, progress;
     uint64_t jobs, max_configs, seed, top;
@@ -29,6 +30,8 @@ static const char *const STRATEGIES[] = {"exhaustive", "random"};
 
 #define AT(field) offsetof(struct tune_options, field)
 static const struct cli_option OPTIONS[] = {
+    {"--suite", "NAME", CLI_TEXT, AT(suite),
+        "a named list of problems, as tfops-bench measures them"},
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache to write (default: the user's)"},
     {"--device", "N|all|cpu", CLI_TEXT, AT(device),
         "GPU to tune on (default: 0); all: one run on each, equal GPUs share the problems"},
@@ -63,7 +66,7 @@ static const struct cli_option OPTIONS[] = {
 };
 
 static const struct cli_program PROGRAM = {
-    "OP DIM=VALUE… [DIM=v1,v2…] [OPTION…]",
+    "OP DIM=VALUE… [DIM=v1,v2…] [OPTION…]\n--suite NAME [OPTION…]",
     "Compiles, verifies and measures the variants of an operator for each problem and records the "
     "fastest one. Lists of values make all combinations.",
     OPTIONS,
@@ -133,11 +136,29 @@ static int check_check(const struct cli *cli, const struct tune_options *options
     return CLI_OK;
 }
 
+/* An operator with its words, or a suite. */
+static int check_problems(const struct cli *cli, const struct tune_options *options)
+{
+    const struct cli_suite *suite;
+    const bool words = options->common.words.count > 0;
+    if (!words && !options->suite)
+        return cli_usage(cli, "OP", "OP DIM=VALUE… or --suite", "",
+            "no operator given: OP DIM=VALUE… (tfops-info lists them) or --suite NAME");
+    if (!options->suite)
+        return CLI_OK;
+    if (words || options->check)
+        return cli_usage(cli, "--suite", "--suite alone", options->suite,
+            "--suite is a list of problems: it excludes OP DIM=VALUE… and --check");
+    return cli_suite_find(cli, options->suite, &suite);
+}
+
 /* Says so and names the way out; bad problems are told first. */
 static int no_gpu(const struct cli *cli, const struct tune_options *options, const char *why)
 {
     const struct cli_common *common = &options->common;
-    int code = cli_problems_check(cli, &common->plugins, &common->words, options->dtype);
+    int code = options->suite
+                   ? CLI_OK
+                   : cli_problems_check(cli, &common->plugins, &common->words, options->dtype);
     if (code != CLI_OK)
         return code;
     if (without_gpu(options))
@@ -160,6 +181,19 @@ static bool same_sku(const struct tfops_device *a, const struct tfops_device *b)
            strcmp(a->mig, b->mig) == 0;
 }
 
+static int load_problems(
+    const struct cli_run *run, const struct tune_options *options, struct cli_lane *lane)
+{
+    const struct cli_suite *suite;
+    if (!options->suite)
+        return cli_problems_load(
+            run->cli, lane->engine, &options->common.words, options->dtype, &lane->problems);
+    int code = cli_suite_find(run->cli, options->suite, &suite);
+    if (code == CLI_OK)
+        code = cli_suite_load(run->cli, lane->engine, suite, options->dtype, &lane->problems);
+    return code;
+}
+
 static int add_lane(struct cli_run *run, const struct tune_options *options, const char *device)
 {
     size_t index = run->n_lanes;
@@ -175,8 +209,7 @@ static int add_lane(struct cli_run *run, const struct tune_options *options, con
     for (size_t i = 0; i < index && lane->queue == index; i++)
         if (same_sku(tfops_engine_device(lane->engine), tfops_engine_device(run->lanes[i].engine)))
             lane->queue = run->lanes[i].queue;
-    return cli_problems_load(
-        run->cli, lane->engine, &options->common.words, options->dtype, &lane->problems);
+    return load_problems(run, options, lane);
 }
 
 static int add_all(struct cli_run *run, const struct tune_options *options)
@@ -277,9 +310,8 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
         code = check_arch(run->cli, options);
     if (code == CLI_OK)
         code = check_check(run->cli, options);
-    if (code == CLI_OK && options->common.words.count == 0)
-        code = cli_usage(run->cli, "OP", "OP DIM=VALUE…", "",
-            "no operator given: OP DIM=VALUE… (tfops-info lists them)");
+    if (code == CLI_OK)
+        code = check_problems(run->cli, options);
     if (code != CLI_OK)
         return code;
     if (options->config.count > 0 && !(run->config = join(&options->config)))

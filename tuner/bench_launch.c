@@ -1,6 +1,6 @@
 /*
  * The host's cost of a launch: batches of cuLaunchKernel and of the plan's own driver call with ready
- * parameters, of tfops_plan_launch and of tfops_launch, interleaved. A batch is short enough to fit into the
+ * parameters, of tfops_plan_launch and of tfops_launch, and of what tensor maps are of it, interleaved. A batch is short enough to fit into the
  * stream's queue and is waited for outside of the clock, so that what is timed is the call and
  * never the GPU.
  */
@@ -11,13 +11,16 @@
 #include "engine_state.h"
 #include "plan_state.h"
 #include "stats.h"
+#include "tensor_maps.h"
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
 #include <tfops/bench.h>
 #include <time.h>
 
-enum { RAW = 0, SAME, PLAN, LOOKUP, N_WAYS, CALLS = 200, BATCHES = 400, WARM_BATCHES = 20 };
+/* The last three only where there are tensor maps. */
+enum { RAW = 0, SAME, PLAN, LOOKUP, MAPS, MOVED, ENCODE, N_WAYS };
+enum { CALLS = 200, BATCHES = 400, WARM_BATCHES = 20 };
 
 /* Beyond this, the batches there are decide: a GPU needs half a second. */
 static const double BUDGET_NS = 10e9;
@@ -31,10 +34,14 @@ struct launches {
     CUdeviceptr memory, workspace;
     struct tfops_tensor tensors[TFOPS_MAX_OPERANDS];
     struct tfops_args args;
+    /* What a launch gives its spec, and the same with all operands elsewhere. */
+    struct tfops_view views[2][TFOPS_MAX_OPERANDS];
+    double scalars[TFOPS_MAX_SCALARS];
+    struct tfops_launch_args launch[2];
     struct tfops_geometry geometry;
     _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
     double *ns[N_WAYS]; /* per call, by batch */
-    int batches;
+    int ways, batches;
 };
 
 /* ---- set-up ------------------------------------------------------------------------------ */
@@ -92,32 +99,42 @@ static enum tfops_status make_operands(struct launches *launches)
     return make_workspace(launches);
 }
 
+/* No launch is given the second: its addresses are only written into tensor maps. */
+static void describe_launch(struct launches *launches, const struct buffers_layout *layout)
+{
+    const struct tfops_spec *spec = launches->problem->spec;
+    for (size_t i = 0; i < spec->n_scalars; i++)
+        launches->scalars[i] = spec->scalars[i].default_value;
+    for (int k = 0; k < 2; k++) {
+        buffers_views(layout, launches->memory + (CUdeviceptr)(k * 128), launches->views[k]);
+        launches->launch[k] = (struct tfops_launch_args){.problem = launches->problem,
+            .config = &launches->launcher->config,
+            .operands = launches->views[k],
+            .scalars = launches->scalars,
+            .workspace = launches->args.workspace,
+            .workspace_bytes = launches->args.workspace_bytes};
+    }
+}
+
 /* What the driver's calls need. */
 static enum tfops_status make_raw(struct launches *launches)
 {
     const struct tfops_spec *spec = launches->problem->spec;
     const struct launcher *launcher = launches->launcher;
-    struct tfops_view views[TFOPS_MAX_OPERANDS];
     struct buffers_layout layout;
-    double scalars[TFOPS_MAX_SCALARS] = {0};
+    size_t maps = 0;
     enum tfops_status status = buffers_layout(launches->problem, &layout);
     if (status)
         return status;
-    buffers_views(&layout, launches->memory, views);
-    for (size_t i = 0; i < spec->n_scalars; i++)
-        scalars[i] = spec->scalars[i].default_value;
-    const struct tfops_launch_args args = {.problem = launches->problem,
-        .config = &launcher->config,
-        .operands = views,
-        .scalars = scalars,
-        .workspace = launches->args.workspace,
-        .workspace_bytes = launches->args.workspace_bytes};
+    describe_launch(launches, &layout);
     spec->geometry(
         spec->user, launches->problem, launcher->device, &launcher->config, &launches->geometry);
-    spec->pack(spec->user, &args, launches->pack);
-    return gpu_check(&launches->gpu,
-        launcher_encode_maps(launches->gpu.driver, spec, &args, launches->pack),
+    spec->pack(spec->user, &launches->launch[0], launches->pack);
+    status = gpu_check(&launches->gpu,
+        tensor_maps_encode(launches->gpu.driver, spec, &launches->launch[0], launches->pack, &maps),
         "cuTensorMapEncodeTiled");
+    launches->ways = maps ? N_WAYS : MAPS;
+    return status;
 }
 
 /* ---- batches ----------------------------------------------------------------------------- */
@@ -194,8 +211,46 @@ static enum tfops_status call_lookup(struct launches *launches)
     return status;
 }
 
-static enum tfops_status (*const WAYS[N_WAYS])(struct launches *launches) = {
-    [RAW] = call_raw, [SAME] = call_same, [PLAN] = call_plan, [LOOKUP] = call_lookup};
+/* `moved` 1: each time other addresses than the time before. */
+static enum tfops_status put_maps(struct launches *launches, int moved)
+{
+    _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
+    const char *call = "";
+    CUresult result = CUDA_SUCCESS;
+    for (int i = 0; i < CALLS && !result; i++)
+        result = tensor_maps_put(launches->gpu.driver, launches->problem->spec,
+            &launches->launch[i & moved], pack, &call);
+    return gpu_check(&launches->gpu, result, call);
+}
+
+static enum tfops_status call_maps(struct launches *launches)
+{
+    return put_maps(launches, 0);
+}
+
+static enum tfops_status call_moved(struct launches *launches)
+{
+    return put_maps(launches, 1);
+}
+
+static enum tfops_status call_encode(struct launches *launches)
+{
+    _Alignas(128) unsigned char pack[TFOPS_MAX_PARAM_BYTES];
+    size_t n;
+    CUresult result = CUDA_SUCCESS;
+    for (int i = 0; i < CALLS && !result; i++)
+        result = tensor_maps_encode(
+            launches->gpu.driver, launches->problem->spec, &launches->launch[0], pack, &n);
+    return gpu_check(&launches->gpu, result, "cuTensorMapEncodeTiled");
+}
+
+static enum tfops_status (*const WAYS[N_WAYS])(struct launches *launches) = {[RAW] = call_raw,
+    [SAME] = call_same,
+    [PLAN] = call_plan,
+    [LOOKUP] = call_lookup,
+    [MAPS] = call_maps,
+    [MOVED] = call_moved,
+    [ENCODE] = call_encode};
 
 static enum tfops_status batch(struct launches *launches, int way, double *ret_ns)
 {
@@ -211,8 +266,8 @@ static enum tfops_status run_batches(struct launches *launches)
     double deadline = now_ns() + BUDGET_NS;
     enum tfops_status status = TFOPS_OK;
     for (int i = -WARM_BATCHES; i < BATCHES && !status; i++) {
-        for (int k = 0; k < N_WAYS && !status; k++) {
-            int way = (i + WARM_BATCHES + k) % N_WAYS;
+        for (int k = 0; k < launches->ways && !status; k++) {
+            int way = (i + WARM_BATCHES + k) % launches->ways;
             double ns = 0;
             status = batch(launches, way, &ns);
             if (i >= 0)
@@ -263,6 +318,11 @@ static void fill_result(struct launches *launches, struct tfops_bench_launch_res
     result->same_ns = stats_estimate_values(launches->ns[SAME], n).median;
     result->plan_ns = stats_estimate_values(launches->ns[PLAN], n).median;
     result->lookup_ns = stats_estimate_values(launches->ns[LOOKUP], n).median;
+    if (launches->ways <= MAPS)
+        return;
+    result->maps_ns = stats_estimate_values(launches->ns[MAPS], n).median;
+    result->maps_moved_ns = stats_estimate_values(launches->ns[MOVED], n).median;
+    result->maps_encode_ns = stats_estimate_values(launches->ns[ENCODE], n).median;
 }
 
 static enum tfops_status run(struct launches *launches)

@@ -22,7 +22,8 @@ static const struct {
         "-fsanitize=undefined"},
     [EMULATE_ASAN] = {"asan", "-g1 -fsanitize=address,undefined", "-fsanitize=address",
         "-fsanitize=address,undefined"},
-    [EMULATE_TSAN] = {"tsan", "-g1 -fsanitize=thread", "-DEMU_TSAN", "-fsanitize=thread"},
+    [EMULATE_TSAN] = {"tsan", "-g1 -fsanitize=thread -DEMU_TSAN", "-DEMU_TSAN",
+        "-fsanitize=thread"},
 };
 
 #define FLAGS "-std=c++17 -D_GNU_SOURCE -fPIC -g -fno-omit-frame-pointer -fno-sanitize-recover=all"

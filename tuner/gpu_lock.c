@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,15 @@ static enum tfops_status busy(int fd, const char *path)
         holder[0] ? holder : "unknown", path);
 }
 
+/* The number is a courtesy only: half of one is none, and neither is a failure. */
 static void sign(int fd)
 {
     char text[32];
-    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
-    if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)length, 0) != length)
-        (void)ftruncate(fd, 0); /* the number is a courtesy only */
+    const int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    bool written = ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)length, 0) == length;
+    if (!written)
+        written = ftruncate(fd, 0) == 0;
+    (void)written;
 }
 
 enum tfops_status gpu_lock_take(const uint8_t uuid[16], struct gpu_lock *ret_lock)

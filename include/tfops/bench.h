@@ -56,6 +56,9 @@ struct tfops_bench_launch_result {
     /* The driver call that the plan itself makes, with ready parameters: cuLaunchKernelEx where launches
      * overlap (programmatic dependent launch), which can be cheaper than cuLaunchKernel. */
     double same_ns, plan_over_same_ns, lookup_over_same_ns;
+    /* What the operator's tensor maps are of a launch: with the operands of the call before, with all
+     * operands moved since, and if they were encoded each time. 0: it has none. */
+    double maps_ns, maps_moved_ns, maps_encode_ns;
 };
 enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
     const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result);

@@ -13,7 +13,7 @@ enum : u32 { GRID_SAID = 0x80000000u };
 TF_DEV void grid_store(u32 *p, u32 word)
 {
 #ifdef TF_HOST
-    *p = word;
+    emu::atomic_store(p, word);
 #else
     asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(word) : "memory");
 #endif
@@ -23,7 +23,7 @@ TF_DEV void grid_store(u32 *p, u32 word)
 TF_DEV u32 grid_load(const u32 *p)
 {
 #ifdef TF_HOST
-    return *p;
+    return emu::atomic_load(p);
 #else
     u32 word;
     asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(word) : "l"(p) : "memory");
@@ -35,7 +35,7 @@ TF_DEV u32 grid_load(const u32 *p)
 TF_DEV u32 grid_count(u32 *p)
 {
 #ifdef TF_HOST
-    return (*p)++;
+    return emu::atomic_add(p, 1u);
 #else
     u32 before;
     asm volatile("atom.add.relaxed.gpu.global.u32 %0, [%1], 1;" : "=r"(before) : "l"(p) : "memory");

@@ -41,7 +41,7 @@ OFFSET(tfops_bench_result, config, 116);
 OFFSET(tfops_bench_result, peer_ns, 632);
 OFFSET(tfops_bench_result, peer_kernels, 640);
 
-SIZE(tfops_bench_launch_result, 80);
+SIZE(tfops_bench_launch_result, 104);
 OFFSET(tfops_bench_launch_result, size, 0);
 OFFSET(tfops_bench_launch_result, raw_ns, 8);
 OFFSET(tfops_bench_launch_result, plan_ns, 16);
@@ -53,6 +53,9 @@ OFFSET(tfops_bench_launch_result, calls_per_batch, 52);
 OFFSET(tfops_bench_launch_result, same_ns, 56);
 OFFSET(tfops_bench_launch_result, plan_over_same_ns, 64);
 OFFSET(tfops_bench_launch_result, lookup_over_same_ns, 72);
+OFFSET(tfops_bench_launch_result, maps_ns, 80);
+OFFSET(tfops_bench_launch_result, maps_moved_ns, 88);
+OFFSET(tfops_bench_launch_result, maps_encode_ns, 96);
 
 SIZE(tfops_record, 224);
 OFFSET(tfops_record, size, 0);

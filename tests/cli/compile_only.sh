@@ -37,6 +37,11 @@ check 'text: exit' exits 0
 check 'text: head of the table' out_has '^config  *regs  *spill  *smem  *blocks/SM  time'
 check 'text: the default is marked' out_has '(default)'
 
+run tfops-tune --suite launch --dry-run --arch sm_90a --top 1
+check 'suite: exit' exits 0
+check 'suite: all its problems' out_has '15 of 15 problems'
+run tfops-tune --suite launch --dry-run --arch sm_90a --top 1 --shard 2/4
+check 'suite: a shard of it' out_has '4 of 4 problems'
 run tfops-tune rmsnorm rows=16 hidden=4096 --dry-run --arch sm_90a --cache "$scratch/d.db"
 check 'dry run: exit' exits 0
 check 'dry run: says so' out_has 'nothing was compiled'

@@ -14,6 +14,8 @@ golden usage-flag-value tfops-tune --force=1
 golden usage-shard tfops-tune rmsnorm --shard 3/2
 golden usage-arch-alone tfops-tune rmsnorm rows=1 hidden=8 --arch sm_90a
 golden usage-no-operator tfops-tune
+golden usage-tune-suite tfops-tune --suite rwo
+golden usage-suite-and-operator tfops-tune --suite row rmsnorm rows=1 hidden=8
 golden usage-device tfops-tune rmsnorm rows=1 hidden=8 --device gpu0
 golden usage-command tfops-cache lst
 golden usage-no-command tfops-cache

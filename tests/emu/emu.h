@@ -79,20 +79,57 @@ template <size_t BYTES> EMU_INLINE void store(void *to, const void *from)
     std::memcpy(to, from, BYTES);
 }
 
-// Relaxed updates of global memory: nobody runs in between.
-template <class T> EMU_INLINE void atomic_add(T *at, T value)
+// Relaxed accesses to global memory that threads share. Nobody runs in between, but ThreadSanitizer,
+// for which every fiber is a thread, has to be told.
+template <class T> EMU_INLINE T atomic_load(const T *at)
 {
-    *at += value;
+#ifdef EMU_TSAN
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+#else
+    return *at;
+#endif
+}
+
+template <class T> EMU_INLINE void atomic_store(T *at, T value)
+{
+#ifdef EMU_TSAN
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
+#else
+    *at = value;
+#endif
+}
+
+// Gives what was there before.
+template <class T, class Change> EMU_INLINE T atomic_change(T *at, Change change)
+{
+#ifdef EMU_TSAN
+    T before, after;
+    __atomic_load(at, &before, __ATOMIC_RELAXED);
+    do
+        after = change(before);
+    while (
+        !__atomic_compare_exchange(at, &before, &after, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return before;
+#else
+    const T before = *at;
+    *at = change(before);
+    return before;
+#endif
+}
+
+template <class T> EMU_INLINE T atomic_add(T *at, T value)
+{
+    return atomic_change(at, [value](T before) { return before + value; });
 }
 
 template <class T> EMU_INLINE void atomic_min(T *at, T value)
 {
-    *at = value < *at ? value : *at;
+    atomic_change(at, [value](T before) { return value < before ? value : before; });
 }
 
 template <class T> EMU_INLINE void atomic_max(T *at, T value)
 {
-    *at = value > *at ? value : *at;
+    atomic_change(at, [value](T before) { return value > before ? value : before; });
 }
 
 // The same place in the shared memory of block `rank` of the cluster.

@@ -12,6 +12,7 @@
 #include "device.h"
 #include "kernels/registry.h"
 #include "problem.h"
+#include "tests/support/emu_rig.h"
 #include "tuner/emulate_build.h"
 #include "tuner/emulate_run.h"
 #include <stdio.h>
@@ -330,6 +331,7 @@ int main(void)
     enum { FEW_SMS = 2 };
     static struct test test;
     char command[128];
+    emu_rig_skip_under_tsan();
     snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     if (!mkdtemp(test.dir) || device_nominal("sm_90a", &test.device))

@@ -59,8 +59,7 @@ static void build(struct emu_rig *rig, const char *const *constants, size_t n)
     free(jobs);
 }
 
-/* The runtime's own watch over accesses has ThreadSanitizer's names, which the program's would take. */
-static void skip_under_tsan(void)
+void emu_rig_skip_under_tsan(void)
 {
 #ifdef __SANITIZE_THREAD__
     puts("the emulator watches accesses itself: not under ThreadSanitizer");
@@ -70,7 +69,7 @@ static void skip_under_tsan(void)
 
 void emu_rig_open(struct emu_rig *rig, const char *name, const char *const *constants, size_t n)
 {
-    skip_under_tsan();
+    emu_rig_skip_under_tsan();
     *rig = (struct emu_rig){.name = name, .text = read_text(name)};
     snprintf(rig->dir, sizeof rig->dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");

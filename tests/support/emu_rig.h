@@ -19,6 +19,9 @@ struct emu_rig {
 /* Kernels 0 … n − 1: `name`<Cfg> of tests/emu/`name`.cu, with parameters `name`_params; constants of
  * Cfg as C++ writes them: "KIND = 3, THREADS = 64". */
 void emu_rig_open(struct emu_rig *rig, const char *name, const char *const *constants, size_t n);
+/* Ends the program as skipped where it is built with ThreadSanitizer: the runtime's own watch over
+ * accesses has that one's names, which the program's would take. */
+void emu_rig_skip_under_tsan(void);
 /* Prints the count of checks; what main() returns. */
 int emu_rig_close(struct emu_rig *rig);
 

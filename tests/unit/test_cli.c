@@ -392,7 +392,7 @@ Test(cli_options, nearest_name_suggested_when_mistyped, .init = cr_redirect_stde
 
 Test(cli_options, error_object_on_stdout_when_json, .init = cr_redirect_stdout)
 {
-    freopen("/dev/null", "w", stderr);
+    cr_assert(freopen("/dev/null", "w", stderr));
     struct run run = RUN("--jobs", "many", "--json");
     cr_expect_eq(run.code, CLI_USAGE);
     fflush(stdout);

@@ -256,29 +256,57 @@ Test(launch, an_operator_that_may_need_a_workspace_is_launched_plainly_where_it_
     cr_assert(!is_plain("quantize rows=16 hidden=256 granularity=per_tensor_dynamic scales=1"));
 }
 
-/* A matrix product has tensor maps to encode; its launch is the extended one. */
+/* A matrix product has tensor maps; its launch is the extended one. */
 static struct gpu_case product;
+static int64_t tokens = 512;
 
+static void give_tokens(int64_t m)
+{
+    for (int i = 0; i < TFOPS_MAX_OPERANDS; i++)
+        if (product.tensors[i].rank == 2 && product.tensors[i].shape[0] == tokens)
+            product.tensors[i].shape[0] = m;
+    tokens = m;
+}
+
+/* Each time another number of tokens: maps that the thread has not kept. */
 static enum tfops_status launch_product(void)
 {
+    give_tokens(tokens - 1);
     return tfops_launch(engine, product.spec, &product.args, NULL);
+}
+
+/* Each time x at another address. */
+static enum tfops_status launch_moved_product(void)
+{
+    static int64_t row = 16;
+    product.tensors[0].data =
+        (char *)product.tensors[0].data + row * product.tensors[0].strides[0] * 2;
+    row = -row;
+    return tfops_launch(engine, product.spec, &product.args, NULL);
+}
+
+static void expect_told(enum tfops_status (*way)(void), const char *name)
+{
+    fail(name, 1, CUDA_ERROR_INVALID_VALUE);
+    EXPECT_STATUS(way(), TFOPS_E_DRIVER);
+    EXPECT_TEXT(expect_error().where, name);
+    EXPECT_OK(way());
 }
 
 Test(launch, each_driver_call_that_fails_is_told_with_tensor_maps)
 {
     SUPPORT_NEEDS_NVRTC();
-    static const char *const CALLS[] = {"cuTensorMapEncodeTiled", "cuLaunchKernelEx"};
     double scalars[TFOPS_MAX_SCALARS];
     const struct gpu_case_options plain = {.scalars = scalars};
-    gpu_case_problem(engine, "linear m=64 n=128 k=64", &problem, scalars);
+    gpu_case_problem(engine, "linear m=512 n=128 k=64", &problem, scalars);
     EXPECT_OK(tfops_engine_warm(engine, &problem, 1));
     gpu_case_make(&product, engine, &problem, &plain);
     fail_each_way(launch_product, 3);
-    for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++) {
-        fail(CALLS[i], 1, CUDA_ERROR_INVALID_VALUE);
-        EXPECT_STATUS(launch_product(), TFOPS_E_DRIVER);
-        EXPECT_TEXT(expect_error().where, CALLS[i]);
-    }
+    expect_told(launch_product, "cuTensorMapEncodeTiled");
+    expect_told(launch_product, "cuLaunchKernelEx");
+    give_tokens(64);
+    fail_each_way(launch_moved_product, 2);
+    expect_told(launch_moved_product, "cuTensorMapReplaceAddress");
     gpu_case_free(&product);
 }
 

@@ -347,3 +347,14 @@ CUresult fake_tensor_map_encode_tiled(CUtensorMap *map, CUtensorMapDataType type
     }
     return fake_leave(result);
 }
+
+CUresult fake_tensor_map_replace_address(CUtensorMap *map, void *address)
+{
+    CUresult result = fake_enter(CALL_tensor_map_replace_address, NEEDS_INIT);
+    if (result == CUDA_SUCCESS &&
+        (!map || !address || (uintptr_t)address % 16 != 0 || (uintptr_t)map % 64 != 0))
+        result = CUDA_ERROR_INVALID_VALUE;
+    if (result == CUDA_SUCCESS)
+        map->opaque[0] = (uint64_t)(uintptr_t)address;
+    return fake_leave(result);
+}
