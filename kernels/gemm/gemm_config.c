@@ -227,6 +227,9 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "TMA takes rows that start at multiples of 16 bytes");
     if (v[GEMM_BLOCK_N] % 8)
         return gemm_refuse(reason, "wgmma has columns by eight");
+    if (gemm_constant(problem) && v[GEMM_CONSUMERS] == 3)
+        return gemm_refuse(
+            reason, "a producer beside three consumers has no registers to begin early");
     if (v[GEMM_PINGPONG] && v[GEMM_CONSUMERS] != 2)
         return gemm_refuse(reason, "two consumers take turns");
     if (v[GEMM_BLOCK_M] % (GEMM_SLAB_ROWS * sharers))

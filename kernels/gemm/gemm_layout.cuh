@@ -94,7 +94,9 @@ template <class C> struct GemmLayout {
     static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
     // Together what 168 a thread (128 with four warpgroups) make; producers make block scales and norms.
-    static constexpr int PRODUCER_WORK = NORM_WARPS ? 32 : C::SCALING == GEMM_PER_BLOCK ? 16 : 0;
+    static constexpr int PRODUCER_WORK = NORM_WARPS                              ? 32
+                                         : C::SCALING == GEMM_PER_BLOCK || EARLY ? 16
+                                                                                 : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = (C::CONSUMERS == 2 ? 40 : 32) + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 160) - SCALE_REGS / 2;

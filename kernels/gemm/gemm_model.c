@@ -17,8 +17,9 @@ static const double SPLIT_BYTES_NS = 53;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.65;
 static const double PROMOTION = 1.22, OVERLAP = 0.18;
-/* A streamed weight: a launch; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
-static const double STREAM_LAUNCH_NS = 3500, STREAM_BYTES_NS = 4050, STREAM_FEW_WARPS = 1.25;
+/* A streamed weight: a launch, and one that begins before the one before it ends; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
+static const double STREAM_LAUNCH_NS = 3500, STREAM_EARLY_NS = 2000, STREAM_BYTES_NS = 4050,
+                    STREAM_FEW_WARPS = 1.25;
 
 static double greater(double a, double b)
 {
@@ -74,7 +75,8 @@ static double stream_ns(const struct tfops_problem *problem, const struct tfops_
     const double weight = (double)(gemm_weight_rows(problem) * problem->dims[GEMM_K] * l->elem);
     const double few_warps = config->values[GEMM_CONSUMERS] == 1 ? STREAM_FEW_WARPS : 1;
     const double tile = blocks * tokens / L2_BYTES_NS + weight / STREAM_BYTES_NS * few_warps;
-    return STREAM_LAUNCH_NS + (double)l->across * tile;
+    const double launch = gemm_constant(problem) ? STREAM_EARLY_NS : STREAM_LAUNCH_NS;
+    return launch + (double)l->across * tile;
 }
 
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,

@@ -37,6 +37,8 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
     const int64_t *v, const struct gemm_layout *l)
 {
     bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = gemm_promoted(problem, l);
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return v[GEMM_CONSUMERS] == 1;
     if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
         return false;
     if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))

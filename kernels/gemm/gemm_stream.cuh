@@ -3,7 +3,7 @@
 // The memory bus decides. All tokens of a tile stay in shared memory; rows of weight come by cp.async
 // and go to the tensor cores (mma.sync) as the operand with 16 rows, tokens as that with 8 columns.
 // The order of K within a product is free as long as both operands have it: a lane's sixteen bytes of a
-// row are its parts of two products (of four: fp8), so that each lane reads what it copied itself, and
+// row are its parts of two products, so that each lane reads what it copied itself, and
 // the ring needs no barrier. Tunables:
 //   BLOCK_M    rows of weight in a tile. 32: x is read once for two products.
 //   BLOCK_N    tokens of a tile.
