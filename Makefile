@@ -155,9 +155,10 @@ $(B)/flags: FORCE
 	    printf '%s\n' '$(subst ','\'',$(flags_line))' >$@
 
 # Files come and go. When the list changes, archives and programs are made from the new one, and
-# programs whose source is gone go too: the test runner takes what it finds.
-all_sources := $(lib_src) $(tool_src) $(unit_src) $(gpu_src) $(stress_src) $(memcheck_src) $(emu_src) $(support_src) \
-    $(fake_src) $(plugin_src) $(example_src) $(fuzz_src)
+# programs whose source is gone go too: the test runner takes what it finds. Sorted, as the order in which
+# make finds files is that of the caller's locale.
+all_sources := $(sort $(lib_src) $(tool_src) $(unit_src) $(gpu_src) $(stress_src) $(memcheck_src) $(emu_src) \
+    $(support_src) $(fake_src) $(plugin_src) $(example_src) $(fuzz_src))
 $(B)/sources: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(all_sources)' | cmp -s - $@ || { \

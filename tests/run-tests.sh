@@ -67,7 +67,7 @@ gpu_required() { [ "${TFOPS_REQUIRE_GPU:-0}" = 1 ]; }
 criterion() {
     local name=$1 program=$2 seconds=${3:-1200} tap=$scratch/$1.tap rc=0
     shift 3
-    [ -x "$program" ] || return 0
+    built "$name" "$program" || return 0
     timeout --kill-after=10 "$seconds" "${wrapper[@]}" "$program" --tap="$tap" "$@" || rc=$?
     local ok not_ok skip
     skip=$(grep -ci '^ok .*# skip' "$tap" 2>/dev/null)
@@ -83,6 +83,14 @@ criterion() {
         not_ok=$((not_ok + skip)) skip=0
     fi
     count "$name" "$ok" "$not_ok" "$skip"
+}
+
+# built NAME PROGRAM: a part without its program is a failure, not nothing to do.
+built() {
+    [ -x "$2" ] && return 0
+    printf '  %s is not built: %s\n' "$1" "${2#"$TFOPS_BUILD/"}"
+    count "$1" 0 1 0
+    return 1
 }
 
 # single NAME SECONDS COMMAND…: one program by the rules above. Its output is shown when it fails.
@@ -116,7 +124,10 @@ single() {
     fi
 }
 
-programs() { find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null | sort; }
+# The programs of a folder; where there are none, the folder: it fails as a program that is not built.
+programs() {
+    find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null | sort | grep . || echo "$1/*"
+}
 
 # Under Valgrind each test is a process of some seconds: half an hour on two cores.
 part_unit() {
@@ -130,6 +141,7 @@ part_gpu() { criterion gpu-tests "$TFOPS_BUILD/tests/gpu-tests" "${TFOPS_GPU_SEC
 part_stress() {
     local program
     for program in $(programs "$TFOPS_BUILD/tests/stress"); do
+        built "stress/${program##*/}" "$program" || continue
         single "stress/${program##*/}" 1200 "${wrapper[@]}" "$program"
     done
 }
@@ -137,6 +149,7 @@ part_stress() {
 part_emu() {
     local program
     for program in $(programs "$TFOPS_BUILD/tests/emu"); do
+        built "emu/${program##*/}" "$program" || continue
         single "emu/${program##*/}" "${TFOPS_EMU_SECONDS:-$([ "${TFOPS_EMU:-}" = quick ] && echo 900 || echo 43200)}" "$program"
     done
 }
@@ -154,6 +167,7 @@ part_cli() {
 part_examples() {
     local program
     for program in $(programs "$TFOPS_BUILD/examples"); do
+        built "examples/${program##*/}" "$program" || continue
         single "examples/${program##*/}" 120 "$program"
     done
 }
@@ -173,6 +187,7 @@ part_fuzz() {
     local program name
     for program in $(programs "$TFOPS_BUILD/fuzz"); do
         name=${program##*/}
+        built "fuzz/$name" "$program" || continue
         mkdir -p "$TFOPS_BUILD/corpus/$name"
         if [ -d "$TFOPS_SOURCE/tests/fuzz/corpus/$name" ]; then
             cp "$TFOPS_SOURCE/tests/fuzz/corpus/$name"/* "$TFOPS_BUILD/corpus/$name/"

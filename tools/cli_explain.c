@@ -1,12 +1,15 @@
 /*
  * tfops-cache explain (see cli_explain.h). The engine decides, through tfops_prepare() and
- * tfops_plan_describe(); the records are only listed beside its answer.
+ * tfops_plan_describe(); the records are only listed beside its answer, and of one of them the configs
+ * beside what the operator's model predicts.
  */
 #include "cli_explain.h"
 #include "cli_engine.h"
 #include "cli_json.h"
+#include "cli_ranking.h"
 #include "cli_record.h"
 #include "cli_table.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +22,15 @@ struct answer {
     const struct tfops_problem *problem;
     char *text;     /* the problem's */
     int64_t extent; /* its dynamic dimension */
+    const struct tfops_device *device;
     struct cli_table table;
     size_t shown;
     bool exact; /* a record at this extent is among them */
+    /* Measured and predicted times of the record that was chosen, else of the nearest one. */
+    struct cli_ranking ranking;
+    int64_t wanted;  /* its extent */
+    double distance; /* of the ranking's record from that; negative: there is none */
+    bool failed;     /* memory ran out */
 };
 
 /* A record is about the problem when it holds the same static dimensions and dtypes. */
@@ -46,6 +55,33 @@ static bool is_near(const struct answer *answer, const struct tfops_record *reco
     return true;
 }
 
+/* Records of other devices are far away: what is predicted is for this one. */
+static double distance_of(const struct answer *answer, const struct tfops_record *record)
+{
+    const double OTHER_SKU = 1e6;
+    char sku[128];
+    int n = snprintf(sku, sizeof sku, "%s/cc%d/%dsm/", answer->device->name,
+        (int)answer->device->cc, (int)answer->device->sms);
+    bool same = n < (int)sizeof sku && strncmp(record->sku, sku, (size_t)n) == 0;
+    return fabs(log2((double)record->extent + 1) - log2((double)answer->wanted + 1)) +
+           (same ? 0 : OTHER_SKU);
+}
+
+static void rank_record(struct answer *answer, const struct tfops_record *record)
+{
+    struct cli_ranking ranking;
+    double distance = distance_of(answer, record);
+    if (answer->distance >= 0 && answer->distance <= distance)
+        return;
+    if (!cli_ranking_make(answer->problem, answer->device, record, &ranking)) {
+        answer->failed = true;
+        return;
+    }
+    cli_ranking_release(&answer->ranking);
+    answer->ranking = ranking;
+    answer->distance = distance;
+}
+
 static bool show_record(void *user, const struct tfops_record *record)
 {
     struct answer *answer = user;
@@ -53,6 +89,7 @@ static bool show_record(void *user, const struct tfops_record *record)
         return true;
     answer->shown++;
     answer->exact |= record->extent == answer->extent;
+    rank_record(answer, record);
     if (answer->cli->json)
         cli_json_emit(cli_record_json(record));
     else
@@ -92,12 +129,11 @@ static const char *reason(const char *source)
     return "";
 }
 
-static void show_plan_json(const struct answer *answer, const struct tfops_device *device,
-    const struct tfops_plan_info *info)
+static void show_plan_json(const struct answer *answer, const struct tfops_plan_info *info)
 {
     json *line = cli_json_event("plan");
     json_add_string(line, "problem", answer->text);
-    cli_json_device(line, "device", device);
+    cli_json_device(line, "device", answer->device);
     json_add_string(line, "source", info->source);
     json_add_string(line, "reason", reason(info->source));
     json_add_string(line, "config", info->config);
@@ -135,9 +171,9 @@ static void show_beside(const struct tfops_plan_info *info)
         printf("not measured\n");
 }
 
-static void show_plan_text(const struct answer *answer, const struct tfops_device *device,
-    const struct tfops_plan_info *info)
+static void show_plan_text(const struct answer *answer, const struct tfops_plan_info *info)
 {
+    const struct tfops_device *device = answer->device;
     printf("%s on %s (%s%s)\n", answer->text, device->name, device->arch,
         device->nominal ? ", nominal: no GPU" : "");
     printf("chosen   %s\n", info->config);
@@ -161,14 +197,28 @@ static int show_plan(struct answer *answer, struct tfops_engine *engine)
     if (status == TFOPS_OK)
         status = tfops_plan_describe(plan, answer->extent, &info);
     int code = CLI_OK;
+    answer->device = tfops_engine_device(engine);
+    answer->wanted = answer->extent;
+    if (status == TFOPS_OK && info.extent > 0)
+        answer->wanted = info.extent;
     if (status != TFOPS_OK)
         code = cli_fail_last(answer->cli, status, "no variant can be chosen");
     else if (answer->cli->json)
-        show_plan_json(answer, tfops_engine_device(engine), &info);
+        show_plan_json(answer, &info);
     else
-        show_plan_text(answer, tfops_engine_device(engine), &info);
+        show_plan_text(answer, &info);
     tfops_plan_release(plan);
     return code;
+}
+
+static void show_ranking(const struct answer *answer)
+{
+    if (answer->distance < 0)
+        return;
+    if (answer->cli->json)
+        cli_json_emit(cli_ranking_json(&answer->ranking));
+    else
+        cli_ranking_print(&answer->ranking, answer->problem, answer->device);
 }
 
 static int explain_one(
@@ -187,8 +237,12 @@ static int explain_one(
     } else if (!answer->cli->json && code == CLI_OK) {
         printf("no record has the same static dimensions and dtypes\n");
     }
+    show_ranking(answer);
+    cli_ranking_release(&answer->ranking);
     cli_table_release(&answer->table);
     free(answer->text);
+    if (answer->failed)
+        return cli_fail_memory(answer->cli);
     return plan_code != CLI_OK ? plan_code : code;
 }
 
@@ -240,6 +294,7 @@ int cli_explain(
     for (size_t i = 0; i < problems.count && code == CLI_OK; i++) {
         struct answer answer = {.cli = cli,
             .problem = &problems.items[i],
+            .distance = -1,
             .extent = cli_problem_extent(&problems.items[i])};
         if (i > 0 && !cli->json)
             putchar('\n');

@@ -91,8 +91,8 @@ static const char *const LAUNCH[] = {
     "gated_act rows=16 ffn=14336 out_dtype=e4m3 scales=1",
     "softmax rows=16 width=4096 mask=1 mask_rows=4",
     ROPE_OF("seq=16 head_dim=128 table_dim=128 kv_heads=8 k=1 k_out=1 positions=1"),
-    "rope batch=1 seq=16 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 max_pos=8192 k=1 v=1 "
-    "positions=1 slots=1 k_cache=1 v_cache=1 num_blocks=512 block_size=16",
+    ("rope batch=1 seq=16 q_heads=32 kv_heads=8 head_dim=128 table_dim=128 max_pos=8192 k=1 v=1 "
+     "positions=1 slots=1 k_cache=1 v_cache=1 num_blocks=512 block_size=16"),
     "rmsnorm_rope rows=16 num_heads=32 head_dim=128 table_dim=128 max_pos=2048 positions=1",
     "linear m=16 n=4096 k=4096 bias=1",
     "fp8_gemm m=16 n=4096 k=4096 scaling=row",

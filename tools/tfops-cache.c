@@ -49,7 +49,8 @@ static const struct cli_program PROGRAM = {
     sizeof OPTIONS / sizeof *OPTIONS,
     "list     the records, one line each (--binaries: the binaries)\n"
     "show     records in full: the one with this ID, or all that --op and --sku leave\n"
-    "explain  what an engine would run for a problem and why, with the records around it\n"
+    "explain  what an engine would run for a problem and why, with the records around it and\n"
+    "         measured configs beside the times that the operator's model predicts\n"
     "verify   check every page, row and digest; exits 1 when something is bad\n"
     "stats    totals of each file\n"
     "prune    delete binaries that no record pins (--records: records too)",

@@ -39,7 +39,7 @@ static enum tfops_status fill_chosen(
     return TFOPS_OK;
 }
 
-/* Strategies choose among ranks, from the default outwards. */
+/* Strategies choose among ranks, the default's first. */
 static enum tfops_status fill_from_strategy(struct tune *tune)
 {
     const struct strategy_options options = {
@@ -49,7 +49,7 @@ static enum tfops_status fill_from_strategy(struct tune *tune)
     uint32_t *place = mem_new(tune->env, tune->space.n, sizeof *place);
     enum tfops_status status = TFOPS_E_MEMORY;
     if (ranked && chosen && place)
-        status = space_rank(tune->env, tune->spec, &tune->space, ranked);
+        status = space_rank(tune->env, &tune->problem, tune->access.device, &tune->space, ranked);
     if (!status) {
         uint32_t n = tune->strategy->order(&options, chosen);
         for (uint32_t i = 0; i < n; i++)

@@ -70,51 +70,6 @@ enum tfops_status job_record_find(
 
 /* ---- writing the record ------------------------------------------------------------------ */
 
-static void count_verdicts(const struct tune *tune, json *sweep)
-{
-    uint32_t counts[TFOPS_VERDICT_COUNT] = {0};
-    for (uint32_t i = 0; i < tune->candidates.n; i++)
-        if (tune->candidates.list[i].state == CANDIDATE_DONE)
-            counts[tune->candidates.list[i].verdict]++;
-    json *verdicts = json_add_object(sweep, "verdicts");
-    for (int i = 0; i < TFOPS_VERDICT_COUNT; i++)
-        if (counts[i])
-            json_add_int(verdicts, tfops_verdict_name((enum tfops_verdict)i), counts[i]);
-}
-
-enum { MAX_REJECTED_LISTED = 32 };
-
-static void list_rejected(const struct tune *tune, json *sweep)
-{
-    json *list = json_add_array(sweep, "rejected");
-    int n = 0;
-    for (uint32_t i = 0; i < tune->candidates.n && n < MAX_REJECTED_LISTED; i++) {
-        const struct candidate *candidate = &tune->candidates.list[i];
-        if (candidate->state != CANDIDATE_DONE || candidate->verdict == TFOPS_VERDICT_OK)
-            continue;
-        json *entry = json_add_object(list, NULL);
-        json_add_string(entry, "config", candidate->text);
-        json_add_string(entry, "verdict", tfops_verdict_name(candidate->verdict));
-        json_add_string(entry, "why", candidate->why);
-        n++;
-    }
-}
-
-static void add_sweep(const struct tune *tune, json *root)
-{
-    json *sweep = json_add_object(root, "sweep");
-    json_add_int(sweep, "space", tune->space.n);
-    json_add_int(sweep, "combinations", (int64_t)tune->space.visited);
-    json_add_int(sweep, "constrained", (int64_t)tune->space.constrained);
-    for (int i = 0; i < SPACE_PRUNE_COUNT; i++)
-        if (tune->space.counts[i])
-            json_add_int(
-                sweep, space_prune_name((enum space_prune)i), (int64_t)tune->space.counts[i]);
-    json_add_int(sweep, "tried", tune->candidates.n);
-    count_verdicts(tune, sweep);
-    list_rejected(tune, sweep);
-}
-
 /* A JSON text to free(); NULL without memory. */
 static char *provenance(const struct tune *tune)
 {
@@ -132,7 +87,7 @@ static char *provenance(const struct tune *tune)
     json_add_int(root, "memory_clock_mhz", tune->clocks.memory_clock_mhz);
     json_add_int(root, "throttle_reasons", (int64_t)tune->clocks.throttle_reasons);
     json_add_number(root, "seconds", (double)(tune_now_ms() - tune->start_ms) * 1e-3);
-    add_sweep(tune, root);
+    job_sweep_add(tune, root);
     char *text = json_print(root);
     json_free(root);
     return text;

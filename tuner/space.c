@@ -2,6 +2,7 @@
 #include "space.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,23 +280,43 @@ static uint64_t steps_between(
     return steps;
 }
 
-static int by_value(const void *left, const void *right)
+struct ranked {
+    double key; /* predicted time, or steps from the default */
+    uint32_t index;
+};
+
+static int by_key(const void *left, const void *right)
 {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
+    const struct ranked *a = left, *b = right;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    return (a->index > b->index) - (a->index < b->index);
 }
 
-enum tfops_status space_rank(const struct env *env, const struct tfops_spec *spec,
-    const struct space *space, uint32_t *ret_ranked)
+static double rank_key(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct space *space, uint32_t index)
 {
-    uint64_t *keys = mem_new(env, space->n, sizeof *keys); /* steps, then index */
+    const struct tfops_spec *spec = problem->spec;
+    if (index == 0)
+        return -1;
+    if (spec->predict) {
+        double ns = spec->predict(spec->user, problem, device, &space->configs[index]);
+        return ns > 0 ? ns : INFINITY;
+    }
+    return (double)steps_between(spec, &space->configs[index], &space->configs[0]);
+}
+
+enum tfops_status space_rank(const struct env *env, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct space *space, uint32_t *ret_ranked)
+{
+    struct ranked *keys = mem_new(env, space->n, sizeof *keys);
     if (!keys)
         return TFOPS_E_MEMORY;
     for (uint32_t i = 0; i < space->n; i++)
-        keys[i] = steps_between(spec, &space->configs[i], &space->configs[0]) << 32 | i;
-    qsort(keys, space->n, sizeof *keys, by_value);
+        keys[i] = (struct ranked){rank_key(problem, device, space, i), i};
+    qsort(keys, space->n, sizeof *keys, by_key);
     for (uint32_t i = 0; i < space->n; i++)
-        ret_ranked[i] = (uint32_t)keys[i];
+        ret_ranked[i] = keys[i].index;
     mem_free(env, keys);
     return TFOPS_OK;
 }

@@ -59,11 +59,11 @@ bool space_config_equal(
     const struct tfops_spec *spec, const struct tfops_config *a, const struct tfops_config *b);
 
 /*
- * Indices of the configs from the default outwards: by how many steps in the tunables' tables they
- * are away from it, canonical order where equal. What is cut by a budget should be what is far from
- * what the spec's author thought best.
+ * Indices of the configs, the default first: by the time that the spec predicts, or without a model by
+ * how many steps in the tunables' tables they are away from the default; canonical order where equal.
+ * What is cut by a budget should be what the spec's author thinks least of.
  */
-enum tfops_status space_rank(const struct env *env, const struct tfops_spec *spec,
-    const struct space *space, uint32_t *ret_ranked);
+enum tfops_status space_rank(const struct env *env, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct space *space, uint32_t *ret_ranked);
 
 #endif

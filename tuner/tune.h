@@ -6,6 +6,7 @@
 #ifndef TFOPS_TUNER_TUNE_H
 #define TFOPS_TUNER_TUNE_H
 
+#include "base/json.h"
 #include "candidate.h"
 #include "device.h"
 #include "engine_access.h"
@@ -142,7 +143,9 @@ enum tfops_status gpu_client_take_opened(struct tune *tune, const struct worker_
 enum tfops_status job_record_find(
     const struct tune *tune, bool *ret_found, struct tfops_tune_result *ret_result);
 enum tfops_status job_record_put(struct tune *tune, struct tfops_tune_result *result);
-/* Samples of unfinished runs. */
+/* job_sweep.c: adds "sweep" to a record's provenance. */
+void job_sweep_add(const struct tune *tune, json *root);
+/* job_record.c: samples of unfinished runs. */
 void job_samples_load(struct tune *tune);
 void job_samples_put(struct tune *tune, const struct candidate *candidate);
 void job_samples_drop(struct tune *tune);

@@ -291,6 +291,11 @@ struct tfops_spec {
      * vector without the dynamic dimension or a single element: scale 0.25, offset 1, without. */
     void (*values)(void *user, const struct tfops_problem *problem, size_t operand,
         struct tfops_values *ret_values);
+    /* How long a launch should take on `device`, in nanoseconds: what ranks configs before anything is
+     * compiled. Configs are compared with one another: the unit may be off, the order should not be.
+     * NULL: there is no model. */
+    double (*predict)(void *user, const struct tfops_problem *problem,
+        const struct tfops_device *device, const struct tfops_config *config);
 };
 
 /* The symbol a plug-in exports: returns its specs and their number. Static storage. */

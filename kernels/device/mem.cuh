@@ -174,6 +174,40 @@ template <int HINT, int WIDTH, class T, int N> TF_DEV Vec<T, N> ld_vec(const T *
     return v;
 }
 
+// N elements in one access where `inside`, else zeros, as LD_KEEP. A predicate: in unrolled code a branch
+// for each load costs compile time, and an address for each of them registers. PTX ISA 9.3
+template <class T, int N> TF_DEV Vec<T, N> ld_vec_if(const T *p, bool inside)
+{
+    using V = Vec<T, N>;
+    static_assert(V::BYTES == 2 || V::BYTES == 4 || V::BYTES == 8, "one access");
+    V v = vec_zero<T, N>();
+#ifdef TF_HOST
+    if (inside)
+        emu::load<V::BYTES>(&v, p);
+#else
+    if constexpr (V::BYTES == 8)
+        asm volatile("{ .reg .pred q; setp.ne.u32 q, %3, 0; @q ld.global.v2.u32 {%0, %1}, [%2]; }"
+                     : "+r"(v.w[0]), "+r"(v.w[1])
+                     : "l"(p), "r"((u32)inside));
+    else if constexpr (V::BYTES == 4)
+        asm volatile("{ .reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.u32 %0, [%1]; }"
+                     : "+r"(v.w[0])
+                     : "l"(p), "r"((u32)inside));
+    else
+        asm volatile("{ .reg .pred q; setp.ne.u32 q, %2, 0; @q ld.global.u16 %0, [%1]; }"
+                     : "+r"(v.w[0])
+                     : "l"(p), "r"((u32)inside));
+#endif
+    return v;
+}
+
+template <class T> TF_DEV float ld_f32_if(const T *p, bool inside)
+{
+    float f[1];
+    vec_unpack(ld_vec_if<T, 1>(p, inside), f);
+    return f[0];
+}
+
 template <int HINT, int WIDTH, class T, int N> TF_DEV void st_vec(T *p, const Vec<T, N> &v)
 {
     using V = Vec<T, N>;

@@ -101,9 +101,9 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
     .tunables = gemm_tunables, .n_tunables = GEMM_TUNABLES, .template_path = "gemm/gated_mlp.cu",  \
     .body = "gated_mlp", .generic_body = "gated_mlp_generic", .params_type = "gated_mlp_params",   \
     .param_bytes = sizeof(struct gated_mlp_params), .constraint = gemm_constraint,                 \
-    .default_config = gemm_default_config, .geometry = gemm_geometry, .pack = gated_mlp_pack,      \
-    .tensor_maps = gated_mlp_tensor_maps, .cost = gated_mlp_cost, .values = gated_mlp_values,      \
-    .tolerance = tolerance, .reference = gated_mlp_reference
+    .default_config = gemm_default_config, .predict = gemm_predict, .geometry = gemm_geometry,     \
+    .pack = gated_mlp_pack, .tensor_maps = gated_mlp_tensor_maps, .cost = gated_mlp_cost,          \
+    .values = gated_mlp_values, .tolerance = tolerance, .reference = gated_mlp_reference
 
 #define PAIR_CONSTANTS                                                                             \
     {"PAIRED", 1}, {"ACTIVATION", GEMM_NONE}, {"HAS_BIAS", 0},                                     \

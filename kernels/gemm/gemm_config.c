@@ -216,6 +216,16 @@ static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
     return true;
 }
 
+/* What is read beside the sums of a whole tile wants registers for its addresses. */
+static bool possible_residual(
+    const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
+{
+    enum { MOST_REGS_RESIDUAL = 160 };
+    bool residual =
+        !gemm_paired(problem) && !gemm_parted(problem) && problem->present >> GEMM_RESIDUAL & 1;
+    return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= MOST_REGS_RESIDUAL;
+}
+
 static bool possible_wgmma(const struct tfops_problem *problem, const struct tfops_device *device,
     const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -240,6 +250,8 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "block scales: no turns, and columns of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return gemm_refuse(reason, "the accumulators do not fit in a thread's registers");
+    if (!possible_residual(problem, v, l))
+        return gemm_refuse(reason, "beside the accumulators a residual does not fit in registers");
     if (v[GEMM_SPLIT_K] > 1 &&
         v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4 > v[GEMM_STAGES] * l->stage_bytes)
         return gemm_refuse(reason, "the stages do not hold a partial tile");

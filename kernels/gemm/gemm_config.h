@@ -84,8 +84,10 @@ static inline int64_t gemm_resident_clusters(const struct tfops_device *device, 
     return sms >= cluster ? sms / cluster : 1;
 }
 
-/* Expected nanoseconds (gemm_model.c). */
+/* Expected nanoseconds (gemm_model.c); the same as a spec's callback. */
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config);
+double gemm_predict(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config);
 
 #endif

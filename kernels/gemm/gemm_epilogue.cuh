@@ -43,57 +43,61 @@ template <class C> struct GemmEpilogue {
         return e;
     }
 
-    // Factors of index and index + step of the n or the m side, those outside the tensor: nothing.
+    // Whether index `at` of the n or the m side lies inside the tensor.
+    TF_DEV bool inside(const gemm_params &params, bool weight_side, int at)
+    {
+        using Parts = GemmParts<C>;
+        constexpr bool WHOLE = // no block of a cluster hangs over
+            Parts::template whole < C::SWAP ? L::TILE_ROWS * C::CLUSTER_M
+                                            : L::TILE_COLS * C::CLUSTER_N > ();
+        return weight_side ? WHOLE || at < Parts::rows(params) : at < params.m;
+    }
+
+    // Factors of index and index + step of the n or the m side, those outside the tensor: any. Through the
+    // non-coherent path ptxas would load a slab's ahead, across barriers, until registers spill.
     TF_DEV GemmFactors factors(const gemm_params &params, bool weight_side, int index, int step)
     {
         GemmFactors f;
         TF_UNROLL
         for (int i = 0; i < 2; i++) {
             const int at = index + i * step;
-            const bool inside = at < (weight_side ? GemmParts<C>::rows(params) : params.m);
+            const bool in = inside(params, weight_side, at);
             f.scale[i] = 1;
             f.bias[i] = 0;
             if constexpr (L::EPILOGUE_SCALING == GEMM_PER_ROW)
-                if (inside)
-                    f.scale[i] = ld_elem<LD_CONST>(
-                        weight_side ? params.weight_scale + at * params.weight_scale_stride
-                                    : params.x_scale + at * params.x_scale_stride);
+                f.scale[i] =
+                    ld_f32_if(weight_side ? params.weight_scale + at * params.weight_scale_stride
+                                          : params.x_scale + at * params.x_scale_stride,
+                        in);
             if constexpr (C::HAS_BIAS)
-                if (weight_side && inside)
-                    f.bias[i] =
-                        to_f32(ld_elem<LD_CONST>(static_cast<const TO *>(params.bias) + at));
+                if (weight_side)
+                    f.bias[i] = ld_f32_if(static_cast<const TO *>(params.bias) + at, in);
         }
         return f;
-    }
-
-    TF_DEV float residual(const gemm_params &params, int m, int n)
-    {
-        if (m >= params.m || n >= C::N)
-            return 0;
-        return to_f32(ld_elem<LD_KEEP>(
-            static_cast<const TO *>(params.residual) + m * params.residual_stride + n));
     }
 
     // Of the four elements of finish(); neighbours along n in one access where they never part.
     TF_DEV void residuals(const gemm_params &params, int row, int col, float (&r)[4])
     {
+        const TO *residual = static_cast<const TO *>(params.residual);
         TF_UNROLL
         for (int h = 0; h < 2; h++) {
             if constexpr (!C::SWAP && C::N % 2 == 0) {
-                const TO *at = static_cast<const TO *>(params.residual) +
-                               (row + 8 * h) * params.residual_stride + col;
-                Vec<TO, 2> pair = vec_zero<TO, 2>();
+                const int m = row + 8 * h;
                 float f[2];
-                if (row + 8 * h < params.m && col < C::N)
-                    pair = ld_vec<LD_KEEP, 2 * L::OUT_ELEM, TO, 2>(at);
-                vec_unpack(pair, f);
+                vec_unpack(ld_vec_if<TO, 2>(residual + m * params.residual_stride + col,
+                               inside(params, false, m) && inside(params, true, col)),
+                    f);
                 r[2 * h] = f[0];
                 r[2 * h + 1] = f[1];
             } else {
                 TF_UNROLL
-                for (int c = 0; c < 2; c++)
-                    r[2 * h + c] = C::SWAP ? residual(params, col + c, row + 8 * h)
-                                           : residual(params, row + 8 * h, col + c);
+                for (int c = 0; c < 2; c++) {
+                    const int m = C::SWAP ? col + c : row + 8 * h;
+                    const int n = C::SWAP ? row + 8 * h : col + c;
+                    r[2 * h + c] = ld_f32_if(residual + m * params.residual_stride + n,
+                        inside(params, false, m) && inside(params, true, n));
+                }
             }
         }
     }

@@ -17,7 +17,7 @@ TF_DEV float gemm_activate(int activation, float x)
     case GEMM_SILU:
         return x * sigmoid(x);
     case GEMM_GELU:
-        return 0.5f * x * (1.0f + erf_f32(x * 0.70710678f));
+        return x * normal_cdf(x);
     case GEMM_GELU_TANH:
         return x * sigmoid(1.59576912f * (x + 0.044715f * x * x * x));
     default:

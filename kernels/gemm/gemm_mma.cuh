@@ -2,8 +2,9 @@
 //
 // 4 * CONSUMERS warps share a tile of BLOCK_M x BLOCK_N, two down and the rest across. K goes by in
 // blocks of 128 bytes through a ring of STAGES in shared memory, filled by cp.async; rows of 128
-// bytes, swizzled by 128, so that ldmatrix meets no bank twice. fp8 becomes f16, which holds every
-// fp8 value, on its way to the tensor cores: products are exact and sums fp32.
+// bytes, swizzled by 128, so that ldmatrix meets no bank twice. Before sm_89 fp8 becomes f16, which
+// holds every fp8 value, on its way to the tensor cores: products are exact and sums fp32. Where they
+// multiply fp8 and keep about 14 bits of a sum, it is added up in fp32 every 128 of K, unless FAST_ACCUM.
 //
 // Synchronisation: one block barrier a block of K. Known weakness: rows that start at odd addresses
 // are loaded word by word (gemm_odd_rows.cuh); results are stored in fragment order.
@@ -26,9 +27,10 @@ template <class C> struct MmaLayout {
     using TX = typename C::DTYPE;
     using TW = typename GemmWeight<C>::type;
     using TO = typename C::OUT_DTYPE;
-    using TM = typename GemmPick<sizeof(TX) == 1, f16, TX>::type; // multiplied
 
     static constexpr int ELEM = (int)sizeof(TX);
+    static constexpr bool NATIVE = ELEM == 2 || TF_ARCH >= 890; // else multiplied as f16
+    static constexpr bool PROMOTE = ELEM == 1 && MMA_FP8_IS_SHORT && !C::FAST_ACCUM;
     static constexpr int ROW_BYTES = 128;
     static constexpr int BLOCK_K = ROW_BYTES / ELEM;
     static constexpr int K_BLOCKS = ceil_div(C::K, BLOCK_K);
@@ -51,6 +53,7 @@ template <class C> struct MmaLayout {
     static_assert(C::THREADS == 32 * WARPS_M * WARPS_N, "the host's geometry agrees");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");
     static_assert(ROWS % 16 == 0 && COLS % 16 == 0, "whole products, two across");
+    static_assert(ELEM == 2 || BLOCK_K == GEMM_GROUP_ELEMS, "a sum for each group");
     static_assert(C::STAGES >= 2, "one stage is filled while one is used");
 };
 
@@ -170,23 +173,24 @@ template <class C> struct GemmMma {
         return pack2<f16>(lo, hi);
     }
 
-    // 32 bytes of K of 16 rows. Of fp8 the lower two bytes of every word make one product's operand
-    // and the upper two the next one's: any order of K is right that both operands share.
+    // 32 bytes of K of 16 rows. Of fp8 as f16 the lower two bytes of every word make one product's
+    // operand and the upper two the next one's: any order of K is right that both operands share.
     TF_DEV void load(u32 (&w)[4], const u8 *tile, int row, int byte)
     {
         matrix_load(w, tile + gemm_swizzle<128>(row * L::ROW_BYTES + byte));
     }
 
+    template <class A, class B>
     TF_DEV void multiply_step(Acc &acc, const u32 (&a)[L::DOWN][4], const u32 (&b)[L::ACROSS][2])
     {
         TF_UNROLL
         for (int i = 0; i < L::DOWN; i++)
             TF_UNROLL
         for (int j = 0; j < L::ACROSS; j++)
-            Mma<typename L::TM>::add(acc[i][j], a[i], b[j]);
+            Mma<A, B>::add(acc[i][j], a[i], b[j]);
     }
 
-    TF_DEV void multiply_fp8(Acc &acc, const u32 (&a)[L::DOWN][4], const u32 (&b)[L::ACROSS][2])
+    TF_DEV void multiply_decoded(Acc &acc, const u32 (&a)[L::DOWN][4], const u32 (&b)[L::ACROSS][2])
     {
         TF_UNROLL
         for (int word = 0; word < 2; word++) {
@@ -203,7 +207,7 @@ template <class C> struct GemmMma {
                 w[j][0] = halves<typename L::TW>(b[j][word]);
                 w[j][1] = halves<typename L::TW>(b[j][word] >> 16);
             }
-            multiply_step(acc, x, w);
+            multiply_step<f16, f16>(acc, x, w);
         }
     }
 
@@ -223,10 +227,10 @@ template <class C> struct GemmMma {
                     step + block % 2 * 16);
                 b[j][0] = w[0], b[j][1] = w[1], b[j + 1][0] = w[2], b[j + 1][1] = w[3];
             }
-            if constexpr (L::ELEM == 1)
-                multiply_fp8(acc, a, b);
+            if constexpr (L::NATIVE)
+                multiply_step<typename L::TX, typename L::TW>(acc, a, b);
             else
-                multiply_step(acc, a, b);
+                multiply_decoded(acc, a, b);
         }
     }
 
@@ -247,17 +251,29 @@ template <class C> struct GemmMma {
         }
     }
 
-    // A block of K. With block scales it is one group.
+    TF_DEV void add_part(Acc &acc, const Acc &part)
+    {
+        TF_UNROLL
+        for (int i = 0; i < L::DOWN; i++)
+            TF_UNROLL
+        for (int j = 0; j < 4 * L::ACROSS; j++)
+            acc[i][j / 4][j % 4] += part[i][j / 4][j % 4];
+    }
+
+    // A block of K, of fp8 one group.
     TF_DEV void add_block(const gemm_params &p, Acc &acc, const u8 *stage, int row, int col,
         int warp_row, int warp_col, int block)
     {
         if constexpr (C::SCALING == GEMM_PER_BLOCK) {
-            static_assert(L::BLOCK_K == GEMM_GROUP_ELEMS, "a sum for each group");
             const int lane = thread_index() % 32;
             Acc part = {};
             multiply(part, stage, warp_row, warp_col);
             add_scaled(
                 p, acc, part, row + warp_row + lane / 4, col + warp_col + lane % 4 * 2, block);
+        } else if constexpr (L::PROMOTE) {
+            Acc part = {};
+            multiply(part, stage, warp_row, warp_col);
+            add_part(acc, part);
         } else {
             multiply(acc, stage, warp_row, warp_col);
         }

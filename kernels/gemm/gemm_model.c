@@ -106,3 +106,10 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const double memory = memory_ns(problem, &l);
     return LAUNCH_NS + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
 }
+
+double gemm_predict(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    (void)user;
+    return gemm_model_ns(problem, device, config);
+}

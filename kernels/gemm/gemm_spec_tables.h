@@ -50,6 +50,7 @@
     .param_bytes = sizeof(struct gemm_params),                                                     \
     .constraint = gemm_constraint,                                                                 \
     .default_config = gemm_default_config,                                                         \
+    .predict = gemm_predict,                                                                       \
     .geometry = gemm_geometry,                                                                     \
     .pack = gemm_pack,                                                                             \
     .tensor_maps = gemm_tensor_maps,                                                               \

@@ -86,7 +86,7 @@ template <class C> struct GemmStream {
         for (int i = 0; i < 4; i += 2) {
             const u32 a[4] = {upper.w[i], lower.w[i], upper.w[i + 1], lower.w[i + 1]};
             const u32 b[2] = {x.w[i], x.w[i + 1]};
-            Mma<typename L::TX>::add(acc, a, b);
+            Mma<typename L::TX, typename L::TX>::add(acc, a, b);
         }
     }
 

@@ -96,6 +96,7 @@ const struct tfops_spec rmsnorm_linear_spec = {
     .param_bytes = sizeof(struct rmsnorm_linear_params),
     .constraint = gemm_constraint,
     .default_config = gemm_default_config,
+    .predict = gemm_predict,
     .geometry = gemm_geometry,
     .pack = pack,
     .tensor_maps = gemm_tensor_maps,

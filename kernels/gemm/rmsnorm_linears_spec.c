@@ -211,6 +211,7 @@ const struct tfops_spec rmsnorm_linears_spec = {
     .param_bytes = sizeof(struct rmsnorm_linears_params),
     .accepts = accepts,
     .constraint = gemm_constraint,
+    .predict = gemm_predict,
     .default_config = gemm_default_config,
     .geometry = gemm_geometry,
     .pack = pack,

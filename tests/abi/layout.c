@@ -409,7 +409,7 @@ OFFSET(tfops_tunable_spec, values, 8);
 OFFSET(tfops_tunable_spec, n_values, 16);
 OFFSET(tfops_tunable_spec, help, 24);
 
-SIZE(tfops_spec, 320);
+SIZE(tfops_spec, 328);
 OFFSET(tfops_spec, size, 0);
 OFFSET(tfops_spec, abi, 8);
 OFFSET(tfops_spec, version, 12);
@@ -451,6 +451,7 @@ OFFSET(tfops_spec, tolerance, 288);
 OFFSET(tfops_spec, reference, 296);
 OFFSET(tfops_spec, device_reference_body, 304);
 OFFSET(tfops_spec, values, 312);
+OFFSET(tfops_spec, predict, 320);
 
 SIZE(tfops_error, 1360);
 OFFSET(tfops_error, size, 0);

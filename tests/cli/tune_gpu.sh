@@ -32,11 +32,21 @@ check 'show: runner-up and default' out_has '^runner-up'
 # shellcheck disable=SC2086
 run tfops-cache explain rmsnorm $shape "$scratch/c.db" --json
 check 'explain: by the record' out_has '"source":"record"'
+check 'explain: what was measured, without a model' last_has \
+    '"event":"ranking".*"model":false,"correlation":null,"configs":\[{.*"measured_rank":1,"predicted_ns":null'
 # shellcheck disable=SC2086
 run tfops-cache explain rmsnorm $near "$scratch/c.db" --json
 check 'explain: by the nearest record' out_has '"source":"nearest"'
 tool tfops-tune --cache "$scratch/c.db" --json
 check 'again: nothing is compiled' equals "$(number compiled)" 0
+run tfops-tune linear m=16 n=64 k=64 dtype=bf16 --strategy random --max-configs 4 --seed 1 \
+    --cache "$scratch/linear.db" --json
+check 'linear: exit' exits 0
+run tfops-cache explain linear m=20 n=64 k=64 dtype=bf16 "$scratch/linear.db" --json
+check 'explain: the model beside what was measured' last_has \
+    '"event":"ranking".*"extent":16.*"model":true,"correlation":-*[0-9].*"predicted_ns":[0-9]'
+run tfops-cache explain linear m=20 n=64 k=64 dtype=bf16 "$scratch/linear.db"
+check 'explain: both ranks' out_has '^rank  measured µs  model.s rank  predicted µs  config'
 # shellcheck disable=SC2086
 run tfops-tune quantize $shape granularity=per_token scales=1 saturated=1 --strategy random \
     --max-configs 3 --seed 1 --cache "$scratch/counter.db" --json

@@ -79,7 +79,7 @@ template <class C> TF_DEV void matrix_stored(const matrix_params &p)
         matrix_copy(p.out + lane * 16, matrix_row(lane), 16);
 }
 
-// in: A [16][16], B [8][16], then D [16][8] as it was; out: D.
+// in: A, 16 rows of 32 bytes, B, 8 rows, then D [16][8] as it was; out: D.
 template <class C> TF_DEV void matrix_mma(const matrix_params &p)
 {
     const int q = thread_index() / 4, pair = thread_index() % 4;
@@ -91,7 +91,7 @@ template <class C> TF_DEV void matrix_mma(const matrix_params &p)
     const u32 wb[2] = {b[q * 8 + pair], b[q * 8 + pair + 4]};
     for (int i = 0; i < 4; i++)
         d[i] = before[(q + i / 2 * 8) * 8 + 2 * pair + i % 2];
-    Mma<typename MatrixType<C::TYPE>::type>::add(d, wa, wb);
+    Mma<typename MatrixType<C::TYPE>::type, typename MatrixType<C::TYPE_B>::type>::add(d, wa, wb);
     for (int i = 0; i < 4; i++)
         after[(q + i / 2 * 8) * 8 + 2 * pair + i % 2] = d[i];
 }

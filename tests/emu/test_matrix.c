@@ -33,6 +33,10 @@ static const struct kernel {
     {"ldmatrix, a row misaligned", LOAD_MISALIGNED, 0, 0, 0},
     {"mma f16", MMA, TFOPS_F16, TFOPS_F16, 8},
     {"mma bf16", MMA, TFOPS_BF16, TFOPS_BF16, 8},
+    {"mma e4m3", MMA, TFOPS_E4M3, TFOPS_E4M3, 8},
+    {"mma e4m3 e5m2", MMA, TFOPS_E4M3, TFOPS_E5M2, 8},
+    {"mma e5m2 e4m3", MMA, TFOPS_E5M2, TFOPS_E4M3, 8},
+    {"mma e5m2", MMA, TFOPS_E5M2, TFOPS_E5M2, 8},
     {"wgmma f16", WGMMA, TFOPS_F16, TFOPS_F16, 8},
     {"wgmma bf16", WGMMA, TFOPS_BF16, TFOPS_BF16, 24},
     {"wgmma e4m3", WGMMA, TFOPS_E4M3, TFOPS_E4M3, 40},
@@ -156,7 +160,7 @@ static void fill(const struct kernel *kernel)
 {
     const int elem = kernel->type == TFOPS_F16 || kernel->type == TFOPS_BF16 ? 2 : 1;
     if (kernel->kind == MMA)
-        fill_product(kernel, 16, 16);
+        fill_product(kernel, 16, 32 / elem);
     else if (kernel->kind >= WGMMA)
         fill_product(kernel, 64, 128 / elem);
     else
@@ -168,7 +172,7 @@ static bool right(const struct kernel *kernel)
 {
     const int elem = kernel->type == TFOPS_F16 || kernel->type == TFOPS_BF16 ? 2 : 1;
     if (kernel->kind == MMA)
-        return right_product(kernel, 16, 16);
+        return right_product(kernel, 16, 32 / elem);
     if (kernel->kind >= WGMMA)
         return right_product(kernel, 64, 128 / elem);
     return right_blocks(kernel);

@@ -152,7 +152,10 @@ Test(gemm_gpu, agrees_at_every_number_of_tokens)
 {
     static const struct gemm_case KINDS[] = {
         {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_F32, 0, 24, 72, 0, BIAS, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_BF16, 0, 23, 71, 0, 0, 0}, /* odd rows: mma.sync */
         {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 0, 24, 144, 0, 0, 0},
+        {ROW, TFOPS_E4M3, TFOPS_E5M2, TFOPS_F32, 0, 23, 143, 0, 0, 0},
+        {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_BF16, 0, 24, 144, 0, 0, 0},
     };
     SUPPORT_NEEDS_GPU();
     struct gpu_matrix both;
@@ -161,6 +164,79 @@ Test(gemm_gpu, agrees_at_every_number_of_tokens)
         struct gemm_case c = KINDS[i];
         for (c.m = 300; c.m >= 1; c.m--)
             check(&both, &c, c.m == 300 || c.m == 40);
+    }
+    gpu_matrix_close(&both);
+}
+
+/* Sums whole, in parts and promoted; tokens down and across; by wgmma and by mma.sync. */
+Test(gemm_gpu, gives_the_same_bits_every_time)
+{
+    static const struct gemm_case KINDS[] = {
+        {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_F32, 128, 512, 8192, 0, 0, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 4, 256, 16384, 0, BIAS | RESIDUAL, GELU},
+        {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_BF16, 1000, 520, 264, 0, 0, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F32, 500, 300, 1001, 0, 0, 0},
+        {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 64, 512, 8192, 0, 0, 0},
+        {ROW, TFOPS_E4M3, TFOPS_E5M2, TFOPS_F32, 300, 77, 333, 0, 0, 0},
+        {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 256, 512, 4096, 0, COLUMN, 0},
+    };
+    SUPPORT_NEEDS_GPU();
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        struct gpu_matrix_run run;
+        make_run(&run, both.gpu.engine, &KINDS[i]);
+        gpu_matrix_check_bits(&both, OPS[KINDS[i].scaling], &run, OUT);
+    }
+    gpu_matrix_close(&both);
+}
+
+/* One element of a matrix; conversions to fp8 saturate, so its infinity is written as bits. */
+static void spoil(struct support_tensor *tensor, int64_t row, int64_t col, float value)
+{
+    const int64_t at = row * tensor->tensor.strides[0] + col;
+    if (tensor->tensor.dtype == TFOPS_E5M2 && isinf(value))
+        ((uint8_t *)tensor->host)[at] = value > 0 ? 0x7c : 0xfc;
+    else
+        host_store(tensor->host, tensor->tensor.dtype, at, value);
+    must(tfops_device_write(tensor->engine, tensor->memory, tensor->host, tensor->bytes), "spoil");
+}
+
+/* A NaN or an infinity anywhere in a row of x or of weight is in the outputs of that row alone, at the
+ * ends of K, too, where what lies outside counts as zero. */
+Test(gemm_gpu, passes_on_what_is_not_finite)
+{
+    static const struct gemm_case KINDS[] = {
+        {NONE, TFOPS_BF16, TFOPS_BF16, TFOPS_F32, 5, 136, 200, 0, 0, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_F16, 300, 264, 264, 0, BIAS | RESIDUAL, 0},
+        {NONE, TFOPS_F16, TFOPS_F16, TFOPS_BF16, 130, 77, 333, 0, 0, 0},
+        {TENSOR, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F16, 16, 136, 400, 0, 0, 0},
+        {TENSOR, TFOPS_E5M2, TFOPS_E5M2, TFOPS_F32, 300, 144, 272, 0, 0, 0},
+        {TENSOR, TFOPS_E5M2, TFOPS_E4M3, TFOPS_F32, 50, 77, 333, 0, FAST, 0},
+        {ROW, TFOPS_E5M2, TFOPS_E4M3, TFOPS_BF16, 129, 136, 144, 0, 0, 0},
+        {BLOCK, TFOPS_E5M2, TFOPS_E4M3, TFOPS_F32, 64, 272, 272, 0, 0, 0},
+        {BLOCK, TFOPS_E4M3, TFOPS_E4M3, TFOPS_F32, 91, 175, 333, 0, 0, 0},
+    };
+    enum { N = sizeof KINDS / sizeof KINDS[0] };
+    SUPPORT_NEEDS_GPU();
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
+    for (size_t i = 0; i < 2 * N; i++) {
+        const struct gemm_case *c = &KINDS[i / 2];
+        const bool has_infinity = c->dtype != TFOPS_E4M3;
+        struct gpu_matrix_run run;
+        make_run(&run, both.gpu.engine, c);
+        spoil(&run.tensors[X], 1, 5, NAN);
+        spoil(&run.tensors[WEIGHT], 3, c->k - 1, NAN);
+        if (has_infinity) {
+            spoil(&run.tensors[X], 2, c->k - 1, INFINITY);
+            spoil(&run.tensors[X], c->m - 1, 0, -INFINITY);
+        }
+        const struct gpu_matrix_kinds kinds =
+            gpu_matrix_check_kinds(&both, OPS[c->scaling], &run, OUT, i % 2);
+        cr_expect_geq(kinds.nan, c->n + c->m - 1);
+        cr_expect_eq(kinds.infinite > 0, has_infinity);
+        cr_expect_gt(kinds.finite, 0);
     }
     gpu_matrix_close(&both);
 }

@@ -3,6 +3,7 @@
 #include "host_data.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,27 +111,112 @@ static const void *read_back(struct gpu_matrix_run *run, const void *data)
     return NULL;
 }
 
+/* ---- launches --------------------------------------------------------------------------------- */
+
+static void launch(struct gpu_matrix *both, const char *op, const struct gpu_matrix_run *run,
+    bool prepared, char *ret_name, size_t bytes)
+{
+    struct tfops_problem problem;
+    struct tfops_engine *gpu = both->gpu.engine;
+    const struct tfops_spec *spec = tfops_engine_operator(gpu, op);
+    must(tfops_problem_from_args(spec, &run->args, &problem), op);
+    const int n = snprintf(ret_name, bytes, "%s ", prepared ? "default" : "cold");
+    tfops_problem_format(&problem, ret_name + n, bytes - (size_t)n);
+    if (prepared)
+        must(tfops_engine_warm(gpu, &problem, 1), ret_name);
+    must(tfops_launch(gpu, spec, &run->args, NULL), ret_name);
+    must(tfops_device_synchronize(gpu), ret_name);
+}
+
+static void launch_on_host(
+    struct gpu_matrix *both, const char *op, const struct host_call *host, const char *name)
+{
+    must(tfops_launch(both->cpu, tfops_engine_operator(both->cpu, op), &host->args, NULL), name);
+}
+
+static void free_call(struct host_call *host)
+{
+    for (int i = 0; i < TFOPS_MAX_OPERANDS; i++)
+        free(host->memory[i]);
+}
+
 void gpu_matrix_check(struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out,
     double most, bool prepared)
 {
     char name[512];
     struct host_call host;
-    struct tfops_problem problem;
-    struct tfops_engine *gpu = both->gpu.engine;
-    const struct tfops_spec *spec = tfops_engine_operator(gpu, op);
     copy_call(run, &host);
-    must(tfops_problem_from_args(spec, &run->args, &problem), op);
-    tfops_problem_format(&problem, name, sizeof name);
-    if (prepared)
-        must(tfops_engine_warm(gpu, &problem, 1), name);
-    must(tfops_launch(gpu, spec, &run->args, NULL), name);
-    must(tfops_device_synchronize(gpu), name);
-    must(tfops_launch(both->cpu, tfops_engine_operator(both->cpu, op), &host.args, NULL), name);
+    launch(both, op, run, prepared, name, sizeof name);
+    launch_on_host(both, op, &host, name);
     const double d = distance(
         &host.tensors[out], read_back(run, run->args.operands[out]->data), host.tensors[out].data);
-    cr_expect(
-        d <= most, "%s %s: off by %g, allowed %g", prepared ? "default" : "cold", name, d, most);
-    for (int i = 0; i < TFOPS_MAX_OPERANDS; i++)
-        free(host.memory[i]);
+    cr_expect(d <= most, "%s: off by %g, allowed %g", name, d, most);
+    free_call(&host);
     gpu_matrix_free(run);
+}
+
+void gpu_matrix_check_bits(
+    struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out)
+{
+    enum { LAUNCHES = 4 };
+    char name[512];
+    struct support_tensor *tensor = &run->tensors[out];
+    const struct tfops_tensor *shape = &tensor->tensor;
+    const size_t elem = tfops_dtype_bytes(shape->dtype);
+    const size_t stride = (size_t)shape->strides[0] * elem, row = (size_t)shape->shape[1] * elem;
+    char *first = malloc(tensor->bytes);
+    for (int i = 0; i < LAUNCHES; i++) {
+        memset(tensor->host, 0x11 * (i + 1), tensor->bytes);
+        must(tfops_device_write(tensor->engine, tensor->memory, tensor->host, tensor->bytes), op);
+        launch(both, op, run, true, name, sizeof name);
+        const char *now = support_tensor_read(tensor);
+        for (int64_t m = 0; m < shape->shape[0] && i > 0; m++)
+            cr_assert(!memcmp(first + (size_t)m * stride, now + (size_t)m * stride, row),
+                "%s: row %lld has other bits at launch %d", name, (long long)m, i);
+        if (i == 0)
+            memcpy(first, now, (size_t)(shape->shape[0] - 1) * stride + row);
+    }
+    free(first);
+    gpu_matrix_free(run);
+}
+
+/* ---- what is not finite ------------------------------------------------------------------------ */
+
+static const char *kind_of(double x)
+{
+    if (isnan(x))
+        return "NaN";
+    return isfinite(x) ? "finite" : x > 0 ? "+inf" : "-inf";
+}
+
+static void count_kind(struct gpu_matrix_kinds *kinds, double x)
+{
+    kinds->nan += isnan(x);
+    kinds->infinite += isinf(x) != 0;
+    kinds->finite += isfinite(x) != 0;
+}
+
+struct gpu_matrix_kinds gpu_matrix_check_kinds(
+    struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out, bool prepared)
+{
+    struct gpu_matrix_kinds kinds = {0};
+    char name[512];
+    struct host_call host;
+    copy_call(run, &host);
+    launch(both, op, run, prepared, name, sizeof name);
+    launch_on_host(both, op, &host, name);
+    const struct tfops_tensor *shape = &host.tensors[out];
+    const void *got = read_back(run, run->args.operands[out]->data);
+    for (int64_t m = 0; m < shape->shape[0]; m++)
+        for (int64_t n = 0; n < shape->shape[1]; n++) {
+            const int64_t at = m * shape->strides[0] + n;
+            const double x = (double)host_load(got, shape->dtype, at);
+            const double want = (double)host_load(shape->data, shape->dtype, at);
+            count_kind(&kinds, want);
+            cr_assert_str_eq(kind_of(x), kind_of(want), "%s: [%lld, %lld] is %g, expected %g", name,
+                (long long)m, (long long)n, x, want);
+        }
+    free_call(&host);
+    gpu_matrix_free(run);
+    return kinds;
 }

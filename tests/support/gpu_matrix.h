@@ -30,4 +30,16 @@ void gpu_matrix_free(struct gpu_matrix_run *run);
 void gpu_matrix_check(struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out,
     double most, bool prepared);
 
+/* Launches `op` again and again, the output poisoned differently before: the same bits. Frees the run. */
+void gpu_matrix_check_bits(
+    struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out);
+
+/* Each element is of the kind that the cpu device gives: NaN, an infinity of that sign, finite; how many
+ * are of each. Frees the run. */
+struct gpu_matrix_kinds {
+    int64_t nan, infinite, finite;
+};
+struct gpu_matrix_kinds gpu_matrix_check_kinds(
+    struct gpu_matrix *both, const char *op, struct gpu_matrix_run *run, int out, bool prepared);
+
 #endif

@@ -268,3 +268,29 @@ Test(gemm_spec, a_larger_product_takes_longer)
         last = ns;
     }
 }
+
+/* Measured with ptxas 13.0: 192 registers of sums leave too few for the residual's addresses. */
+Test(gemm_spec, refuses_the_largest_tiles_beside_a_residual)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    struct tfops_problem problem = make(&linear_spec, 4096, 4096, 4096, TFOPS_BF16);
+    struct tfops_config config = {.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
+                                      [GEMM_BLOCK_M] = 256,
+                                      [GEMM_BLOCK_N] = 192,
+                                      [GEMM_STAGES] = 3,
+                                      [GEMM_DEPTH] = 1,
+                                      [GEMM_CONSUMERS] = 2,
+                                      [GEMM_CLUSTER_M] = 1,
+                                      [GEMM_CLUSTER_N] = 1,
+                                      [GEMM_SPLIT_K] = 1,
+                                      [GEMM_GROUP] = 8}};
+    char reason[TFOPS_REASON_BYTES] = "";
+    struct gemm_layout layout = gemm_lay_out(&problem, &config);
+    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+    problem.present |= 1u << GEMM_RESIDUAL;
+    cr_expect(!gemm_possible(&problem, &device, &config, &layout, reason));
+    cr_expect(strstr(reason, "residual"), "expected a reason that names it, got '%s'", reason);
+    config.values[GEMM_BLOCK_N] = 160;
+    layout = gemm_lay_out(&problem, &config);
+    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+}

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "tuner/space.h"
 #include <criterion/criterion.h>
+#include <math.h>
 #include <string.h>
 
 static const int64_t THREADS[] = {64, 128, 256, 128, 2048};
@@ -164,7 +165,7 @@ Test(space, ranks_from_the_default_outwards)
     struct space space = build();
     uint32_t ranked[64];
     bool seen[64] = {false};
-    cr_assert_eq(space_rank(&ENV, &SPEC, &space, ranked), TFOPS_OK);
+    cr_assert_eq(space_rank(&ENV, &PROBLEM, &DEVICE, &space, ranked), TFOPS_OK);
     cr_assert_eq(ranked[0], 0);
     for (uint32_t i = 0; i < space.n; i++) {
         cr_assert_not(seen[ranked[i]]);
@@ -174,5 +175,38 @@ Test(space, ranks_from_the_default_outwards)
     cr_assert(last[0] == 64 || last[0] == 256, "the farthest has THREADS=%ld", (long)last[0]);
     cr_assert_eq(space.configs[ranked[1]].values[2] + space.configs[ranked[1]].values[1], 2 + 1 + 0,
         "one step away");
+    space_release(&ENV, &space);
+}
+
+/* Fewer stages first, among equals more threads; of the largest cluster it knows nothing. */
+static double predict(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    (void)user, (void)problem, (void)device;
+    if (config->values[2] == 2)
+        return NAN;
+    return (double)(config->values[1] * 1000 - config->values[0]);
+}
+
+Test(space, ranks_by_what_the_spec_predicts_behind_the_default)
+{
+    struct tfops_spec spec = SPEC;
+    const struct tfops_problem problem = {.size = sizeof problem, .spec = &spec};
+    struct space space;
+    uint32_t ranked[64], known = 0;
+    spec.predict = predict;
+    cr_assert_eq(space_build(&ENV, &problem, &DEVICE, &space), TFOPS_OK);
+    cr_assert_eq(space_rank(&ENV, &problem, &DEVICE, &space, ranked), TFOPS_OK);
+    cr_expect_eq(ranked[0], 0, "the default is first, whatever is predicted of it");
+    for (uint32_t i = 1; i < space.n && space.configs[ranked[i]].values[2] == 1; i++)
+        known = i;
+    cr_assert_gt(known, 1);
+    for (uint32_t i = 2; i <= known; i++) {
+        double before = predict(NULL, &problem, &DEVICE, &space.configs[ranked[i - 1]]);
+        double ns = predict(NULL, &problem, &DEVICE, &space.configs[ranked[i]]);
+        cr_expect_leq(before, ns, "rank %u: %g before %g", i, before, ns);
+    }
+    for (uint32_t i = known + 1; i < space.n; i++)
+        cr_expect_eq(space.configs[ranked[i]].values[2], 2, "what is not predicted comes last");
     space_release(&ENV, &space);
 }
