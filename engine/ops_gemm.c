@@ -27,7 +27,7 @@ static enum tfops_status check_unscaled(const struct tfops_gemm_args *from)
 {
     enum tfops_status status = typed_check(from, sizeof *from);
     if (!status)
-        status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT);
+        status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT | TFOPS_CONSTANT_WEIGHTS);
     if (status)
         return status;
     if (from->x_scale || from->weight_scale)
@@ -38,13 +38,19 @@ static enum tfops_status check_unscaled(const struct tfops_gemm_args *from)
     return TFOPS_OK;
 }
 
+static uint8_t weights_option(uint32_t flags)
+{
+    return (flags & TFOPS_CONSTANT_WEIGHTS) != 0;
+}
+
 enum tfops_status tfops_linear(
     struct tfops_engine *engine, const struct tfops_gemm_args *from, struct CUstream_st *stream)
 {
     enum tfops_status status = check_unscaled(from);
     if (status)
         return status;
-    const struct tfops_args args = gemm_args(from);
+    struct tfops_args args = gemm_args(from);
+    args.options[GEMM_WEIGHTS] = weights_option(from->flags);
     return tfops_launch(engine, &linear_spec, &args, stream);
 }
 
@@ -57,6 +63,7 @@ enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
         return status;
     struct tfops_args args = gemm_args(from);
     args.operands[RMSNORM_LINEAR_NORM_WEIGHT] = norm_weight;
+    args.options[GEMM_WEIGHTS] = weights_option(from->flags);
     args.n_scalars = 1;
     args.scalars[RMSNORM_LINEAR_EPS] = eps;
     return tfops_launch(engine, &rmsnorm_linear_spec, &args, stream);
@@ -80,6 +87,31 @@ enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     args.n_scalars = 1;
     args.scalars[LINEAR_ADD_RMSNORM_EPS] = eps;
     return tfops_launch(engine, &linear_add_rmsnorm_spec, &args, stream);
+}
+
+enum tfops_status tfops_rmsnorm_linears(
+    struct tfops_engine *engine, const struct tfops_linears_args *from, struct CUstream_st *stream)
+{
+    enum tfops_status status = typed_check(from, sizeof *from);
+    if (!status)
+        status = typed_check_flags(from->flags, TFOPS_BATCH_INVARIANT | TFOPS_CONSTANT_WEIGHTS);
+    if (status)
+        return status;
+    struct tfops_args args = {.size = sizeof args,
+        .flags = from->flags & TFOPS_BATCH_INVARIANT,
+        .workspace = from->workspace,
+        .workspace_bytes = from->workspace_bytes,
+        .options = {weights_option(from->flags)},
+        .n_scalars = 1,
+        .scalars = {[RMSNORM_LINEAR_EPS] = from->eps}};
+    args.operands[GEMM_X] = from->x;
+    args.operands[LINEARS_NORM_WEIGHT] = from->norm_weight;
+    for (int i = 0; i < TFOPS_MOST_LINEARS; i++) {
+        args.operands[LINEARS_WEIGHT(i)] = from->weights[i];
+        args.operands[LINEARS_BIAS(i)] = from->biases[i];
+        args.operands[LINEARS_OUT(i)] = from->outs[i];
+    }
+    return tfops_launch(engine, &rmsnorm_linears_spec, &args, stream);
 }
 
 enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,

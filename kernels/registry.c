@@ -25,6 +25,7 @@ const struct tfops_spec *const registry_specs[] = {
     &gated_mlp_spec,
     &fp8_gated_mlp_spec,
     &rmsnorm_linear_spec,
+    &rmsnorm_linears_spec,
     &linear_add_rmsnorm_spec,
     &rope_spec,
     &rmsnorm_rope_spec,

@@ -228,6 +228,9 @@ enum tfops_activation {
 /* Sums may stay in the tensor core, which keeps about 14 bits of products of fp8: one of k products of
  * the same sign is off by up to 1.6e-5 · k of itself (measured). */
 #define TFOPS_FAST_ACCUM 2u
+/* The host has waited for what wrote the weights: they are read while earlier kernels of the stream may
+ * still run, which saves few tokens 1 to 2 µs a launch. */
+#define TFOPS_CONSTANT_WEIGHTS 0x10u
 
 /*
  * out = activation(x · weightᵀ · x_scale · weight_scale + bias) + residual, fp32 sums.
@@ -248,7 +251,8 @@ struct tfops_gemm_args {
     const struct tfops_tensor *x, *weight, *bias, *residual, *out, *x_scale, *weight_scale;
     enum tfops_activation activation;
     uint32_t scaling; /* TFOPS_SCALES_…; tfops_linear(): 0 */
-    uint32_t flags;   /* TFOPS_BATCH_INVARIANT; of tfops_fp8_gemm() TFOPS_FAST_ACCUM too */
+    uint32_t flags;   /* TFOPS_BATCH_INVARIANT; TFOPS_FAST_ACCUM of tfops_fp8_gemm(), of the others
+                       * TFOPS_CONSTANT_WEIGHTS */
     void *workspace;  /* as in struct tfops_args */
     size_t workspace_bytes;
 };
@@ -259,12 +263,32 @@ enum tfops_status tfops_fp8_gemm(
 
 /*
  * out = activation(rmsnorm(x) · weightᵀ + bias) + residual; the normalised x is not written. args as of
- * tfops_linear(); weights that read one x (q, k, v; gate, up) packed by rows. norm_weight: [k], of the
- * dtype of x, or NULL where it is folded into weight. eps ≥ 0.
+ * tfops_linear(); weights that read one x may be packed by rows. norm_weight: [k], of the dtype of x,
+ * or NULL where it is folded into weight. eps ≥ 0.
  */
 enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight, double eps,
     struct CUstream_st *stream);
+
+#define TFOPS_MOST_LINEARS 3
+/*
+ * outs[i] = rmsnorm(x) · weights[i]ᵀ + biases[i] in one kernel, for two or three weights that read one x
+ * (q, k, v; gate, up), not repacked: [n_i, k] each, of the dtype of x. outs[i]: [..., n_i], all of a
+ * dtype; biases[i]: [n_i] of that dtype, or NULL, all of them. Of two weights weights[2], biases[2] and
+ * outs[2] are NULL. Else as tfops_rmsnorm_linear().
+ */
+struct tfops_linears_args {
+    size_t size;
+    const struct tfops_tensor *x, *norm_weight;
+    const struct tfops_tensor *weights[TFOPS_MOST_LINEARS], *biases[TFOPS_MOST_LINEARS];
+    const struct tfops_tensor *outs[TFOPS_MOST_LINEARS];
+    double eps;
+    uint32_t flags;  /* TFOPS_BATCH_INVARIANT, TFOPS_CONSTANT_WEIGHTS */
+    void *workspace; /* as in struct tfops_args */
+    size_t workspace_bytes;
+};
+enum tfops_status tfops_rmsnorm_linears(
+    struct tfops_engine *engine, const struct tfops_linears_args *args, struct CUstream_st *stream);
 
 /*
  * h = x · weightᵀ + bias + residual; out = rmsnorm(h), of h as rounded, which is written to residual_out,

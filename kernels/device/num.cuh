@@ -194,7 +194,7 @@ TF_DEV u32 mul2_as(f16, u32 a, u32 b)
 #endif
 }
 
-// PTX ISA 9.7.4.4 mul (bf16x2, sm_90 and later)
+// PTX ISA 9.7.4.4 mul (bf16x2: sm_90 and later); before that 9.7.4.5 fma: -0 changes no product.
 TF_DEV u32 mul2_as(bf16, u32 a, u32 b)
 {
 #ifdef TF_HOST
@@ -204,7 +204,10 @@ TF_DEV u32 mul2_as(bf16, u32 a, u32 b)
     return pack2<bf16>(x[0] * y[0], x[1] * y[1]);
 #else
     u32 r;
-    asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    if constexpr (TF_ARCH >= 900)
+        asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
+    else
+        asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(0x80008000u));
     return r;
 #endif
 }

@@ -100,13 +100,20 @@ template <> struct WgmmaElement<e5m2> {
 #endif
 
 // Wgmma<N>::multiply<A, B>(d, a, b, accumulate): accumulate 0 overwrites d. A and B: f16, bf16, or
-// any of e4m3 and e5m2.
+// any of e4m3 and e5m2. multiply<T>: a step of A is held in registers, which are the hardware's until
+// the wait, too: row q and pair p of K, row q + 8 of it, then pair p + 4 of both; T: f16 or bf16.
 #ifdef TF_HOST
 template <int N> struct Wgmma {
     template <class TA, class TB>
     TF_DEV void multiply(float (&d)[N / 2], u64 a, u64 b, int accumulate)
     {
         emu::wgmma(d, N, a, b, accumulate, WgmmaElement<TA>::VALUE, WgmmaElement<TB>::VALUE);
+    }
+
+    template <class T>
+    TF_DEV void multiply(float (&d)[N / 2], const u32 (&a)[4], u64 b, int accumulate)
+    {
+        emu::wgmma_held(d, N, a, b, accumulate, WgmmaElement<T>::VALUE);
     }
 };
 #else
@@ -169,7 +176,14 @@ template <int N> struct Wgmma;
                      : TF_F_##N                                                                    \
                      : "l"(a), "l"(b), "r"(accumulate));
 
-#    define TF_WGMMA(N, A, B, C)                                                                   \
+#    define TF_WGMMA_HELD_OP(N, TYPES, A, B, C)                                                    \
+        asm volatile("{ .reg .pred accumulate; setp.ne.b32 accumulate, " C ", 0;"                  \
+                     "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPES " {" TF_D_##N         \
+                     "}, {" A "}, " B ", accumulate, 1, 1, 0; }"                                   \
+                     : TF_F_##N                                                                    \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));
+
+#    define TF_WGMMA(N, A, B, C, D, E, F)                                                          \
         template <> struct Wgmma<N> {                                                              \
             template <class TA, class TB>                                                          \
             TF_DEV void multiply(float (&d)[N / 2], u64 a, u64 b, int accumulate)                  \
@@ -188,25 +202,34 @@ template <int N> struct Wgmma;
                 if constexpr (TYPES == WGMMA_E5M2)                                                 \
                     TF_WGMMA_OP(N, "k32", "e5m2.e5m2", A, B, C, "1, 1")                            \
             }                                                                                      \
+            template <class T>                                                                     \
+            TF_DEV void multiply(float (&d)[N / 2], const u32 (&a)[4], u64 b, int accumulate)      \
+            {                                                                                      \
+                if constexpr (WgmmaTypes<T, T>::VALUE == WGMMA_F16)                                \
+                    TF_WGMMA_HELD_OP(N, "f16.f16", A ", " B ", " C ", " D, E, F)                   \
+                else                                                                               \
+                    TF_WGMMA_HELD_OP(N, "bf16.bf16", A ", " B ", " C ", " D, E, F)                 \
+            }                                                                                      \
         };
-TF_WGMMA(8, "%4", "%5", "%6")
-TF_WGMMA(16, "%8", "%9", "%10")
-TF_WGMMA(24, "%12", "%13", "%14")
-TF_WGMMA(32, "%16", "%17", "%18")
-TF_WGMMA(40, "%20", "%21", "%22")
-TF_WGMMA(48, "%24", "%25", "%26")
-TF_WGMMA(56, "%28", "%29", "%30")
-TF_WGMMA(64, "%32", "%33", "%34")
-TF_WGMMA(80, "%40", "%41", "%42")
-TF_WGMMA(96, "%48", "%49", "%50")
-TF_WGMMA(112, "%56", "%57", "%58")
-TF_WGMMA(128, "%64", "%65", "%66")
-TF_WGMMA(160, "%80", "%81", "%82")
-TF_WGMMA(192, "%96", "%97", "%98")
-TF_WGMMA(224, "%112", "%113", "%114")
-TF_WGMMA(256, "%128", "%129", "%130")
+TF_WGMMA(8, "%4", "%5", "%6", "%7", "%8", "%9")
+TF_WGMMA(16, "%8", "%9", "%10", "%11", "%12", "%13")
+TF_WGMMA(24, "%12", "%13", "%14", "%15", "%16", "%17")
+TF_WGMMA(32, "%16", "%17", "%18", "%19", "%20", "%21")
+TF_WGMMA(40, "%20", "%21", "%22", "%23", "%24", "%25")
+TF_WGMMA(48, "%24", "%25", "%26", "%27", "%28", "%29")
+TF_WGMMA(56, "%28", "%29", "%30", "%31", "%32", "%33")
+TF_WGMMA(64, "%32", "%33", "%34", "%35", "%36", "%37")
+TF_WGMMA(80, "%40", "%41", "%42", "%43", "%44", "%45")
+TF_WGMMA(96, "%48", "%49", "%50", "%51", "%52", "%53")
+TF_WGMMA(112, "%56", "%57", "%58", "%59", "%60", "%61")
+TF_WGMMA(128, "%64", "%65", "%66", "%67", "%68", "%69")
+TF_WGMMA(160, "%80", "%81", "%82", "%83", "%84", "%85")
+TF_WGMMA(192, "%96", "%97", "%98", "%99", "%100", "%101")
+TF_WGMMA(224, "%112", "%113", "%114", "%115", "%116", "%117")
+TF_WGMMA(256, "%128", "%129", "%130", "%131", "%132", "%133")
 #    undef TF_WGMMA
 #    undef TF_WGMMA_OP
+#    undef TF_WGMMA_HELD_OP
 #    undef TF_F4
 #    undef TF_F8
 #    undef TF_F16

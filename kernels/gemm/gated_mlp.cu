@@ -8,7 +8,7 @@
 
 template <class C> TF_DEV void gated_mlp(const gated_mlp_params &p)
 {
-    if constexpr (C::MAINLOOP)
+    if constexpr (C::MAINLOOP == GEMM_WGMMA)
         gemm_sm90<C>(p.gemm);
     else
         gemm_mma<C>(p.gemm);

@@ -7,11 +7,14 @@
 #include "gemm/gemm_generic.cuh"
 #include "gemm/gemm_mma.cuh"
 #include "gemm/gemm_sm90.cuh"
+#include "gemm/gemm_stream.cuh"
 
 template <class C> TF_DEV void gemm(const gemm_params &p)
 {
-    if constexpr (C::MAINLOOP)
+    if constexpr (C::MAINLOOP == GEMM_WGMMA)
         gemm_sm90<C>(p);
+    else if constexpr (C::MAINLOOP == GEMM_STREAM)
+        gemm_stream<C>(p);
     else
         gemm_mma<C>(p);
 }

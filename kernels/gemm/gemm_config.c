@@ -9,11 +9,12 @@ enum { ROW_BYTES = 128, STORE_BUFFERS = 2, FACTOR_STAGES = 2 };
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
-static const int64_t BLOCK_M_VALUES[] = {64, 128, 192, 256};
+static const int64_t BLOCK_M_VALUES[] = {16, 32, 64, 128, 192, 256};
 static const int64_t BLOCK_N_VALUES[] = {
-    8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
+    1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
 static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8};
 static const int64_t DEPTH_VALUES[] = {1, 2, 4};
+static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
 static const int64_t CONSUMERS_VALUES[] = {1, 2, 3};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4};
 static const int64_t SPLIT_VALUES[] = {1, 2, 4, 8};
@@ -23,7 +24,8 @@ static const int64_t BOOL_VALUES[] = {0, 1};
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
 const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES] = {
-    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(BOOL_VALUES), "0 mma.sync, 1 wgmma (sm_90a)"},
+    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(MAINLOOP_VALUES),
+        "0 mma.sync, 1 wgmma (sm_90a), 2 mma.sync, the weight streamed past few tokens"},
     [GEMM_BLOCK_M] = {"BLOCK_M", VALUES(BLOCK_M_VALUES), "rows of a tile"},
     [GEMM_BLOCK_N] = {"BLOCK_N", VALUES(BLOCK_N_VALUES), "columns of a tile"},
     [GEMM_STAGES] = {"STAGES", VALUES(STAGES_VALUES), "stages of the ring"},
@@ -65,15 +67,17 @@ static bool block_scaled(const struct tfops_problem *problem)
     return gemm_scaling(problem) == GEMM_PER_BLOCK;
 }
 
-/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
-/* Sums of squares, and a barrier more a stage. */
+/* Where x runs across a tile, sums of squares, and a barrier more a stage. */
 static int64_t norm_bytes(const int64_t *v)
 {
-    const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    const int64_t x = v[GEMM_BLOCK_N];
+    if (!v[GEMM_SWAP])
+        return 0;
     const int64_t parts = (x > 64 ? 1 : 3) + (v[GEMM_SPLIT_K] > 1);
     return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
 }
 
+/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
 static int64_t factor_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
@@ -95,6 +99,16 @@ static int64_t row_sums_bytes(const int64_t *v)
     return 4 * (rows * (warps + (threads > rows ? threads / rows : 1)) + columns);
 }
 
+/* A tile lies in one weight. */
+static int64_t weight_tiles(const struct tfops_problem *problem, int64_t rows)
+{
+    const int64_t *dims = problem->dims;
+    const int64_t tiles = gemm_ceil_div(dims[GEMM_N], rows);
+    if (!gemm_parted(problem))
+        return tiles;
+    return tiles + gemm_ceil_div(dims[GEMM_N2], rows) + gemm_ceil_div(dims[GEMM_N3], rows);
+}
+
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config)
 {
@@ -107,8 +121,9 @@ struct gemm_layout gemm_lay_out(
     const bool paired = gemm_paired(problem), swap = v[GEMM_SWAP];
     l.tile_rows = v[GEMM_BLOCK_M] / (paired && swap ? 2 : 1);
     l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
-    l.down = gemm_ceil_div(dims[swap ? GEMM_N : GEMM_M], l.tile_rows * v[GEMM_CLUSTER_M]);
-    l.across = gemm_ceil_div(dims[swap ? GEMM_M : GEMM_N], l.tile_cols * v[GEMM_CLUSTER_N]);
+    const int64_t rows = l.tile_rows * v[GEMM_CLUSTER_M], cols = l.tile_cols * v[GEMM_CLUSTER_N];
+    l.down = swap ? weight_tiles(problem, rows) : gemm_ceil_div(dims[GEMM_M], rows);
+    l.across = swap ? gemm_ceil_div(dims[GEMM_M], cols) : weight_tiles(problem, cols);
     l.row_tiles = swap ? l.down * v[GEMM_CLUSTER_M] : l.across * v[GEMM_CLUSTER_N];
     l.bands = swap ? l.across * v[GEMM_CLUSTER_N] : l.down * v[GEMM_CLUSTER_M];
     l.stage_bytes = (v[GEMM_BLOCK_M] + v[GEMM_BLOCK_N]) * ROW_BYTES * v[GEMM_DEPTH];
@@ -121,6 +136,8 @@ struct gemm_layout gemm_lay_out(
         l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
     l.fixed_bytes += gemm_add_normed(problem) ? row_sums_bytes(v) : 0;
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        gemm_stream_lay_out(v, &l);
     return l;
 }
 
@@ -173,15 +190,29 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
     return true;
 }
 
-/* The three warps that normalise rows have registers for so many of them. */
-static bool possible_norm(const int64_t *v, char reason[TFOPS_REASON_BYTES])
+/* Where x runs down a tile consumers normalise it: two stages of it in registers beside the sums. */
+static bool possible_held(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { HELD_REGS = 32, MOST_REGS = 192 };
+    if (v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_K] > 1 || problem->dims[GEMM_K] % 2)
+        return gemm_refuse(reason, "x is normalised in registers by whole stages of a whole sum");
+    if (l->slabs * (v[GEMM_BLOCK_N] / 2 + HELD_REGS) > MOST_REGS)
+        return gemm_refuse(reason, "the sums and x do not fit in a thread's registers");
+    return true;
+}
+
+/* The three warps that add up squares have registers for so many rows. */
+static bool possible_norm(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     enum { MOST_ROWS = 128 };
-    int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    if (!v[GEMM_SWAP])
+        return possible_held(problem, v, l, reason);
     if (v[GEMM_PINGPONG] || v[GEMM_CONSUMERS] > 2)
         return gemm_refuse(
             reason, "rows are normalised for one or two consumers that share a tile");
-    if (rows * v[GEMM_DEPTH] > MOST_ROWS)
+    if (v[GEMM_BLOCK_N] * v[GEMM_DEPTH] > MOST_ROWS)
         return gemm_refuse(reason, "more rows of x than the producers normalise");
     return true;
 }
@@ -225,7 +256,8 @@ static bool possible_residual(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
     enum { MOST_REGS_RESIDUAL = 160 };
-    bool residual = !gemm_paired(problem) && problem->present >> GEMM_RESIDUAL & 1;
+    bool residual =
+        !gemm_paired(problem) && !gemm_parted(problem) && problem->present >> GEMM_RESIDUAL & 1;
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= MOST_REGS_RESIDUAL;
 }
 
@@ -238,6 +270,11 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "wgmma is an instruction of sm_90a");
     if (problem->align < 16)
         return gemm_refuse(reason, "TMA takes rows that start at multiples of 16 bytes");
+    if (v[GEMM_BLOCK_N] % 8)
+        return gemm_refuse(reason, "wgmma has columns by eight");
+    if (gemm_constant(problem) && v[GEMM_CONSUMERS] == 3)
+        return gemm_refuse(
+            reason, "a producer beside three consumers has no registers to begin early");
     if (v[GEMM_PINGPONG] && v[GEMM_CONSUMERS] != 2)
         return gemm_refuse(reason, "two consumers take turns");
     if (v[GEMM_BLOCK_M] % (GEMM_SLAB_ROWS * sharers))
@@ -255,7 +292,7 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "the stages do not hold a partial tile");
     if (gemm_paired(problem) && !possible_pair(problem, v, l, reason))
         return false;
-    if (gemm_normed(problem) && !possible_norm(v, reason))
+    if (gemm_normed(problem) && !possible_norm(problem, v, l, reason))
         return false;
     return possible_cluster(device, v, l, reason);
 }
@@ -288,9 +325,11 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
     const int64_t *v = config->values;
-    bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
-    if (wgmma ? !possible_wgmma(problem, device, v, l, reason)
-              : !possible_mma(problem, device, v, reason))
+    if (v[GEMM_MAINLOOP] == GEMM_WGMMA && !possible_wgmma(problem, device, v, l, reason))
+        return false;
+    if (v[GEMM_MAINLOOP] == GEMM_MMA && !possible_mma(problem, device, v, reason))
+        return false;
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM && !gemm_stream_possible(problem, v, l, reason))
         return false;
     if (gemm_add_normed(problem) && !possible_exchange(problem, device, v, l, reason))
         return false;

@@ -6,6 +6,7 @@
 #ifndef TFOPS_KERNELS_GEMM_CONFIG_H
 #define TFOPS_KERNELS_GEMM_CONFIG_H
 
+#include "gemm_params.h"
 #include <tfops/spec.h>
 
 enum {
@@ -26,10 +27,9 @@ enum {
     GEMM_EXCHANGE = GEMM_TUNABLES,
     GEMM_ADD_NORM_TUNABLES,
 };
-enum { GEMM_MMA, GEMM_WGMMA }; /* MAINLOOP */
 
 /* Of 64 rows is a wgmma; of a stage are two barriers. */
-enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8 };
+enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8, GEMM_LEAST_GROUP = 8 };
 
 extern const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES];
 
@@ -65,6 +65,15 @@ bool gemm_constraint(void *user, const struct tfops_problem *problem,
     char reason[TFOPS_REASON_BYTES]);
 void gemm_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config);
+
+/* Of the kernel that streams the weight (gemm_stream_config.c): what follows, beside what all have;
+ * the tokens of a tile; the blocks that share a multiprocessor. */
+void gemm_stream_lay_out(const int64_t *v, struct gemm_layout *l);
+bool gemm_stream_possible(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES]);
+int64_t gemm_stream_width(int64_t tokens);
+int64_t gemm_stream_blocks(
+    const struct tfops_device *device, const struct gemm_layout *l, int64_t smem_bytes);
 
 static inline int64_t gemm_ceil_div(int64_t a, int64_t b)
 {

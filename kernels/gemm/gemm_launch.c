@@ -37,6 +37,23 @@ static void generic_geometry(const struct tfops_problem *problem, const struct t
         .grid = {(uint32_t)at_most(tiles > 0 ? tiles : 1, 8 * (int64_t)device->sms), 1, 1}};
 }
 
+static int64_t min_blocks(const struct tfops_device *device, const struct tfops_config *config,
+    const struct gemm_layout *l)
+{
+    if (config->values[GEMM_MAINLOOP] != GEMM_STREAM)
+        return 1;
+    return gemm_stream_blocks(device, l, gemm_smem_bytes(l, config));
+}
+
+/* Of blocks that walk over rows of weight, each with all tokens, on a multiprocessor. With a constant
+ * weight half of the room is the next kernel's, whose blocks begin while these run. */
+static int64_t stream_share(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
+{
+    const int64_t blocks = min_blocks(device, config, l);
+    return gemm_constant(problem) ? (blocks + 1) / 2 : blocks;
+}
+
 /* Of normalised rows: a block for each band of whole ones; or as many as run at a time, and those of a
  * row's tiles always: blocks that wait for one that is not there are refused by the driver. */
 static int64_t row_clusters(const struct tfops_device *device, const struct tfops_config *config,
@@ -59,6 +76,8 @@ static int64_t clusters(const struct tfops_problem *problem, const struct tfops_
         return row_clusters(device, config, l);
     if (config->values[GEMM_MAINLOOP] == GEMM_MMA || config->values[GEMM_SPLIT_K] > 1)
         return at_most(tiles, MOST_BLOCKS / l->cluster);
+    if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
+        return at_most(l->down, device->sms * stream_share(problem, device, config, l));
     int64_t resident = gemm_resident_clusters(device, l->cluster);
     return at_most(tiles, resident);
 }
@@ -74,7 +93,7 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
     }
     const struct gemm_layout l = gemm_lay_out(problem, config);
     *ret_geometry = (struct tfops_geometry){.threads = (uint32_t)l.threads,
-        .min_blocks = 1,
+        .min_blocks = (uint32_t)min_blocks(device, config, &l),
         .cluster = (uint32_t)l.cluster,
         .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
         .pdl = device->cc >= 90,

@@ -40,10 +40,18 @@ template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
 
 // NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
 template <class C, class = void> struct GemmNormed {
-    static constexpr bool VALUE = false;
+    static constexpr bool VALUE = false, WEIGHTED = false;
 };
 template <class C> struct GemmNormed<C, decltype((void)C::NORMED)> {
-    static constexpr bool VALUE = C::NORMED;
+    static constexpr bool VALUE = C::NORMED, WEIGHTED = C::HAS_NORM_WEIGHT;
+};
+
+// The weight is read before earlier kernels have ended, where it is known not to be theirs.
+template <class C, class = void> struct GemmConstant {
+    static constexpr bool VALUE = false;
+};
+template <class C> struct GemmConstant<C, decltype((void)C::WEIGHTS)> {
+    static constexpr bool VALUE = C::WEIGHTS;
 };
 
 // ADD_NORMED: rows of the output are normalised, too (gemm_add_norm.cuh). EXCHANGE: by blocks that
@@ -94,14 +102,20 @@ template <class C> struct GemmLayout {
     static constexpr int OUT_ROWS = ROWS / PAIR_DOWN, OUT_SLABS = SLABS / PAIR_DOWN; // a consumer's
     static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
 
+    static constexpr bool EARLY = C::PDL && GemmConstant<C>::VALUE; // reads the weight, that is
+
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
-    static constexpr bool NORMED = GemmNormed<C>::VALUE;
-    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms, or
-    // bring residuals.
-    static constexpr int PRODUCER_WORK = NORMED ? 32
-                                         : C::SCALING == GEMM_PER_BLOCK || GemmAddNormed<C>::VALUE
-                                             ? 16
-                                             : 0;
+    // Where x is wgmma's A consumers normalise it on its way there, in registers (gemm_held.cuh); where it
+    // is B the producers' idle warps do it in shared memory (gemm_norm.cuh).
+    static constexpr bool NORMED = GemmNormed<C>::VALUE, WEIGHTED = GemmNormed<C>::WEIGHTED;
+    static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
+    static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms,
+    // or bring residuals.
+    static constexpr int PRODUCER_WORK =
+        NORM_WARPS                                                         ? 32
+        : C::SCALING == GEMM_PER_BLOCK || EARLY || GemmAddNormed<C>::VALUE ? 16
+                                                                           : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = 40 + SCALE_REGS;
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
@@ -119,19 +133,20 @@ template <class C> struct GemmLayout {
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
     static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAM = 3 / NORM_TEAMS; // warps of one
     static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
     static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
     static constexpr int N_ROWS = C::SWAP ? TILE_ROWS : TILE_COLS; // of weight in a tile
     using RowSums =
         GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
-    static constexpr int NORM_BYTES = NORMED       ? 4 * X_ROWS * NORM_PARTS
+    static constexpr int NORM_BYTES = NORM_WARPS   ? 4 * X_ROWS * NORM_PARTS
                                       : ADD_NORMED ? RowSums::BYTES
                                                    : 0;
     static constexpr int SCALE_BYTES =
         BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
     static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
-                                          : NORMED     ? C::STAGES + 2
+                                          : NORM_WARPS ? C::STAGES + 2
                                                        : 0;
 
     // Partial sums at a time: two where a stage has several and they fit in the registers, where the
@@ -169,6 +184,10 @@ template <class C> struct GemmLayout {
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
     static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
+    // Of a block, who lets go of a stage: consumers (each of their warps, where they read x
+    // themselves), and the warps that only add up squares.
+    static constexpr int READERS =
+        (HELD ? 4 : 1) * SHARERS + (NORM_WARPS && !WEIGHED_IN_PLACE ? NORM_TEAM : 0);
     static constexpr bool MULTICAST = PEERS > 1;
 
     static_assert(sizeof(TX) == sizeof(TW), "one element size: one step of K");
@@ -184,8 +203,9 @@ template <class C> struct GemmLayout {
     static_assert(PAIR_ACROSS == 1 || C::SPLIT_K == 1, "the sums of a split pair lie in slabs");
     static_assert(!PAIRED || PAIR_ROWS % (8 * (C::SWAP ? C::CLUSTER_N : C::CLUSTER_M)) == 0,
         "each block of a cluster loads whole groups of both weights");
-    static_assert(
-        !NORMED || (ELEM == 2 && !C::PINGPONG && !PAIRED), "norms of 16-bit rows, in turn");
+    static_assert(!NORMED || (ELEM == 2 && !(C::SWAP && C::PINGPONG) && !PAIRED),
+        "norms of 16-bit rows, in turn");
+    static_assert(!HELD || (C::DEPTH == 1 && C::SPLIT_K == 1), "whole stages of a whole sum");
     static_assert(!ADD_NORMED || (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG),
         "all consumers exchange the sums of whole tiles");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");

@@ -1,5 +1,6 @@
 // gemm_load.cuh: the producer. One thread fills the ring, tile after tile.
 #pragma once
+#include "device/pdl.cuh"
 #include "device/tma.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_pipeline.cuh"
@@ -79,47 +80,93 @@ TF_DEV void gemm_prefetch_residual(const gemm_params &p, const GemmTile &tile, i
             (u32)(columns * (int)sizeof(TO)));
 }
 
-template <class C> TF_DEV void gemm_produce(const gemm_params &p)
-{
+// The producing thread: which blocks share its tiles, how long lines stay in L2.
+template <class C> struct GemmProducer {
     using L = GemmLayout<C>;
     using Ring = GemmRing<C>;
     using Cursor = GemmCursor<C>;
-    constexpr int WEIGHT_HINT = C::SWAP ? L2_EVICT_FIRST : L2_NORMAL;
-    const u64 r_policy = l2_policy < C::SWAP ? WEIGHT_HINT : L2_NORMAL > ();
-    const u64 c_policy = l2_policy < C::SWAP ? L2_NORMAL : WEIGHT_HINT > ();
-    const GemmKRange<C> range = GemmKRange<C>::mine();
-    const GemmTiles<C> tiles = GemmTiles<C>::start(p);
-    // The blocks with the same R tile are those of this block's row of the rectangle.
-    const int origin = GemmKRange<C>::share() * L::RECTANGLE;
-    u16 r_mask = 0, c_mask = 0;
-    for (int i = 0; i < C::CLUSTER_N; i++)
-        r_mask |= (u16)(1u << (origin + i * C::CLUSTER_M + tiles.rank_m));
-    for (int i = 0; i < C::CLUSTER_M; i++)
-        c_mask |= (u16)(1u << (origin + tiles.rank_n * C::CLUSTER_M + i));
-    Cursor cursor = {0, 0};
-    tma_prefetch_map(p.x_map);
-    tma_prefetch_map(p.weight_map);
-    if constexpr (L::PAIRED)
-        tma_prefetch_map(gemm_pair(p).up_map);
-    for (int index = tiles.next; index < tiles.count; index += tiles.step) {
-        const GemmTile tile = GemmTiles<C>::at(tiles, index);
-        for (int k = range.first; k < range.first + range.count; k++) {
-            if constexpr (L::ADD_NORMED)
-                gemm_prefetch_residual<C>(p, tile, k);
-            mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
-            MBar *full = Ring::full(cursor.stage);
-            mbar_expect(full, L::STAGE_BYTES);
-            TF_UNROLL
-            for (int d = 0; d < C::DEPTH; d++) {
-                const int at = k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM);
-                gemm_load_operand<C, C::SWAP, C::BLOCK_M, C::CLUSTER_N>(p,
-                    Ring::r_tile(cursor.stage, d), full, r_policy, at, tile.row, tiles.rank_n,
-                    r_mask);
-                gemm_load_operand<C, !C::SWAP, C::BLOCK_N, C::CLUSTER_M>(p,
-                    Ring::c_tile(cursor.stage, d), full, c_policy, at, tile.col, tiles.rank_m,
-                    c_mask);
-            }
-            Cursor::advance(cursor);
+    using Tiles = GemmTiles<C>;
+    enum { WEIGHT = 1, X = 2, BOTH = WEIGHT | X };
+    static constexpr int WEIGHT_HINT = C::SWAP ? L2_EVICT_FIRST : L2_NORMAL;
+
+    Tiles tiles;
+    GemmKRange<C> range;
+    u16 r_mask, c_mask;
+    u64 r_policy, c_policy;
+
+    TF_DEV GemmProducer start(const gemm_params &p)
+    {
+        GemmProducer it = {Tiles::start(p), GemmKRange<C>::mine(), 0, 0,
+            l2_policy < C::SWAP ? WEIGHT_HINT : L2_NORMAL > (),
+            l2_policy < C::SWAP ? L2_NORMAL : WEIGHT_HINT > ()};
+        // The blocks with the same R tile are those of this block's row of the rectangle.
+        const int origin = GemmKRange<C>::share() * L::RECTANGLE;
+        for (int i = 0; i < C::CLUSTER_N; i++)
+            it.r_mask |= (u16)(1u << (origin + i * C::CLUSTER_M + it.tiles.rank_m));
+        for (int i = 0; i < C::CLUSTER_M; i++)
+            it.c_mask |= (u16)(1u << (origin + it.tiles.rank_n * C::CLUSTER_M + i));
+        return it;
+    }
+
+    // Stage k of a sum, one operand of it or both.
+    template <int WHICH>
+    TF_DEV void load(
+        const GemmProducer &it, const gemm_params &p, const GemmTile &tile, int k, u32 stage)
+    {
+        const gemm_params &part = GemmParts<C>::params(p, tile.part);
+        MBar *full = Ring::full(stage);
+        TF_UNROLL
+        for (int d = 0; d < C::DEPTH; d++) {
+            const int at = k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM);
+            if constexpr (WHICH & (C::SWAP ? WEIGHT : X))
+                gemm_load_operand<C, C::SWAP, C::BLOCK_M, C::CLUSTER_N>(C::SWAP ? part : p,
+                    Ring::r_tile(stage, d), full, it.r_policy, at, tile.row, it.tiles.rank_n,
+                    it.r_mask);
+            if constexpr (WHICH & (C::SWAP ? X : WEIGHT))
+                gemm_load_operand<C, !C::SWAP, C::BLOCK_N, C::CLUSTER_M>(C::SWAP ? p : part,
+                    Ring::c_tile(stage, d), full, it.c_policy, at, tile.col, it.tiles.rank_m,
+                    it.c_mask);
         }
     }
-}
+
+    // The first stages, of which a constant weight need not wait for earlier kernels; how many.
+    TF_DEV int begin(const GemmProducer &it, const gemm_params &p, const GemmTile &tile)
+    {
+        const int count = min_int(C::STAGES, it.range.count);
+        for (int i = 0; i < count; i++) {
+            mbar_expect(Ring::full((u32)i), L::STAGE_BYTES);
+            load<WEIGHT>(it, p, tile, it.range.first + i, (u32)i);
+        }
+        pdl_wait();
+        for (int i = 0; i < count; i++)
+            load<X>(it, p, tile, it.range.first + i, (u32)i);
+        return count;
+    }
+
+    TF_DEV void run(const gemm_params &p)
+    {
+        const GemmProducer it = start(p);
+        const Tiles &tiles = it.tiles;
+        Cursor cursor = {0, 0};
+        tma_prefetch_map(p.x_map);
+        tma_prefetch_map(p.weight_map);
+        if constexpr (L::PAIRED)
+            tma_prefetch_map(gemm_pair(p).up_map);
+        for (int index = tiles.next; index < tiles.count; index += tiles.step) {
+            const GemmTile tile = Tiles::at(tiles, index);
+            int done = 0;
+            if (L::EARLY && index == tiles.next) {
+                done = begin(it, p, tile);
+                Cursor::skip(cursor, (u32)done);
+            }
+            for (int k = it.range.first + done; k < it.range.first + it.range.count; k++) {
+                if constexpr (L::ADD_NORMED)
+                    gemm_prefetch_residual<C>(p, tile, k);
+                mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
+                mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES);
+                load<BOTH>(it, p, tile, k, cursor.stage);
+                Cursor::advance(cursor);
+            }
+        }
+    }
+};

@@ -21,6 +21,7 @@
 #include "gemm/gemm_mma_norm.cuh"
 #include "gemm/gemm_odd_rows.cuh"
 #include "gemm/gemm_pair.cuh"
+#include "gemm/gemm_parts.cuh"
 #include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_tiles.cuh"
 
@@ -166,8 +167,8 @@ template <class C> struct GemmMma {
                     stage + L::X_BYTES, held.weight, p, col, block * L::BLOCK_K);
             else
                 fill_tile<typename L::TW, C::BLOCK_N>(stage + L::X_BYTES, held.weight,
-                    static_cast<const typename L::TW *>(p.weight), p.weight_stride, C::N, col,
-                    block * L::BLOCK_K);
+                    static_cast<const typename L::TW *>(p.weight), p.weight_stride,
+                    GemmParts<C>::rows(p), col, block * L::BLOCK_K);
         }
         cp_async_commit();
     }
@@ -241,23 +242,6 @@ template <class C> struct GemmMma {
         }
     }
 
-    TF_DEV float finish(const gemm_params &p, int m, int n, float x)
-    {
-        using TO = typename L::TO;
-        if constexpr (C::SCALING == GEMM_PER_TENSOR)
-            x *= ld_elem<LD_CONST>(p.x_scale) * ld_elem<LD_CONST>(p.weight_scale);
-        if constexpr (C::SCALING == GEMM_PER_ROW)
-            x *= ld_elem<LD_CONST>(p.x_scale + m * p.x_scale_stride) *
-                 ld_elem<LD_CONST>(p.weight_scale + n * p.weight_scale_stride);
-        if constexpr (C::HAS_BIAS)
-            x += to_f32(ld_elem<LD_CONST>(static_cast<const TO *>(p.bias) + n));
-        x = gemm_activate(C::ACTIVATION, x);
-        if constexpr (C::HAS_RESIDUAL)
-            x += to_f32(
-                ld_elem<LD_KEEP>(static_cast<const TO *>(p.residual) + m * p.residual_stride + n));
-        return x;
-    }
-
     // Adds up the sums of one group, a block of K, each times x's and weight's block scale.
     TF_DEV void add_scaled(
         const gemm_params &p, Acc &acc, const Acc &part, int row, int col, int group)
@@ -318,13 +302,13 @@ template <class C> struct GemmMma {
         TF_UNROLL
         for (int i = 0; i < 4; i++) {
             const int m = row + i / 2 * 8, n = col + i % 2;
-            if (m >= p.m || n >= C::N)
+            if (m >= p.m || n >= GemmParts<C>::rows(p))
                 continue;
             float x;
             if constexpr (L::PAIRED)
                 x = join(p, m, n, d[i], up[i]);
             else
-                x = finish(p, m, n, d[i]);
+                x = gemm_finish<C>(p, m, n, d[i]);
             st_elem(out + m * p.out_stride + n, from_f32<typename L::TO>(x));
         }
     }
@@ -441,6 +425,6 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
         using Tiles = GemmTiles<C, MmaLayout<C>>;
         const Tiles tiles = Tiles::start(p);
         const GemmTile tile = Tiles::at(tiles, tiles.next);
-        GemmMma<C>::tile(p, tile.row, tile.col);
+        GemmMma<C>::tile(GemmParts<C>::params(p, tile.part), tile.row, tile.col);
     }
 }

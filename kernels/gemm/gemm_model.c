@@ -19,6 +19,9 @@ static const double EXCHANGE_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.65;
 static const double PROMOTION = 1.22, OVERLAP = 0.18;
+/* A streamed weight: a launch, and one that begins before the one before it ends; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
+static const double STREAM_LAUNCH_NS = 3500, STREAM_EARLY_NS = 2000, STREAM_BYTES_NS = 4050,
+                    STREAM_FEW_WARPS = 1.25;
 
 static double greater(double a, double b)
 {
@@ -76,11 +79,27 @@ static void count_tiles(const struct tfops_problem *problem, const struct tfops_
     *ret_waves = (double)(gemm_ceil_div(tiles, clusters) * (whole_rows ? l->across : 1));
 }
 
+/* Every block has all tokens of a tile, and the weight comes once for each tile of them. */
+static double stream_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l)
+{
+    const double blocks = (double)(l->down < device->sms ? l->down : device->sms);
+    const double tokens =
+        (double)config->values[GEMM_BLOCK_N] * (double)(problem->dims[GEMM_K] * l->elem);
+    const double weight = (double)(gemm_weight_rows(problem) * problem->dims[GEMM_K] * l->elem);
+    const double few_warps = config->values[GEMM_CONSUMERS] == 1 ? STREAM_FEW_WARPS : 1;
+    const double tile = blocks * tokens / L2_BYTES_NS + weight / STREAM_BYTES_NS * few_warps;
+    const double launch = gemm_constant(problem) ? STREAM_EARLY_NS : STREAM_LAUNCH_NS;
+    return launch + (double)l->across * tile;
+}
+
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config)
 {
     const int64_t *v = config->values;
     const struct gemm_layout l = gemm_lay_out(problem, config);
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return stream_ns(problem, device, config, &l);
     const int64_t stages = gemm_ceil_div(l.k_stages, v[GEMM_SPLIT_K]);
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
     double blocks, waves;

@@ -3,12 +3,13 @@
 //   x * norm_weight / sqrt(mean(x^2) + eps), times weightᵀ          (Zhang & Sennrich 2019)
 //
 // The factor of a row commutes with the product: it multiplies the sums. What is left for a tile of x is
-// to add up its squares and to multiply it by norm_weight, rounded to x's dtype, in shared memory before
-// wgmma reads it: the producers' other three warps do that, ahead of the consumers. What they do with a
-// short tile is a chain of waits: each warp takes stages of its own; a high one they share.
+// to add up its squares and to multiply it by norm_weight, rounded to x's dtype. Without SWAP consumers do
+// that in registers (gemm_held.cuh). With it the producers' other three warps do it, in shared memory
+// before wgmma reads it, ahead of the consumers: a chain of waits, so that each warp takes stages of its
+// own where a tile is short.
 //
-// Synchronisation: ready[s] completes when a stage's x tiles are normalised; rows_full when the sums of
-// squares of a tile are there, rows_empty when the consumers have taken them.
+// Synchronisation: ready[s] completes when a stage's x tiles are multiplied in place; rows_full when the
+// sums of squares of a tile are there, rows_empty when the consumers have taken them.
 #pragma once
 #include "device/reduce.cuh"
 #include "device/vec.cuh"
@@ -27,8 +28,8 @@ template <class C> struct GemmNorm {
     using Ring = GemmRing<C>;
     using Cursor = GemmCursor<C>;
     using Sixteen = Vec<T, 8>;
-    static constexpr int WARPS = 3, TEAMS = L::NORM_TEAMS, TEAM = WARPS / TEAMS; // warps of one
-    static constexpr int LANES = 8;                                              // of a row
+    static constexpr int WARPS = 3, TEAMS = L::NORM_TEAMS, TEAM = L::NORM_TEAM;
+    static constexpr int LANES = 8; // of a row
     static constexpr int AT_ONCE = 32 * TEAM / LANES, EACH = ceil_div(L::X_ROWS, AT_ONCE);
     static constexpr int OWNERS = L::WARPGROUP * C::CONSUMERS;
     enum { TOTALS_DONE = 8 }; // a named barrier beyond the store buffers'
@@ -56,7 +57,7 @@ template <class C> struct GemmNorm {
 
     TF_DEV void init()
     {
-        if constexpr (L::NORMED) {
+        if constexpr (L::NORM_WARPS) {
             for (u32 s = 0; s < C::STAGES; s++)
                 mbar_init(ready(s), TEAM);
             mbar_init(rows_full(), WARPS);
@@ -80,33 +81,54 @@ template <class C> struct GemmNorm {
     // Eight elements of norm_weight from k on, zeros behind its end.
     TF_DEV Sixteen fetch(const gemm_params &p, int k)
     {
-        if constexpr (C::HAS_NORM_WEIGHT)
+        if constexpr (L::WEIGHED_IN_PLACE)
             if (k < C::K)
                 return ld_vec<LD_KEEP, 16, T, 8>(
                     static_cast<const T *>(gemm_norm(p).norm_weight) + k);
         return vec_zero<T, 8>();
     }
 
+    TF_DEV Sixteen *place(u8 *tile, int i)
+    {
+        const int row = maker() / LANES + AT_ONCE * i;
+        return row < L::X_ROWS
+                   ? reinterpret_cast<Sixteen *>(
+                         tile + gemm_swizzle<128>(row * L::ROW_BYTES + maker() % LANES * 16))
+                   : nullptr;
+    }
+
+    TF_DEV float square_sum(const Sixteen &value)
+    {
+        float x[8], sum = 0;
+        vec_unpack(value, x);
+        TF_UNROLL
+        for (int e = 0; e < 8; e++)
+            sum += x[e] * x[e];
+        return sum;
+    }
+
+    // All loads of a batch before its first store: they may alias, for all the compiler knows.
     TF_DEV void normalise(u8 *tile, const Sixteen &weight, float (&part)[EACH])
     {
+        constexpr int BATCH = min_int(EACH, 6);
         TF_UNROLL
-        for (int i = 0; i < EACH; i++) {
-            const int row = maker() / LANES + AT_ONCE * i;
-            if (row >= L::X_ROWS)
-                break;
-            Sixteen *at = reinterpret_cast<Sixteen *>(
-                tile + gemm_swizzle<128>(row * L::ROW_BYTES + maker() % LANES * 16));
-            Sixteen value = *at;
-            float x[8];
-            vec_unpack(value, x);
+        for (int first = 0; first < EACH; first += BATCH) {
+            Sixteen value[BATCH];
             TF_UNROLL
-            for (int e = 0; e < 8; e++)
-                part[i] += x[e] * x[e];
-            if constexpr (C::HAS_NORM_WEIGHT) {
-                TF_UNROLL
-                for (int e = 0; e < value.WORDS; e++)
-                    value.w[e] = mul2<T>(value.w[e], weight.w[e]);
-                *at = value;
+            for (int i = 0; i < BATCH; i++) {
+                const Sixteen *at = first + i < EACH ? place(tile, first + i) : nullptr;
+                value[i] = at ? *at : vec_zero<T, 8>();
+            }
+            TF_UNROLL
+            for (int i = 0; i < min_int(BATCH, EACH - first); i++) {
+                part[first + i] += square_sum(value[i]);
+                if constexpr (L::WEIGHED_IN_PLACE) {
+                    TF_UNROLL
+                    for (int e = 0; e < value[i].WORDS; e++)
+                        value[i].w[e] = mul2<T>(value[i].w[e], weight.w[e]);
+                    if (Sixteen *at = place(tile, first + i))
+                        *at = value[i];
+                }
             }
         }
     }
@@ -136,16 +158,21 @@ template <class C> struct GemmNorm {
             weight[d] = fetch(p, k * L::BLOCK_K + d * 64 + maker() % LANES * 8);
     }
 
-    TF_DEV void stage(const Cursor &cursor, const Sixteen (&weight)[C::DEPTH], float (&part)[EACH])
+    TF_DEV void stage(const GemmTiles<C> &tiles, const Cursor &cursor,
+        const Sixteen (&weight)[C::DEPTH], float (&part)[EACH])
     {
         mbar_wait(Ring::full(cursor.stage), cursor.parity);
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++)
             normalise(C::SWAP ? Ring::c_tile(cursor.stage, d) : Ring::r_tile(cursor.stage, d),
                 weight[d], part);
-        if constexpr (C::HAS_NORM_WEIGHT)
+        if constexpr (L::WEIGHED_IN_PLACE) {
             shared_fence_async();
-        arrive(ready(cursor.stage));
+            arrive(ready(cursor.stage));
+        } else {
+            warp_sync();
+            Ring::release_by(thread_index() % 32, cursor.stage, tiles.rank_m, tiles.rank_n);
+        }
     }
 
     // A place in the ring is always the same team's: a wait names only the parity of a phase, which is
@@ -179,7 +206,7 @@ template <class C> struct GemmNorm {
                 for (int d = 0; d < C::DEPTH; d++)
                     weight[d] = next[d];
                 fetch_stage(p, k + step, next);
-                stage(cursor, weight, part);
+                stage(tiles, cursor, weight, part);
                 Cursor::skip(cursor, (u32)step);
                 k += step;
             }
@@ -194,8 +221,13 @@ template <class C> struct GemmNorm {
 
     TF_DEV void wait(const Cursor &cursor)
     {
-        if constexpr (L::NORMED)
+        if constexpr (L::WEIGHED_IN_PLACE)
             mbar_wait(ready(cursor.stage), cursor.parity);
+    }
+
+    TF_DEV float factor_of(const gemm_params &p, float sum)
+    {
+        return rsqrt_approx(sum * (1.0f / (float)C::K) + gemm_norm(p).eps);
     }
 
     template <int PARTS> TF_DEV float factor(const gemm_params &p, const float *sums, int row)
@@ -204,7 +236,7 @@ template <class C> struct GemmNorm {
         TF_UNROLL
         for (int i = 1; i < PARTS; i++)
             sum += sums[i * L::X_ROWS + row];
-        return rsqrt_approx(sum * (1.0f / (float)C::K) + gemm_norm(p).eps);
+        return factor_of(p, sum);
     }
 
     // `sums` in PARTS parts. `first`: the tile's row of x that a consumer's first sum belongs to.

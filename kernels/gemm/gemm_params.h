@@ -9,6 +9,8 @@
 
 #include "device/tensor_map_params.h"
 
+/* MAINLOOP of a config: gemm_mma.cuh, gemm_sm90.cuh, gemm_stream.cuh */
+enum { GEMM_MMA, GEMM_WGMMA, GEMM_STREAM };
 /* activation */
 enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
 /* scaling: one factor a tensor; one a row of x and one a row of weight; one a group of x's row and

@@ -58,7 +58,7 @@ template <class C> struct GemmRing {
     {
         for (u32 s = 0; s < C::STAGES; s++) {
             mbar_init(full(s), 1);
-            mbar_init(empty(s), L::SHARERS * L::PEERS);
+            mbar_init(empty(s), L::READERS * L::PEERS);
         }
         mbar_init_fence();
     }
@@ -66,7 +66,12 @@ template <class C> struct GemmRing {
     // By all threads of a consumer, after its last read of the stage.
     TF_DEV void release(u32 stage, int rank_m, int rank_n)
     {
-        const int t = thread_index() % L::WARPGROUP;
+        release_by(thread_index() % L::WARPGROUP, stage, rank_m, rank_n);
+    }
+
+    // By a reader, of whose threads this one is `t`.
+    TF_DEV void release_by(int t, u32 stage, int rank_m, int rank_n)
+    {
         if constexpr (!L::MULTICAST) {
             if (t == 0)
                 mbar_arrive(empty(stage));

@@ -20,6 +20,7 @@
 #include "device/regs.cuh"
 #include "gemm/gemm_add_norm.cuh"
 #include "gemm/gemm_epilogue.cuh"
+#include "gemm/gemm_held.cuh"
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_mainloop.cuh"
 #include "gemm/gemm_split.cuh"
@@ -29,12 +30,15 @@ template <class C> struct GemmConsumer {
     using Epilogue = GemmStore<C>;
     using Cursor = GemmCursor<C>;
 
-    TF_DEV void multiply(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
-        int row, const GemmTile &tile, const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+    TF_DEV void multiply([[maybe_unused]] const gemm_params &p, float (&acc)[L::SLABS][L::REGS],
+        Cursor &cursor, GemmScaleCursor &scales, int row, const GemmTile &tile,
+        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
         const int stages = GemmKRange<C>::mine().count;
         GemmTurn<C>::take(turn);
-        if constexpr (L::PROMOTE)
+        if constexpr (L::HELD)
+            GemmHeld<C>::multiply(p, acc, cursor, row, tiles, turn);
+        else if constexpr (L::PROMOTE)
             GemmMainloop<C>::promote(acc, cursor, scales, row, stages, tile, tiles, turn);
         else
             GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
@@ -52,7 +56,7 @@ template <class C> struct GemmConsumer {
             GemmPair<C>::join(epilogue, p, sum, joined);
             Epilogue::store(epilogue, p, joined);
         } else {
-            Epilogue::store(epilogue, p, sum);
+            Epilogue::store(epilogue, GemmParts<C>::params(p, tile.part), sum);
         }
     }
 
@@ -75,11 +79,11 @@ template <class C> struct GemmConsumer {
             if constexpr (L::ADD_NORMED) // its end needs the registers
                 GemmMainloop<C>::clear(acc);
             turn.more = index + tiles.step < tiles.count;
-            multiply(acc, cursor, scales, row, tile, tiles, turn);
+            multiply(p, acc, cursor, scales, row, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
-            if constexpr (L::NORMED)
+            if constexpr (L::NORM_WARPS)
                 GemmNorm<C>::apply_next(p, row, acc, phase);
             store(epilogue, p, tile, row, acc);
         }
@@ -95,7 +99,7 @@ template <class C> struct GemmConsumer {
         Cursor cursor = {0, 0};
         GemmScaleCursor scales = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(acc, cursor, scales, row, tile, tiles, {consumer, true, false});
+        multiply(p, acc, cursor, scales, row, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there
@@ -103,9 +107,9 @@ template <class C> struct GemmConsumer {
             return;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmSplit<C>::gather(sum, first);
-        if constexpr (L::NORMED)
+        if constexpr (L::NORM_WARPS)
             GemmNorm<C>::apply_split(p, row, first, sum);
-        store(epilogue, p, {tile.row, tile.col + first}, row, sum);
+        store(epilogue, p, {tile.row, tile.col + first, tile.part}, row, sum);
         Epilogue::finish_stores(epilogue);
     }
 };
@@ -124,7 +128,8 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         block_sync();
     if constexpr (C::PDL) {
         pdl_launch();
-        pdl_wait();
+        if (!L::EARLY || thread_index() >= 32)
+            pdl_wait(); // else GemmProducer
     }
     const int group = warp_uniform(thread_index() / L::WARPGROUP);
     if (group == 0) {
@@ -132,10 +137,10 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
             regs_release<L::PRODUCER_REGS>();
         const int warp = warp_uniform(thread_index() / 32);
         if (warp == 0 && warp_elect())
-            gemm_produce<C>(p);
+            GemmProducer<C>::run(p);
         if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
             GemmScales<C>::produce(p, (u32)warp - 1);
-        if constexpr (L::NORMED)
+        if constexpr (L::NORM_WARPS)
             if (warp > 0)
                 GemmNorm<C>::produce(p);
         warp_sync();

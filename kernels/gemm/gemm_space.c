@@ -6,13 +6,13 @@
 #include "gemm_specs.h"
 #include <string.h>
 
-enum { LEAST_GROUP = 8 };
-
 /* As many stages as fit; two are the least. */
 static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
     struct tfops_config *config)
 {
     enum { MOST_MMA_STAGES = 4 };
+    if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
+        return; /* whether more of them or more blocks on a multiprocessor help is measured */
     const struct gemm_layout l = gemm_lay_out(problem, config);
     int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_MOST_STAGES : MOST_MMA_STAGES;
     int64_t fit =
@@ -37,6 +37,8 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
     const int64_t *v, const struct gemm_layout *l)
 {
     bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = gemm_promoted(problem, l);
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return v[GEMM_CONSUMERS] == 1;
     if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
         return false;
     if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
@@ -105,7 +107,7 @@ static void take_shape(
     v[GEMM_CLUSTER_N] = shape->cluster_n;
     v[GEMM_SPLIT_K] = split;
     v[GEMM_DEPTH] = 1;
-    v[GEMM_GROUP] = LEAST_GROUP;
+    v[GEMM_GROUP] = GEMM_LEAST_GROUP;
     v[GEMM_SWAP] = swap;
 }
 
@@ -179,6 +181,28 @@ static void try_mma(struct search *search)
     }
 }
 
+/* Few tokens, the weight streamed past them: eight warps, all stages that fit and, where the next kernel
+ * may begin beside this one, in half of a multiprocessor. */
+static void try_stream(struct search *search, int64_t tokens)
+{
+    enum { MOST_TOKENS = 16, MOST = 7, LEAST = 4 };
+    const struct shape shape = {16, 2, 0, 1, 1, gemm_stream_width(tokens)};
+    const int64_t least_blocks = gemm_constant(search->problem) ? 2 : 1;
+    struct tfops_config config;
+    if (tokens > MOST_TOKENS)
+        return;
+    take_shape(&shape, GEMM_STREAM, true, 1, &config);
+    for (int64_t stages = MOST; stages >= 2; stages--) {
+        config.values[GEMM_STAGES] = stages;
+        const struct gemm_layout l = gemm_lay_out(search->problem, &config);
+        const int64_t bytes = gemm_smem_bytes(&l, &config);
+        if (bytes <= search->device->smem_per_block_bytes &&
+            (stages < LEAST || gemm_stream_blocks(search->device, &l, bytes) >= least_blocks))
+            break;
+    }
+    try(search, &config);
+}
+
 /* Whole rows of a block where blocks cannot exchange sums of rows. */
 static struct search find_best(
     const struct tfops_problem *problem, const struct tfops_device *device)
@@ -192,6 +216,7 @@ static struct search find_best(
         search.exchange = 0;
         try_mma(&search);
     }
+    try_stream(&search, problem->dims[GEMM_M]);
     return search;
 }
 
@@ -202,6 +227,13 @@ void gemm_default_config(void *user, const struct tfops_problem *problem,
     *ret_config = find_best(problem, device).best;
 }
 
+/* Of a tile whose columns are tokens. */
+static int64_t tokens_for(int64_t tokens, const int64_t *v)
+{
+    return v[GEMM_MAINLOOP] == GEMM_STREAM ? gemm_stream_width(tokens)
+                                           : width_for(tokens, v[GEMM_CLUSTER_M]);
+}
+
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -209,13 +241,13 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
     const int64_t *v = config->values;
     struct tfops_config settled = *config;
     settle_stages(problem, device, &settled);
-    if (v[GEMM_STAGES] != settled.values[GEMM_STAGES])
+    if (v[GEMM_MAINLOOP] != GEMM_STREAM && v[GEMM_STAGES] != settled.values[GEMM_STAGES])
         return gemm_refuse(reason, "STAGES is not the number that fits");
     if (hopeless(problem, device, v, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");
-    if (v[GEMM_GROUP] > LEAST_GROUP && l->down <= LEAST_GROUP)
+    if (v[GEMM_GROUP] > GEMM_LEAST_GROUP && l->down <= GEMM_LEAST_GROUP)
         return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != width_for(problem->dims[GEMM_M], v[GEMM_CLUSTER_M]))
+    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != tokens_for(problem->dims[GEMM_M], v))
         return gemm_refuse(reason, "BLOCK_N is not the width that holds all tokens");
     const struct search search = find_best(problem, device);
     if (gemm_model_ns(problem, device, config) > MARGIN * search.ns)

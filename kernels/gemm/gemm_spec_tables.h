@@ -20,6 +20,10 @@
 #define GEMM_ACTIVATION_OPTION                                                                     \
     [GEMM_ACTIVATION] = {"activation", GEMM_ACTIVATIONS, 5, "of the biased product"}
 
+#define GEMM_WEIGHTS_OPTION                                                                        \
+    {"weights", (const char *const[]){"any", "constant"}, 2,                                       \
+        "constant: the host has waited for what wrote them; read before earlier kernels end"}
+
 #define GEMM_X_OPERAND(help)                                                                       \
     [GEMM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, GEMM_DTYPE, 2, {GEMM_M, GEMM_K}, 0, help}
 

@@ -5,7 +5,7 @@
 #include <tfops/spec.h>
 
 extern const struct tfops_spec linear_spec, fp8_gemm_spec, gated_mlp_spec, fp8_gated_mlp_spec,
-    rmsnorm_linear_spec, linear_add_rmsnorm_spec;
+    rmsnorm_linear_spec, rmsnorm_linears_spec, linear_add_rmsnorm_spec;
 
 enum {
     GEMM_M,
@@ -16,9 +16,13 @@ enum {
     GEMM_WEIGHT_SCALE_ROWS,
     GEMM_WEIGHT_SCALE_COLS,
 };
+/* rmsnorm_linears: behind K, 0 where there is no third weight. */
+enum { GEMM_N2 = GEMM_K + 1, GEMM_N3 };
 /* linear has the first two: its weight is of dtype. */
 enum { GEMM_DTYPE, GEMM_OUT_DTYPE, GEMM_WEIGHT_DTYPE, GEMM_SCALE_DTYPE };
-/* linear: the first. */
+/* linear and rmsnorm_linear: the first, and then (rmsnorm_linears: nothing else) */
+enum { GEMM_WEIGHTS = 1 };
+/* fp8_gemm. */
 enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING, GEMM_SCALE_MAJOR };
 /* linear: the first five. */
 enum {
@@ -55,10 +59,18 @@ enum {
 enum { LINEAR_ADD_RMSNORM_WEIGHT_VARIANT, LINEAR_ADD_RMSNORM_WORKSPACE };
 enum { LINEAR_ADD_RMSNORM_EPS };
 
+/* rmsnorm_linears: x, norm_weight, then of each weight i from 0 on */
+enum { LINEARS_NORM_WEIGHT = 1 };
+#define LINEARS_WEIGHT(i) (2 + 3 * (i))
+#define LINEARS_BIAS(i) (3 + 3 * (i))
+#define LINEARS_OUT(i) (4 + 3 * (i))
+
 /* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
 struct gemm_kind {
     bool paired;     /* two weights, whose products are joined */
     bool normed;     /* rows of x are normalised */
+    bool parted;     /* two or three weights, each with an output */
+    bool lasting;    /* its option GEMM_WEIGHTS says whether the weight is constant */
     bool scaled;     /* fp8: with scales, and a dtype of the weight */
     bool add_normed; /* rows of the output are normalised */
 };
@@ -87,10 +99,26 @@ static inline bool gemm_without_workspace(const struct tfops_problem *problem)
     return problem->options[LINEAR_ADD_RMSNORM_WORKSPACE] != 0;
 }
 
+static inline bool gemm_parted(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->parted;
+}
+
+/* Whether no earlier kernel of the stream may still be writing the weight. */
+static inline bool gemm_constant(const struct tfops_problem *problem)
+{
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind && kind->lasting && problem->options[gemm_parted(problem) ? 0 : GEMM_WEIGHTS];
+}
+
 /* Rows of all weights. */
 static inline int64_t gemm_weight_rows(const struct tfops_problem *problem)
 {
-    return problem->dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
+    const int64_t *dims = problem->dims;
+    if (gemm_parted(problem))
+        return dims[GEMM_N] + dims[GEMM_N2] + dims[GEMM_N3];
+    return dims[GEMM_N] * (gemm_paired(problem) ? 2 : 1);
 }
 
 /* The references (gemm_ref.c, gated_mlp_ref.c, rmsnorm_linear_ref.c, linear_add_rmsnorm_ref.c): fp64 sums on host memory. */

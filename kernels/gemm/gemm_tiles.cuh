@@ -8,9 +8,11 @@
 #include "device/cluster.cuh"
 #include "device/thread.cuh"
 #include "gemm/gemm_layout.cuh"
+#include "gemm/gemm_parts.cuh"
 
 struct GemmTile {
     int row, col; // of the first output, in rows of R and of C
+    int part;     // of the weight
 };
 
 // Rectangles down a band. One that waits for another of its rows must not come a step or more before
@@ -23,6 +25,10 @@ template <class C> TF_DEV int gemm_group(int down, int across, int step)
 }
 
 template <class C, class L = GemmLayout<C>> struct GemmTiles {
+    using Parts = GemmParts<C>;
+    static constexpr int ROWS = L::TILE_ROWS * C::CLUSTER_M, COLS = L::TILE_COLS * C::CLUSTER_N;
+    static constexpr int WEIGHT_ROWS = C::SWAP ? ROWS : COLS; // of a rectangle
+
     int down, across, count; // rectangles
     int next, step, group;
     int rank_m, rank_n; // of this block in its rectangle
@@ -30,9 +36,9 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
     TF_DEV GemmTiles start(const gemm_params &p)
     {
         GemmTiles t;
-        const int rows = C::SWAP ? C::N : p.m, cols = C::SWAP ? p.m : C::N;
-        t.down = ceil_div(rows, L::TILE_ROWS * C::CLUSTER_M);
-        t.across = ceil_div(cols, L::TILE_COLS * C::CLUSTER_N);
+        constexpr int WEIGHT_TILES = Parts::template tiles<WEIGHT_ROWS>();
+        t.down = C::SWAP ? WEIGHT_TILES : ceil_div(p.m, ROWS);
+        t.across = C::SWAP ? ceil_div(p.m, COLS) : WEIGHT_TILES;
         t.count = t.down * t.across;
         t.next = (int)(block_index() / C::CLUSTER);
         t.step = (int)(block_count() / C::CLUSTER);
@@ -48,8 +54,10 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         const int band = index / (t.group * t.across), in_band = index % (t.group * t.across);
         const int first = band * t.group;
         const int height = min_int(t.down - first, t.group);
-        const int row = first + in_band % height, col = in_band / height;
+        int row = first + in_band % height, col = in_band / height;
+        const GemmPart part = Parts::template find<WEIGHT_ROWS>(C::SWAP ? row : col);
+        (C::SWAP ? row : col) = part.tile;
         return {(row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS,
-            (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS};
+            (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS, part.part};
     }
 };

@@ -7,6 +7,7 @@
 #include "device/mem.cuh"
 #include "gemm/gemm_layout.cuh"
 #include "gemm/gemm_math.cuh"
+#include "gemm/gemm_parts.cuh"
 
 // What scales and shifts two neighbouring rows or columns of a fragment.
 struct GemmFactors {
@@ -38,9 +39,11 @@ template <class C> struct GemmValues {
     // Whether index `at` of the n or the m side lies inside the tensor.
     TF_DEV bool inside(const gemm_params &params, bool weight_side, int at)
     {
+        using Parts = GemmParts<C>;
         constexpr bool WHOLE = // no block of a cluster hangs over
-            C::N % (C::SWAP ? L::TILE_ROWS * C::CLUSTER_M : L::TILE_COLS * C::CLUSTER_N) == 0;
-        return weight_side ? WHOLE || at < C::N : at < params.m;
+            Parts::template whole < C::SWAP ? L::TILE_ROWS * C::CLUSTER_M
+                                            : L::TILE_COLS * C::CLUSTER_N > ();
+        return weight_side ? WHOLE || at < Parts::rows(params) : at < params.m;
     }
 
     // Factors of index and index + step of the n or the m side, those outside the tensor: any. Through the

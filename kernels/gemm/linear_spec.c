@@ -10,7 +10,10 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GEMM_OUT_DTYPE] = {"out_dtype", HALVES | 1u << TFOPS_F32, "of out, bias and residual"},
 };
 
-static const struct tfops_option_spec OPTIONS[] = {GEMM_ACTIVATION_OPTION};
+static const struct tfops_option_spec OPTIONS[] = {
+    GEMM_ACTIVATION_OPTION, [GEMM_WEIGHTS] = GEMM_WEIGHTS_OPTION};
+
+static const struct gemm_kind KIND = {.lasting = true};
 
 static const struct tfops_operand_spec OPERANDS[] = {
     GEMM_X_OPERAND("input rows"),
@@ -47,6 +50,7 @@ const struct tfops_spec linear_spec = {
     .name = "linear",
     .summary = "matrix product with bias, activation and residual",
     .formula = "out = activation(x · weightᵀ + bias) + residual",
+    .user = (void *)(uintptr_t)&KIND,
     SPEC_TABLE(dims, DIMS),
     SPEC_TABLE(dtypes, DTYPES),
     SPEC_TABLE(options, OPTIONS),

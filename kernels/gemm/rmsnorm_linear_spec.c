@@ -11,7 +11,8 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GEMM_OUT_DTYPE] = {"out_dtype", HALVES | 1u << TFOPS_F32, "of out, bias and residual"},
 };
 
-static const struct tfops_option_spec OPTIONS[] = {GEMM_ACTIVATION_OPTION};
+static const struct tfops_option_spec OPTIONS[] = {
+    GEMM_ACTIVATION_OPTION, [GEMM_WEIGHTS] = GEMM_WEIGHTS_OPTION};
 
 static const struct tfops_scalar_spec SCALARS[] = {
     [RMSNORM_LINEAR_EPS] = {"eps", 1e-6, 0, 1e30, "added to the mean square"},
@@ -28,7 +29,7 @@ static const struct tfops_operand_spec OPERANDS[] = {
 static const struct tfops_constant_spec CONSTANTS[] = {
     {"NORMED", 1}, {"SCALING", GEMM_UNSCALED}, {"FAST_ACCUM", 0}};
 
-static const struct gemm_kind KIND = {.normed = true};
+static const struct gemm_kind KIND = {.normed = true, .lasting = true};
 
 /* As of linear, and x · norm_weight is rounded to x's dtype: half a unit of the last place, of each
  * product its own. atol: a row's largest numbers may be 1e4 times the rest. */

@@ -227,6 +227,18 @@ OFFSET(tfops_gemm_args, flags, 72);
 OFFSET(tfops_gemm_args, workspace, 80);
 OFFSET(tfops_gemm_args, workspace_bytes, 88);
 
+SIZE(tfops_linears_args, 128);
+OFFSET(tfops_linears_args, size, 0);
+OFFSET(tfops_linears_args, x, 8);
+OFFSET(tfops_linears_args, norm_weight, 16);
+OFFSET(tfops_linears_args, weights, 24);
+OFFSET(tfops_linears_args, biases, 48);
+OFFSET(tfops_linears_args, outs, 72);
+OFFSET(tfops_linears_args, eps, 96);
+OFFSET(tfops_linears_args, flags, 104);
+OFFSET(tfops_linears_args, workspace, 112);
+OFFSET(tfops_linears_args, workspace_bytes, 120);
+
 SIZE(tfops_fp8_linear_args, 88);
 OFFSET(tfops_fp8_linear_args, size, 0);
 OFFSET(tfops_fp8_linear_args, weight, 8);

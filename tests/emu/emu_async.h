@@ -46,6 +46,8 @@ void mma(float *d, const uint32_t *a, const uint32_t *b, Element type_a, Element
 // A warpgroup's D (64 x n) = A * B (+ D): from the issue to the wait D belongs to the hardware.
 void wgmma(
     float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element type_a, Element type_b);
+// A's step in the threads' registers, which belong to the hardware as long as D does.
+void wgmma_held(float *d, int n, const uint32_t (&a)[4], uint64_t b, bool accumulate, Element type);
 void wgmma_fence();
 void wgmma_commit();
 void wgmma_wait(int pending);

@@ -75,12 +75,13 @@ struct Stores {
 
 // Matrix products that a warpgroup has issued (emu_wgmma.cpp).
 struct Product {
-    uint64_t a, b;
+    uint64_t a, b; // a: 0 where A is held in registers
     int n;
     bool accumulate;
     int type_a, type_b;
     const void *site;
     std::vector<float *> d;                // of each thread
+    std::vector<const uint32_t *> held;    // of each thread: its words of A, or NULL
     std::vector<std::vector<float>> aside; // what they held before
 };
 

@@ -73,6 +73,21 @@ std::vector<float> fetch(
     return values;
 }
 
+// A as the threads' registers have it now.
+std::vector<float> fetch_held(const Product &product)
+{
+    enum { STEP = 16 };
+    std::vector<float> values((size_t)(ROWS * STEP));
+    for (int row = 0; row < ROWS; row++)
+        for (int k = 0; k < STEP; k++) {
+            const int lane = row / 16 * 32 + row % 8 * 4 + k % 8 / 2;
+            const uint32_t word = product.held[(size_t)lane][k / 8 * 2 + row % 16 / 8];
+            values[(size_t)(row * STEP + k)] =
+                element_value((Element)product.type_a, word >> k % 2 * 16 & 0xffff);
+        }
+    return values;
+}
+
 // ---- products -------------------------------------------------------------------------------------
 
 // Where element (row, column) lies: thread, and its place among the thread's accumulators.
@@ -88,7 +103,9 @@ void multiply(const Warpgroup &group, const Product &product, std::vector<float>
     const Actor actor = {group.agent, (uint32_t)group.first + 1, &self->seen, true, &self->fenced};
     const Element type_a = (Element)product.type_a, type_b = (Element)product.type_b;
     const int k = STEP_BYTES / element_bytes(type_a);
-    const std::vector<float> a = fetch(Operand(product.a), ROWS, type_a, actor, product.site);
+    const std::vector<float> a = product.held[0]
+                                     ? fetch_held(product)
+                                     : fetch(Operand(product.a), ROWS, type_a, actor, product.site);
     const std::vector<float> b = fetch(Operand(product.b), product.n, type_b, actor, product.site);
     for (int row = 0; row < ROWS; row++)
         for (int column = 0; column < product.n; column++) {
@@ -157,10 +174,9 @@ void wgmma_begin(Warpgroup &group, uint32_t agent)
     group.fenced.assign(THREADS, 0);
 }
 
-void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element type_a, Element type_b)
+static void issue(float *d, const uint32_t *held, const Product &whole)
 {
-    const Unseen unseen;
-    const void *site = __builtin_return_address(0);
+    const void *site = whole.site;
     Warpgroup &group = group_of_self(site);
     const size_t lane = lane_of_self(), number = group.issued[lane]++;
     if (!group.fenced[lane])
@@ -169,16 +185,35 @@ void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element typ
             "last its own");
     const bool busy = is_busy(group, lane, d);
     if (number == group.open.size())
-        group.open.push_back({a, b, n, accumulate, type_a, type_b, site,
-            std::vector<float *>(THREADS, nullptr), std::vector<std::vector<float>>(THREADS)});
+        group.open.push_back(whole);
     Product &product = group.open[number];
-    if (product.a != a || product.b != b || product.accumulate != accumulate)
+    if (product.a != whole.a || product.b != whole.b || product.accumulate != whole.accumulate)
         fail(site, "names other operands than the rest of its warpgroup");
     product.d[lane] = d;
+    product.held[lane] = held;
     if (busy)
         return;
-    product.aside[lane].assign(d, d + n / 2);
-    std::fill(d, d + n / 2, NAN);
+    product.aside[lane].assign(d, d + whole.n / 2);
+    std::fill(d, d + whole.n / 2, NAN);
+}
+
+static Product product_of(uint64_t a, uint64_t b, int n, bool accumulate, Element type_a,
+    Element type_b, const void *site)
+{
+    return {a, b, n, accumulate, type_a, type_b, site, std::vector<float *>(THREADS, nullptr),
+        std::vector<const uint32_t *>(THREADS, nullptr), std::vector<std::vector<float>>(THREADS)};
+}
+
+void wgmma(float *d, int n, uint64_t a, uint64_t b, bool accumulate, Element type_a, Element type_b)
+{
+    const Unseen unseen;
+    issue(d, nullptr, product_of(a, b, n, accumulate, type_a, type_b, __builtin_return_address(0)));
+}
+
+void wgmma_held(float *d, int n, const uint32_t (&a)[4], uint64_t b, bool accumulate, Element type)
+{
+    const Unseen unseen;
+    issue(d, a, product_of(0, b, n, accumulate, type, type, __builtin_return_address(0)));
 }
 
 void wgmma_fence()

@@ -18,7 +18,8 @@ enum {
     STORE_2_TRANSPOSED,
     LOAD_MISALIGNED,
     MMA,
-    WGMMA
+    WGMMA,
+    WGMMA_HELD
 };
 
 template <int TYPE> struct MatrixType;
@@ -104,6 +105,17 @@ TF_DEV void matrix_swizzled(int at, const u8 *rows, int n)
     }
 }
 
+// This lane's part of A, of all steps.
+TF_DEV void matrix_hold(u32 (&held)[4][4])
+{
+    const int lane = thread_index() % 32, warp = thread_index() / 32;
+    for (int step = 0; step < 4; step++)
+        for (int i = 0; i < 4; i++) {
+            const int row = 16 * warp + lane / 4 + i % 2 * 8, chunk = 2 * step + i / 2;
+            held[step][i] = *smem_at<u32>((u32)(row * 128 + (chunk ^ row % 8) * 16 + lane % 4 * 4));
+        }
+}
+
 // in: A, 64 rows of 128 bytes, then B, N rows; out: D [64][N].
 template <class C> TF_DEV void matrix_wgmma(const matrix_params &p)
 {
@@ -119,9 +131,16 @@ template <class C> TF_DEV void matrix_wgmma(const matrix_params &p)
     block_sync();
     const u64 a = wgmma_operand(smem_at<u8>(0)), b = wgmma_operand(smem_at<u8>(A_BYTES));
     wgmma_fence();
+    [[maybe_unused]] u32 held[4][4];
+    if constexpr (C::KIND == WGMMA_HELD)
+        matrix_hold(held);
+    TF_UNROLL
     for (int step = 0; step < 4; step++)
-        Wgmma<C::N>::template multiply<A, B>(
-            d, wgmma_advance(a, step), wgmma_advance(b, step), step > 0);
+        if constexpr (C::KIND == WGMMA_HELD)
+            Wgmma<C::N>::template multiply<A>(d, held[step], wgmma_advance(b, step), step > 0);
+        else
+            Wgmma<C::N>::template multiply<A, B>(
+                d, wgmma_advance(a, step), wgmma_advance(b, step), step > 0);
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(d);
@@ -134,7 +153,7 @@ template <class C> TF_DEV void matrix(const matrix_params &p)
 {
     if constexpr (C::KIND == MMA)
         matrix_mma<C>(p);
-    else if constexpr (C::KIND == WGMMA)
+    else if constexpr (C::KIND >= WGMMA)
         matrix_wgmma<C>(p);
     else if constexpr (C::KIND == STORE_4 || C::KIND == STORE_4_TRANSPOSED ||
                        C::KIND == STORE_2_TRANSPOSED)

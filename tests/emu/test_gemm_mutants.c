@@ -22,7 +22,20 @@
 #include <tfops/plan.h>
 
 /* Configs that between them have every kind of synchronisation. */
-enum { PLAIN, PROMOTED, SCALED, TURNS, SHARED, SPLIT, MMA, EXCHANGE, WHOLE_ROWS, N_SETUPS };
+enum {
+    PLAIN,
+    PROMOTED,
+    SCALED,
+    TURNS,
+    SHARED,
+    SPLIT,
+    MMA,
+    EXCHANGE,
+    WHOLE_ROWS,
+    HELD,
+    STREAM,
+    N_SETUPS
+};
 static const struct setup {
     const char *name, *op, *problem, *config;
 } SETUPS[N_SETUPS] = {
@@ -53,6 +66,12 @@ static const struct setup {
     [WHOLE_ROWS] = {"whole rows", "linear_add_rmsnorm", "m=100 n=72 k=500 dtype=bf16 workspace=no",
         "MAINLOOP=0,BLOCK_M=64,BLOCK_N=32,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,EXCHANGE=0"},
+    [HELD] = {"x from registers", "rmsnorm_linear", "m=200 n=160 k=640 dtype=bf16 norm_weight=1",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [STREAM] = {"streamed weight", "rmsnorm_linear", "m=20 n=72 k=520 dtype=bf16 norm_weight=1",
+        "MAINLOOP=2,BLOCK_M=16,BLOCK_N=16,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=1"},
 };
 
 /* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
@@ -77,10 +96,12 @@ static const struct mutant {
         "race on shared memory"},
     {"no release", PLAIN, "gemm/gemm_pipeline.cuh", "mbar_arrive(empty(stage));",
         "if (stage) mbar_arrive(empty(stage));", "arrivals and 0 bytes are missing"},
-    {"expects too little", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",
-        "mbar_expect(full, L::R_BYTES);", "race on shared memory"},
-    {"expects too much", PLAIN, "gemm/gemm_load.cuh", "mbar_expect(full, L::STAGE_BYTES);",
-        "mbar_expect(full, L::STAGE_BYTES + 16);", "16 bytes are missing"},
+    {"expects too little", PLAIN, "gemm/gemm_load.cuh",
+        "mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES);",
+        "mbar_expect(Ring::full(cursor.stage), L::R_BYTES);", "race on shared memory"},
+    {"expects too much", PLAIN, "gemm/gemm_load.cuh",
+        "mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES);",
+        "mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES + 16);", "16 bytes are missing"},
     {"wrong advance", PLAIN, "gemm/gemm_mainloop.cuh", "wgmma_advance(a, i)",
         "wgmma_advance(a, i / 2)", "expected"},
     {"parity not turned", PLAIN, "gemm/gemm_pipeline.cuh", "cursor.parity ^= 1;", "",
@@ -101,7 +122,7 @@ static const struct mutant {
         "named_sync(FIRST_BARRIER + turn.consumer, 2 * L::WARPGROUP);", "",
         "race on shared memory"},
     {"peers not counted", SHARED, "gemm/gemm_pipeline.cuh",
-        "mbar_init(empty(s), L::SHARERS * L::PEERS);", "mbar_init(empty(s), L::SHARERS);",
+        "mbar_init(empty(s), L::READERS * L::PEERS);", "mbar_init(empty(s), L::READERS);",
         "race on shared memory"},
     {"cluster leaves too early", SHARED, "gemm/gemm_sm90.cuh",
         "warp_sync();\n        cluster_meet();", "warp_sync();",
@@ -126,6 +147,23 @@ static const struct mutant {
         "race on shared memory"},
     {"copies waited for too late", MMA, "gemm/gemm_mma.cuh", "cp_async_wait<C::STAGES - 2>();",
         "cp_async_wait<C::STAGES - 1>();", "reads shared memory"},
+    {"early release, x from registers", HELD, "gemm/gemm_held.cuh", "wgmma_wait<1>();",
+        "wgmma_wait<2>();", "race on shared memory"},
+    {"missing wait, x from registers", HELD, "gemm/gemm_held.cuh",
+        "mbar_wait(Ring::full(stage), walk.cursor.parity);", "", "race on shared memory"},
+    {"one set of registers", HELD, "gemm/gemm_held.cuh",
+        "step(p, acc, odd, weight, squares, walk, row, at);",
+        "step(p, acc, even, weight, squares, walk, row, at);", "expected"},
+    {"tokens not there", STREAM, "gemm/gemm_stream.cuh", "block_sync(); // the tokens are there",
+        "", "race on shared memory"},
+    {"tokens overwritten", STREAM, "gemm/gemm_stream.cuh",
+        "block_sync(); // nobody reads the tokens and sums before these any more", "",
+        "race on shared memory"},
+    {"sums not there", STREAM, "gemm/gemm_stream.cuh",
+        "block_sync(); // the sums of all warps are there", "", "race on shared memory"},
+    {"copies waited for too late, streamed", STREAM, "gemm/gemm_stream.cuh",
+        "cp_async_wait<C::STAGES - 2>();", "cp_async_wait<C::STAGES - 1>();",
+        "reads shared memory"},
 };
 #define ALL_KERNELS "gemm/all.cu"
 enum { N_MUTANTS = sizeof MUTANTS / sizeof *MUTANTS, N_KERNELS = N_SETUPS + N_MUTANTS };
@@ -186,8 +224,9 @@ static void write_file(const char *dir, const char *file, const char *text)
  * a batch of several operators needs, is nowhere else. */
 static void write_templates(const char *dir)
 {
-    write_file(
-        dir, ALL_KERNELS, "#include \"gemm/gemm.cu\"\n#include \"gemm/linear_add_rmsnorm.cu\"\n");
+    write_file(dir, ALL_KERNELS,
+        "#include \"gemm/gemm.cu\"\n#include \"gemm/linear_add_rmsnorm.cu\"\n"
+        "#include \"gemm/rmsnorm_linear.cu\"\n");
     for (size_t i = 0; i < N_MUTANTS; i++) {
         const char *text;
         char *owned;

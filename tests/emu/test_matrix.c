@@ -16,7 +16,8 @@ enum {
     STORE_2_TRANSPOSED,
     LOAD_MISALIGNED,
     MMA,
-    WGMMA
+    WGMMA,
+    WGMMA_HELD
 };
 enum { MOST_N = 256, IN_BYTES = (64 + MOST_N) * 128, OUT_BYTES = 64 * MOST_N * 4 };
 
@@ -42,6 +43,8 @@ static const struct kernel {
     {"wgmma e4m3 e5m2", WGMMA, TFOPS_E4M3, TFOPS_E5M2, 16},
     {"wgmma e5m2 e4m3", WGMMA, TFOPS_E5M2, TFOPS_E4M3, 8},
     {"wgmma e5m2", WGMMA, TFOPS_E5M2, TFOPS_E5M2, 256},
+    {"wgmma f16, A in registers", WGMMA_HELD, TFOPS_F16, TFOPS_F16, 24},
+    {"wgmma bf16, A in registers", WGMMA_HELD, TFOPS_BF16, TFOPS_BF16, 8},
 };
 enum { N_KERNELS = sizeof KERNELS / sizeof *KERNELS };
 
@@ -63,10 +66,10 @@ static void launch(
         {"out", (uintptr_t)arena.out, OUT_BYTES, true, 1, OUT_BYTES},
     };
     const struct matrix_params params = {arena.in, arena.out};
-    const uint32_t smem_bytes = kernel->kind == WGMMA ? (uint32_t)(64 + kernel->n) * 128 : 512;
+    const uint32_t smem_bytes = kernel->kind >= WGMMA ? (uint32_t)(64 + kernel->n) * 128 : 512;
     struct emu_launch_args args = {.params = &params,
         .grid = {1, 1, 1},
-        .threads = kernel->kind == WGMMA ? 128 : 32,
+        .threads = kernel->kind >= WGMMA ? 128 : 32,
         .cluster = 1,
         .smem_bytes = smem_bytes,
         .smem_limit = smem_bytes,
@@ -158,7 +161,7 @@ static void fill(const struct kernel *kernel)
     const int elem = kernel->type == TFOPS_F16 || kernel->type == TFOPS_BF16 ? 2 : 1;
     if (kernel->kind == MMA)
         fill_product(kernel, 16, 32 / elem);
-    else if (kernel->kind == WGMMA)
+    else if (kernel->kind >= WGMMA)
         fill_product(kernel, 64, 128 / elem);
     else
         for (int i = 0; i < 512; i++)
@@ -170,7 +173,7 @@ static bool right(const struct kernel *kernel)
     const int elem = kernel->type == TFOPS_F16 || kernel->type == TFOPS_BF16 ? 2 : 1;
     if (kernel->kind == MMA)
         return right_product(kernel, 16, 32 / elem);
-    if (kernel->kind == WGMMA)
+    if (kernel->kind >= WGMMA)
         return right_product(kernel, 64, 128 / elem);
     return right_blocks(kernel);
 }

@@ -96,3 +96,56 @@ Test(rmsnorm_linear_gpu, agrees_at_every_number_of_tokens)
         check(&both, &c, c.m == 300 || c.m == 40);
     gpu_matrix_close(&both);
 }
+
+/* ---- several weights --------------------------------------------------------------------------- */
+
+enum { SEVERAL_NORM_WEIGHT = 1, FIRST_WEIGHT = 2, WEIGHTS = 3, EACH = 3 }; /* weight, bias, out */
+
+static const struct several_case {
+    enum tfops_dtype dtype, out_dtype;
+    int64_t m, n[WEIGHTS], k;
+    bool biased;
+} SEVERAL[] = {
+    {TFOPS_BF16, TFOPS_BF16, 1, {512, 128, 128}, 512, true},
+    {TFOPS_F16, TFOPS_F32, 5, {136, 72, 0}, 520, false},
+    {TFOPS_BF16, TFOPS_BF16, 64, {264, 72, 136}, 264, true},
+    {TFOPS_F16, TFOPS_F16, 300, {1032, 136, 8}, 264, false},
+    {TFOPS_F16, TFOPS_F16, 33, {77, 33, 1}, 333, true},
+};
+
+static void make_several(
+    struct gpu_matrix_run *run, struct tfops_engine *engine, const struct several_case *c)
+{
+    *run = (struct gpu_matrix_run){.args = {.size = sizeof run->args}};
+    run->args.n_scalars = 1;
+    run->args.scalars[0] = EPS;
+    gpu_matrix_give(run, engine, X, c->dtype, c->m, c->k, 0);
+    gpu_matrix_give(run, engine, SEVERAL_NORM_WEIGHT, c->dtype, 0, c->k, 0);
+    for (int i = 0; i < WEIGHTS && c->n[i]; i++) {
+        const int first = FIRST_WEIGHT + EACH * i;
+        gpu_matrix_give(run, engine, first, c->dtype, c->n[i], c->k, 0);
+        if (c->biased)
+            gpu_matrix_give(run, engine, first + 1, c->out_dtype, 0, c->n[i], 0);
+        gpu_matrix_give(run, engine, first + 2, c->out_dtype, c->m, c->n[i], 0);
+    }
+}
+
+/* Each output is looked at after a launch of its own. */
+Test(rmsnorm_linear_gpu, several_weights_agree_with_the_reference)
+{
+    SUPPORT_NEEDS_GPU();
+    struct gpu_matrix both;
+    gpu_matrix_open(&both);
+    for (int prepared = 0; prepared < 2; prepared++)
+        for (size_t i = 0; i < sizeof SEVERAL / sizeof SEVERAL[0]; i++)
+            for (int out = 0; out < WEIGHTS && SEVERAL[i].n[out]; out++) {
+                const struct norm_case same = {.dtype = SEVERAL[i].dtype,
+                    .out_dtype = SEVERAL[i].out_dtype,
+                    .with = NORM_WEIGHT};
+                struct gpu_matrix_run run;
+                make_several(&run, both.gpu.engine, &SEVERAL[i]);
+                gpu_matrix_check(&both, "rmsnorm_linears", &run, FIRST_WEIGHT + EACH * out + 2,
+                    bound(&same), prepared);
+            }
+    gpu_matrix_close(&both);
+}

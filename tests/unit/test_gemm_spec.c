@@ -97,10 +97,38 @@ Test(gemm_spec, default_uses_wgmma_where_there_is_one)
 Test(gemm_spec, few_tokens_run_across_the_tile)
 {
     const struct tfops_device hopper = device_named("sm_90a");
-    const struct tfops_problem problem = make(&linear_spec, 1, 4096, 14336, TFOPS_F16);
+    const struct tfops_problem problem = make(&fp8_gemm_spec, 1, 4096, 14336, TFOPS_F16);
     const struct tfops_config config = default_of(&problem, &hopper);
     cr_expect_eq(config.values[GEMM_SWAP], 1);
     cr_expect_eq(config.values[GEMM_BLOCK_N], 8);
+}
+
+/* Where shared memory holds them, in as narrow a tile as does. */
+Test(gemm_spec, the_weight_streams_past_few_tokens)
+{
+    static const struct {
+        int64_t m, width;
+    } CASES[] = {{1, 1}, {2, 2}, {5, 8}, {16, 16}};
+    for (size_t arch = 0; arch < tfops_arch_count(); arch++)
+        for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+            const struct tfops_device device = device_named(tfops_arch_name(arch));
+            const struct tfops_problem problem =
+                make(&linear_spec, CASES[i].m, 18944, 1024, TFOPS_BF16);
+            const struct tfops_config config = default_of(&problem, &device);
+            cr_expect_eq(config.values[GEMM_MAINLOOP], GEMM_STREAM, "%s", device.arch);
+            cr_expect_eq(config.values[GEMM_BLOCK_N], CASES[i].width);
+        }
+}
+
+Test(gemm_spec, many_tokens_odd_rows_and_invariant_sums_are_not_streamed)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    struct tfops_problem invariant = make(&linear_spec, 1, 4096, 1024, TFOPS_F16);
+    invariant.flags = TFOPS_BATCH_INVARIANT;
+    const struct tfops_problem problems[] = {make(&linear_spec, 17, 4096, 1024, TFOPS_F16),
+        make(&linear_spec, 1, 4096, 1020, TFOPS_F16), invariant};
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        cr_expect_neq(default_of(&problems[i], &hopper).values[GEMM_MAINLOOP], GEMM_STREAM);
 }
 
 Test(gemm_spec, a_batch_invariant_sum_is_neither_split_nor_swapped)

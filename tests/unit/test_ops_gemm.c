@@ -193,6 +193,74 @@ Test(ops_gemm, rmsnorm_linear)
     expect_same();
 }
 
+/* q, k and v: the same bits as three products, each by itself. */
+Test(ops_gemm, rmsnorm_linears)
+{
+    enum { WEIGHTS = 3 };
+    static const int64_t WIDTHS[WEIGHTS] = {COLS, 8, 16};
+    static struct matrix a, norm, w[WEIGHTS], bias[WEIGHTS], outs[WEIGHTS], alone[WEIGHTS];
+    struct tfops_linears_args typed = {.size = sizeof typed, .x = &a.tensor, .eps = 0.5};
+    make(&a, TFOPS_F16, ROWS, HIDDEN, 1);
+    matrix_make_vector(&norm, TFOPS_F16, HIDDEN);
+    matrix_fill(&norm, 3, 1);
+    typed.norm_weight = &norm.tensor;
+    for (int i = 0; i < WEIGHTS; i++) {
+        make(&w[i], TFOPS_F16, WIDTHS[i], HIDDEN, 4 + i);
+        matrix_make_vector(&bias[i], TFOPS_F32, WIDTHS[i]);
+        matrix_fill(&bias[i], 8 + (uint64_t)i, 1);
+        matrix_make(&outs[i], TFOPS_F32, ROWS, WIDTHS[i], 0);
+        matrix_make(&alone[i], TFOPS_F32, ROWS, WIDTHS[i], 0);
+        typed.weights[i] = &w[i].tensor;
+        typed.biases[i] = &bias[i].tensor;
+        typed.outs[i] = &outs[i].tensor;
+        const struct tfops_gemm_args one = {.size = sizeof one,
+            .x = &a.tensor,
+            .weight = &w[i].tensor,
+            .bias = &bias[i].tensor,
+            .out = &alone[i].tensor};
+        EXPECT_OK(tfops_rmsnorm_linear(engine, &one, &norm.tensor, 0.5, NULL));
+    }
+    EXPECT_OK(tfops_rmsnorm_linears(engine, &typed, NULL));
+    for (int i = 0; i < WEIGHTS; i++)
+        cr_expect(!memcmp(outs[i].bytes, alone[i].bytes, sizeof outs[i].bytes), "weight %d", i);
+}
+
+Test(ops_gemm, constant_weights_change_no_bit_and_are_no_flag_of_fp8)
+{
+    static struct matrix a, w;
+    make(&a, TFOPS_F16, ROWS, HIDDEN, 1);
+    make(&w, TFOPS_F16, COLS, HIDDEN, 2);
+    make_out(TFOPS_F16);
+    struct tfops_gemm_args typed = {
+        .size = sizeof typed, .x = &a.tensor, .weight = &w.tensor, .out = &other.tensor};
+    EXPECT_OK(tfops_linear(engine, &typed, NULL));
+    typed.flags = TFOPS_CONSTANT_WEIGHTS;
+    typed.out = &out.tensor;
+    EXPECT_OK(tfops_linear(engine, &typed, NULL));
+    expect_same();
+    cr_expect_eq(tfops_fp8_gemm(engine, &typed, NULL), TFOPS_E_ARGUMENT);
+}
+
+Test(ops_gemm, rmsnorm_linears_with_two_weights_has_no_third)
+{
+    static struct matrix a, w[2], outs[3];
+    make(&a, TFOPS_F16, ROWS, HIDDEN, 1);
+    for (int i = 0; i < 2; i++)
+        make(&w[i], TFOPS_F16, COLS, HIDDEN, 4 + i);
+    for (int i = 0; i < 3; i++)
+        matrix_make(&outs[i], TFOPS_F16, ROWS, COLS, 0);
+    struct tfops_linears_args typed = {.size = sizeof typed,
+        .x = &a.tensor,
+        .weights = {&w[0].tensor, &w[1].tensor},
+        .outs = {&outs[0].tensor, &outs[1].tensor}};
+    EXPECT_OK(tfops_rmsnorm_linears(engine, &typed, NULL));
+    typed.outs[2] = &outs[2].tensor;
+    cr_expect_neq(tfops_rmsnorm_linears(engine, &typed, NULL), TFOPS_OK, "an output too many");
+    typed.outs[2] = NULL;
+    typed.biases[0] = &a.tensor;
+    cr_expect_neq(tfops_rmsnorm_linears(engine, &typed, NULL), TFOPS_OK, "one bias of two");
+}
+
 /* ---- gated_mlp ------------------------------------------------------------------------------ */
 
 static struct matrix mlp_x, packed, scale, packed_scale;

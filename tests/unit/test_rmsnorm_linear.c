@@ -3,11 +3,12 @@
 #include "kernels/gemm/gemm_config.h"
 #include "kernels/gemm/gemm_params.h"
 #include "kernels/gemm/gemm_specs.h"
-#include "kernels/gemm/rmsnorm_linear_params.h"
+#include "kernels/gemm/rmsnorm_linears_params.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 #include <tfops/tfops.h>
 
@@ -152,4 +153,86 @@ Test(rmsnorm_linear, parameters_are_those_of_linear_and_its_own)
     cr_expect_eq(params.gemm.weight_stride, 48);
     cr_expect_eq(params.gemm.scaling, GEMM_UNSCALED);
     cr_expect_eq(params.eps, 0.25f);
+}
+
+/* ---- several weights --------------------------------------------------------------------------- */
+
+static struct tfops_problem make_several(int64_t m, int64_t n, int64_t n2, int64_t n3, int64_t k)
+{
+    struct tfops_problem problem;
+    EXPECT_OK(tfops_problem_init(&rmsnorm_linears_spec, &problem));
+    problem.dims[GEMM_M] = m;
+    problem.dims[GEMM_N] = n;
+    problem.dims[GEMM_N2] = n2;
+    problem.dims[GEMM_N3] = n3;
+    problem.dims[GEMM_K] = k;
+    if (n3)
+        problem.present |= 1u << LINEARS_WEIGHT(2) | 1u << LINEARS_OUT(2);
+    problem.present |= 1u << LINEARS_NORM_WEIGHT;
+    EXPECT_OK(tfops_problem_check(&problem));
+    return problem;
+}
+
+Test(rmsnorm_linears, default_is_in_the_space)
+{
+    static const int64_t M_VALUES[] = {1, 16, 65, 4096};
+    static const int64_t SHAPES[][4] = {
+        {3584, 512, 512, 3584}, {77, 33, 0, 333}, {8, 1, 1, 8}, {14336, 14336, 0, 4096}};
+    const struct tfops_spec *spec = &rmsnorm_linears_spec;
+    for (size_t arch = 0; arch < tfops_arch_count(); arch++) {
+        struct tfops_device device;
+        EXPECT_OK(device_nominal(tfops_arch_name(arch), &device));
+        for (size_t i = 0; i < 16; i++) {
+            const int64_t *shape = SHAPES[i % 4];
+            const struct tfops_problem problem =
+                make_several(M_VALUES[i / 4], shape[0], shape[1], shape[2], shape[3]);
+            char reason[TFOPS_REASON_BYTES] = "";
+            struct tfops_config config;
+            spec->default_config(spec->user, &problem, &device, &config);
+            cr_assert(spec->constraint(spec->user, &problem, &device, &config, reason), "%s: %s",
+                device.arch, reason);
+        }
+    }
+}
+
+/* Tiles lie in one weight each: as many as three products have. */
+Test(rmsnorm_linears, tiles_are_those_of_each_weight)
+{
+    const struct tfops_problem problem = make_several(2048, 3584, 520, 504, 3584);
+    struct tfops_device device;
+    struct tfops_config config;
+    EXPECT_OK(device_nominal("sm_90a", &device));
+    problem.spec->default_config(problem.spec->user, &problem, &device, &config);
+    const struct gemm_layout l = gemm_lay_out(&problem, &config);
+    const int64_t cols = l.tile_cols * config.values[GEMM_CLUSTER_N];
+    cr_expect_eq(config.values[GEMM_SWAP], 0);
+    cr_expect_eq(
+        l.across, gemm_ceil_div(3584, cols) + gemm_ceil_div(520, cols) + gemm_ceil_div(504, cols));
+}
+
+Test(rmsnorm_linears, maps_stand_in_the_part_of_their_weight)
+{
+    static char memory[64];
+    const struct tfops_problem problem = make_several(2048, 3584, 512, 256, 3584);
+    const struct tfops_spec *spec = problem.spec;
+    struct tfops_view operands[TFOPS_MAX_OPERANDS] = {{0}};
+    for (int i = 0; i < LINEARS_OUT(2) + 1; i++)
+        operands[i] = (struct tfops_view){memory + i, {4096, 1}};
+    struct tfops_device device;
+    struct tfops_config config;
+    EXPECT_OK(device_nominal("sm_90a", &device));
+    spec->default_config(spec->user, &problem, &device, &config);
+    const double scalars[] = {1e-6};
+    const struct tfops_launch_args launch = {
+        .problem = &problem, .config = &config, .operands = operands, .scalars = scalars};
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    cr_assert_eq(spec->tensor_maps(spec->user, &launch, maps), 7);
+    for (int i = 0; i < LINEARS_MOST; i++) {
+        const struct tfops_tensor_map *map = &maps[1 + 2 * i];
+        cr_expect_eq(map->operand, LINEARS_WEIGHT(i));
+        cr_expect_eq(map->dims[1], (uint64_t)problem.dims[i ? GEMM_N2 + i - 1 : GEMM_N]);
+        cr_expect_eq(map->param_offset, offsetof(struct rmsnorm_linears_params, part[i]) +
+                                            offsetof(struct gemm_params, weight_map));
+        cr_expect_eq(map[1].operand, LINEARS_OUT(i));
+    }
 }

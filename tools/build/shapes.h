@@ -1,7 +1,7 @@
 /*
- * Extents for operators whose static dimensions depend on each other, by the dimensions' names: what
- * checks that walk over every operator (check_arch, the emulator's plans) take instead of one width
- * for all. A row is a problem that makes sense: heads, their length, a row of their tables.
+ * Extents for operators whose static dimensions depend on each other or stand beside the matrix that is
+ * walked over, by the dimensions' names: what checks that walk over every operator (check_arch, the
+ * emulator's plans) take instead of one width for all. A row is a problem that makes sense: heads, their length, a row of their tables.
  */
 #ifndef TFOPS_BUILD_SHAPES_H
 #define TFOPS_BUILD_SHAPES_H
@@ -24,6 +24,8 @@ static inline int64_t shape_extent(const char *name, size_t i, int64_t width)
         {"kv_heads", {8, 1, 8, 8, 2, 2}},
         {"head_dim", {128, 80, 64, 128, 6, 96}},
         {"table_dim", {128, 32, 16, 64, 2, 96}},
+        {"n2", {512, 72, 128, 1, 264, 33}},
+        {"n3", {512, 8, 72, 96, 1, 130}},
     };
     for (size_t n = 0; n < sizeof NAMED / sizeof NAMED[0]; n++)
         if (!strcmp(NAMED[n].name, name))

@@ -226,6 +226,8 @@ static const struct fake_kernel kernels[] = {
     {"tfops_add_rmsnorm_quant", sizeof(struct norm_params), norm_operands, rmsnorm_run},
     {"tfops_rmsnorm_rope", sizeof(struct rmsnorm_rope_params), rmsnorm_rope_operands,
         rmsnorm_rope_run}, /* before its prefix */
+    {"tfops_rmsnorm_linears", sizeof(struct rmsnorm_linears_params), rmsnorm_linears_operands,
+        rmsnorm_linears_run}, /* before its prefix */
     {"tfops_rmsnorm_linear", sizeof(struct rmsnorm_linear_params), rmsnorm_linear_operands,
         rmsnorm_linear_run},
     {"tfops_rmsnorm", sizeof(struct norm_params), norm_operands, rmsnorm_run},

@@ -1,6 +1,6 @@
-/* rmsnorm_linear in C: gemm_run() on rows that are normalised first. */
+/* rmsnorm_linear and rmsnorm_linears in C: gemm_run() on rows that are normalised first. */
 #include "fake_elems.h"
-#include "kernels/gemm/rmsnorm_linear_params.h"
+#include "kernels/gemm/rmsnorm_linears_params.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -42,4 +42,23 @@ static void rmsnorm_linear_run(const void *params)
     g.dtype = TFOPS_F32;
     gemm_run(&g);
     free(rows);
+}
+
+/* Of a part without weight: none. */
+static size_t rmsnorm_linears_operands(const void *params, struct fake_operand *o)
+{
+    const struct rmsnorm_linears_params *p = params;
+    size_t n = 0;
+    for (int i = 0; i < LINEARS_MOST; i++)
+        if (p->part[i].gemm.weight)
+            n += rmsnorm_linear_operands(&p->part[i], o + n);
+    return n;
+}
+
+static void rmsnorm_linears_run(const void *params)
+{
+    const struct rmsnorm_linears_params *p = params;
+    for (int i = 0; i < LINEARS_MOST; i++)
+        if (p->part[i].gemm.weight)
+            rmsnorm_linear_run(&p->part[i]);
 }
