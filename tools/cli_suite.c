@@ -148,11 +148,14 @@ int cli_suite_find(const struct cli *cli, const char *name, const struct cli_sui
 /* Takes over what `more` holds. */
 static int append(const struct cli *cli, struct cli_problems *problems, struct cli_problems *more)
 {
+    if (!more->items)
+        return CLI_OK;
     struct tfops_problem *items =
         realloc(problems->items, (problems->count + more->count) * sizeof *items);
     if (items) {
+        problems->items = items;
         memcpy(&items[problems->count], more->items, more->count * sizeof *items);
-        *problems = (struct cli_problems){items, problems->count + more->count};
+        problems->count += more->count;
     }
     cli_problems_release(more);
     return items ? CLI_OK : cli_fail_memory(cli);
