@@ -121,6 +121,8 @@ struct gemm_layout gemm_lay_out(
     const bool paired = gemm_paired(problem), swap = v[GEMM_SWAP];
     l.tile_rows = v[GEMM_BLOCK_M] / (paired && swap ? 2 : 1);
     l.tile_cols = v[GEMM_BLOCK_N] / (paired && !swap ? 2 : 1);
+    if (!l.tile_cols)
+        l.tile_cols = 1; /* half of a single column: refused later */
     const int64_t rows = l.tile_rows * v[GEMM_CLUSTER_M], cols = l.tile_cols * v[GEMM_CLUSTER_N];
     l.down = swap ? weight_tiles(problem, rows) : gemm_ceil_div(dims[GEMM_M], rows);
     l.across = swap ? gemm_ceil_div(dims[GEMM_M], cols) : weight_tiles(problem, cols);

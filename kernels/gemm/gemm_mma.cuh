@@ -378,7 +378,8 @@ template <class C> struct GemmMma {
         const typename AddNorm::Place at = {
             row, col, warp % L::WARPS_M * L::ROWS, warp_n * L::COLS, warp_n, lane / 4, lane % 4};
         sum(p, row, col, acc);
-        AddNorm::settle(p, acc, at, [&](int m, int n, float x) { return finish(p, m, n, x); });
+        AddNorm::settle(
+            p, acc, at, [&](int m, int n, float x) { return gemm_finish<C>(p, m, n, x); });
         return at;
     }
 
