@@ -192,6 +192,9 @@ template <class C> struct GemmEpilogue {
     TF_DEV void store(
         GemmEpilogue &e, const gemm_params &params, const float (&acc)[L::OUT_SLABS][L::OUT_REGS])
     {
+        if constexpr (GemmParts<C>::
+                          SEVERAL) // a part of several, which may be another than the last tile's
+            e.map = &params.out_map;
         store_values(e, params, e.values, acc);
     }
 
