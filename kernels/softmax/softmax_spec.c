@@ -76,7 +76,8 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .unit = 1,
         .state_registers = masked     ? 104
                            : surveyed ? 32
-                                      : 40};
+                                      : 40,
+        .cluster_registers = surveyed ? 8 : 0};
 }
 
 static const struct row_family FAMILY = {shape};
