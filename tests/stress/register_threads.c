@@ -54,12 +54,14 @@ static void *write_on(void *number)
     return NULL;
 }
 
-static void launch(const struct tfops_spec *spec)
+/* In the engine's memory: what all read, and what each reader's launches write. */
+static struct support_tensor x, ys[READERS];
+
+static void launch(const struct tfops_spec *spec, struct support_tensor *y)
 {
-    static float x[N];
-    float y[N * K];
-    struct tfops_tensor tx = tfops_tensor_contiguous(x, TFOPS_F32, 2, (const int64_t[]){1, N});
-    struct tfops_tensor ty = tfops_tensor_contiguous(y, TFOPS_F32, 3, (const int64_t[]){1, N, K});
+    struct tfops_tensor tx = x.tensor;
+    struct tfops_tensor ty =
+        tfops_tensor_contiguous(y->tensor.data, TFOPS_F32, 3, (const int64_t[]){1, N, K});
     const struct tfops_args args = {
         .size = sizeof args, .operands = {[TOY_X] = &tx, [TOY_Y] = &ty}};
     if (tfops_launch(engine, spec, &args, NULL))
@@ -68,7 +70,7 @@ static void launch(const struct tfops_spec *spec)
         atomic_fetch_add(&launched, 1);
 }
 
-static void *read_on(void *unused)
+static void *read_on(void *y)
 {
     struct tfops_engine_stats stats = {.size = sizeof stats};
     bool last = false;
@@ -78,12 +80,12 @@ static void *read_on(void *unused)
             const struct tfops_spec *spec = tfops_engine_operator_at(engine, i);
             if (tfops_engine_operator(engine, spec->name) != spec)
                 complain("another one of that name", spec->name);
-            launch(spec);
+            launch(spec, y);
         }
         if (tfops_engine_stats(engine, &stats))
             complain("no stats", "engine");
     } while (!last);
-    return unused;
+    return y;
 }
 
 static void run(const char *device)
@@ -92,6 +94,10 @@ static void run(const char *device)
     pthread_t threads[WRITERS + READERS];
     support_engine_open(&open, device, NULL);
     engine = open.engine;
+    support_tensor_make(&x, engine, &(struct support_shape){TFOPS_F32, 1, N, N, 0}, 1);
+    for (int i = 0; i < READERS; i++)
+        support_tensor_make(
+            &ys[i], engine, &(struct support_shape){TFOPS_F32, 1, N * K, N * K, 0}, 2);
     built_in = tfops_engine_operator_count(engine);
     atomic_store(&writing, WRITERS);
     atomic_store(&launched, 0);
@@ -99,7 +105,7 @@ static void run(const char *device)
         atomic_store(&shared_added[i], 0);
     for (int i = 0; i < WRITERS + READERS; i++)
         if (pthread_create(&threads[i], NULL, i < WRITERS ? write_on : read_on,
-                i < WRITERS ? (void *)(uintptr_t)(i + 1) : NULL))
+                i < WRITERS ? (void *)(uintptr_t)(i + 1) : &ys[i - WRITERS]))
             abort();
     for (int i = 0; i < WRITERS + READERS; i++)
         pthread_join(threads[i], NULL);
@@ -112,6 +118,9 @@ static void run(const char *device)
         complain("too few launches", device);
     printf("register_threads: %s: %d operators, %llu launches\n", device, MOST,
         (unsigned long long)atomic_load(&launched));
+    support_tensor_free(&x);
+    for (int i = 0; i < READERS; i++)
+        support_tensor_free(&ys[i]);
     support_engine_close(&open);
 }
 
