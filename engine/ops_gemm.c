@@ -51,6 +51,7 @@ enum tfops_status tfops_linear(
         return status;
     struct tfops_args args = gemm_args(from);
     args.options[GEMM_WEIGHTS] = weights_option(from->flags);
+    args.options[LINEAR_WORKSPACE] = from->workspace != NULL;
     return tfops_launch(engine, &linear_spec, &args, stream);
 }
 
@@ -130,6 +131,7 @@ enum tfops_status typed_fp8_gemm(const struct tfops_gemm_args *from,
     args.operands[GEMM_X_SCALE] = typed_column(from->x_scale, &ret_columns[0]);
     args.operands[GEMM_WEIGHT_SCALE] = typed_column(from->weight_scale, &ret_columns[1]);
     args.options[GEMM_FAST_ACCUM] = (from->flags & TFOPS_FAST_ACCUM) != 0;
+    args.options[FP8_GEMM_WORKSPACE] = from->workspace != NULL;
     *ret_args = args;
     return TFOPS_OK;
 }
@@ -264,7 +266,9 @@ enum tfops_status tfops_gated_mlp(struct tfops_engine *engine,
     args.operands[GATED_MLP_OUT] = from->out;
     args.operands[GATED_MLP_OUT_SCALE] = typed_column(from->out_scale, &out_scale);
     args.options[0] = typed_option(from->act);
-    args.options[spec->n_options - 1] = (from->flags & TFOPS_ACTIVATE_UP) != 0;
+    args.options[fp8 ? FP8_GATED_MLP_ACTIVATES : GATED_MLP_ACTIVATES] =
+        (from->flags & TFOPS_ACTIVATE_UP) != 0;
+    args.options[fp8 ? FP8_GATED_MLP_WORKSPACE : GATED_MLP_WORKSPACE] = from->workspace != NULL;
     if (from->gate && !from->up) {
         status = typed_split(from->gate, 0, "gate", &views.gate, &views.up);
         args.operands[GATED_MLP_GATE_WEIGHT] = &views.gate;

@@ -116,13 +116,16 @@ enum tfops_status meter_elapsed(const struct gpu *gpu, const CUevent *pair, doub
     return gpu_check(gpu, result, "cuEventElapsedTime");
 }
 
-enum tfops_status meter_probe(const struct gpu *gpu,
+enum tfops_status meter_probe(const struct meter *meter, bool cold,
     enum tfops_status (*enqueue)(void *user, uint32_t i), void *user, double *ret_ns)
 {
+    const struct gpu *gpu = meter->gpu;
     CUevent events[2] = {NULL, NULL};
     enum tfops_status status = meter_make_events(gpu, events, 2);
     if (!status)
         status = enqueue(user, 0);
+    if (!status && cold)
+        status = meter_flush(meter);
     if (!status)
         status = meter_record(gpu, events[0]);
     if (!status)

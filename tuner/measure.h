@@ -49,8 +49,9 @@ struct lane {
 enum tfops_status meter_capture(const struct gpu *gpu, uint32_t launches,
     enum tfops_status (*enqueue)(void *user, uint32_t i), void *user, CUgraphExec *ret_exec);
 
-/* Time of one enqueue(user, 0) after a warm-up one; nanoseconds. Blocks. */
-enum tfops_status meter_probe(const struct gpu *gpu,
+/* Time of one enqueue(user, 0) after a warm-up one; nanoseconds. `cold`: behind a flush of L2, which lasts
+ * until the host has enqueued what is timed. Blocks. */
+enum tfops_status meter_probe(const struct meter *meter, bool cold,
     enum tfops_status (*enqueue)(void *user, uint32_t i), void *user, double *ret_ns);
 
 /*

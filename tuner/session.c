@@ -330,6 +330,6 @@ enum tfops_status session_verify(
     status = verifier_run(&session->verifier, &subject, ret_report, &full_ns);
     driver_leave(session->driver, &scope);
     if (!status)
-        candidate->probe_ns = full_ns;
+        candidate->first_ns = full_ns;
     return status;
 }

@@ -15,7 +15,8 @@ struct session_candidate {
     struct launcher launcher;
     struct verify_subject subject;
     CUdeviceptr workspace; /* with its red zones */
-    double probe_ns;       /* of one launch on the full extent, roughly; 0: unknown */
+    /* Of one launch on the full extent: the first one, in verification, and a later one, roughly; 0: unknown */
+    double first_ns, probe_ns;
     CUgraphExec exec;
     uint32_t launches; /* of exec */
 };

@@ -9,7 +9,7 @@
 enum { SET_SHARE = 8, COPY_SHARE = 8, N_GRIDS = 5 };
 
 /* What an event pair around one launch may add to its time. */
-static const double PROBE_SLACK_NS = 5000;
+static const double PROBE_SLACK_NS = 5000, FIRST_SLACK_NS = 50000;
 
 /* ---- timing ------------------------------------------------------------------------------ */
 
@@ -70,14 +70,27 @@ static enum tfops_status make_sets(struct session *session)
     return status;
 }
 
-/* A launch of unknown length is tried, so that its replays get a sensible one. */
-static enum tfops_status probe(struct session *session, struct session_candidate *candidate)
+static bool is_hopeless(
+    const struct session *session, double launch_ns, double slack_ns, double give_up_ratio)
+{
+    return give_up_ratio > 1 && session->best_ns > 0 &&
+           launch_ns > give_up_ratio * session->best_ns + slack_ns;
+}
+
+/* A launch of unknown length is tried, so that its replays get a sensible one. A first launch says little of
+ * a short kernel: it waits for its instructions and for the host. */
+static enum tfops_status probe(
+    struct session *session, struct session_candidate *candidate, double give_up_ratio)
 {
     struct enqueue what = {session, candidate, 1};
     if (candidate->probe_ns > 0)
         return TFOPS_OK;
-    enum tfops_status status =
-        meter_probe(&session->gpu, enqueue_candidate, &what, &candidate->probe_ns);
+    if (is_hopeless(session, candidate->first_ns, FIRST_SLACK_NS, give_up_ratio)) {
+        candidate->probe_ns = candidate->first_ns;
+        return TFOPS_OK;
+    }
+    enum tfops_status status = meter_probe(
+        &session->meter, !session->l2_warm, enqueue_candidate, &what, &candidate->probe_ns);
     if (!status && candidate->probe_ns <= 0)
         candidate->probe_ns = 1; /* below the events' resolution */
     return status;
@@ -107,13 +120,6 @@ static struct buffers_rotation rotation_for(struct session *session, double fast
         session->launch_ns, session->l2_warm, steady);
 }
 
-static bool is_hopeless(
-    const struct session *session, const struct session_candidate *candidate, double give_up_ratio)
-{
-    return give_up_ratio > 1 && session->best_ns > 0 &&
-           candidate->probe_ns > give_up_ratio * session->best_ns + PROBE_SLACK_NS;
-}
-
 /* One call of session_measure(): the lanes and whose they are. */
 struct timing {
     struct session *session;
@@ -125,13 +131,14 @@ struct timing {
     struct buffers_rotation rotation; /* of the candidates */
 };
 
-static enum tfops_status probe_all(struct timing *timing, double *ret_fastest_ns)
+static enum tfops_status probe_all(
+    struct timing *timing, double give_up_ratio, double *ret_fastest_ns)
 {
     enum tfops_status status = make_sets(timing->session);
     double fastest = INFINITY;
     for (uint32_t i = 0; i < timing->n && !status; i++) {
         struct session_candidate *candidate = session_find(timing->session, timing->ids[i]);
-        status = candidate ? probe(timing->session, candidate) : TFOPS_E_ARGUMENT;
+        status = candidate ? probe(timing->session, candidate, give_up_ratio) : TFOPS_E_ARGUMENT;
         if (!status && candidate->probe_ns < fastest)
             fastest = candidate->probe_ns;
     }
@@ -144,7 +151,7 @@ static enum tfops_status add_lanes(
 {
     struct session *session = timing->session;
     double fastest = 0;
-    enum tfops_status status = probe_all(timing, &fastest);
+    enum tfops_status status = probe_all(timing, give_up_ratio, &fastest);
     if (status)
         return status;
     struct buffers_rotation rotation = rotation_for(session, fastest, options->steady);
@@ -152,7 +159,7 @@ static enum tfops_status add_lanes(
     for (uint32_t i = 0; i < timing->n && !status; i++) {
         struct session_candidate *candidate = session_find(session, timing->ids[i]);
         timing->lane_of[i] = UINT32_MAX;
-        if (is_hopeless(session, candidate, give_up_ratio))
+        if (is_hopeless(session, candidate->probe_ns, PROBE_SLACK_NS, give_up_ratio))
             continue;
         status = make_graph(session, candidate, &rotation);
         timing->lane_of[i] = timing->n_lanes;
@@ -316,7 +323,7 @@ static enum tfops_status make_copies(struct session *session)
     enum tfops_status status = session->copies.memory ? TFOPS_OK : allocate_copies(session);
     double ns = 0;
     if (!status)
-        status = meter_probe(&session->gpu, enqueue_copy_kernel, session, &ns);
+        status = meter_probe(&session->meter, !session->l2_warm, enqueue_copy_kernel, session, &ns);
     if (status)
         return status;
     session->copies.launch_ns = ns > 1 ? ns : 1;

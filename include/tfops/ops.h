@@ -253,7 +253,9 @@ struct tfops_gemm_args {
     uint32_t scaling; /* TFOPS_SCALES_…; tfops_linear(): 0 */
     uint32_t flags;   /* TFOPS_BATCH_INVARIANT; TFOPS_FAST_ACCUM of tfops_fp8_gemm(), of the others
                        * TFOPS_CONSTANT_WEIGHTS */
-    void *workspace;  /* as in struct tfops_args */
+    /* As much as tfops_plan_workspace() says, zero before the first launch and left so by each, for sums
+     * that several blocks share: problems with workspace=yes. NULL: those without, whose configs need none. */
+    void *workspace;
     size_t workspace_bytes;
 };
 enum tfops_status tfops_linear(
@@ -293,9 +295,8 @@ enum tfops_status tfops_rmsnorm_linears(
 /*
  * h = x · weightᵀ + bias + residual; out = rmsnorm(h), of h as rounded, which is written to residual_out,
  * or to residual when residual_out is NULL. args as of tfops_linear(), without activation; out, residual,
- * residual_out and norm_weight, [n], are f16 or bf16, all the same. eps ≥ 0. args->workspace: as much as
- * tfops_plan_workspace() says, zero before the first launch and left so by each; NULL: a way that needs
- * none, slow where there are few rows.
+ * residual_out and norm_weight, [n], are f16 or bf16, all the same. eps ≥ 0. Without
+ * args->workspace few rows are slow.
  */
 enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight,

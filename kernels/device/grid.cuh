@@ -43,6 +43,30 @@ TF_DEV u32 grid_count(u32 *p)
 #endif
 }
 
+// A word that says that all this thread knows to be written may be read. PTX ISA 8.7, release patterns.
+TF_DEV void grid_release(u32 *p, u32 word)
+{
+#ifdef TF_HOST
+    emu::atomic_release(p, word);
+#else
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(word) : "memory");
+#endif
+}
+
+// Waits for such a word.
+TF_DEV void grid_acquire(const u32 *p)
+{
+#ifdef TF_HOST
+    while (!emu::atomic_acquire(p))
+        emu::spin();
+#else
+    u32 word;
+    do
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(word) : "l"(p) : "memory");
+    while (!word);
+#endif
+}
+
 // This block's word: by one thread.
 TF_DEV void grid_say(u32 *state, u32 word)
 {

@@ -32,6 +32,7 @@ static const struct tfops_option_spec OPTIONS[] = {
         "weight"},
     [GEMM_SCALE_MAJOR] = {"scale_major", MAJORS, 2,
         "x_scale as quantize writes it: [m, 1] or [m, k / 128], or transposed"},
+    [FP8_GEMM_WORKSPACE] = GEMM_WORKSPACE_OPTION,
 };
 
 static const struct tfops_operand_spec OPERANDS[] = {
@@ -44,6 +45,8 @@ static const struct tfops_operand_spec OPERANDS[] = {
         GEMM_SCALE_DTYPE, 2, {GEMM_WEIGHT_SCALE_ROWS, GEMM_WEIGHT_SCALE_COLS}, 0,
         "what weight is multiplied by"},
 };
+
+static const struct gemm_kind KIND = {.scaled = true, .workspace = FP8_GEMM_WORKSPACE, .given = 1};
 
 /* The scales' shapes are those that quantize writes: one; one a row; one a group or block. */
 static int64_t derive(void *user, const struct tfops_problem *problem, size_t dim)
@@ -101,10 +104,11 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec fp8_gemm_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "fp8_gemm",
     .summary = "product of fp8 matrices, scaled by tensor, row or block",
     .formula = "out = activation((x · x_scale) · (weight · weight_scale)ᵀ + bias) + residual",
+    .user = (void *)(uintptr_t)&KIND,
     SPEC_TABLE(dims, DIMS),
     SPEC_TABLE(dtypes, DTYPES),
     SPEC_TABLE(options, OPTIONS),
@@ -118,7 +122,7 @@ const struct tfops_spec fp8_gemm_spec = {
 static bool is_scaled(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind ? kind->scaled : problem->spec->n_operands > GEMM_X_SCALE;
+    return kind->scaled;
 }
 
 int gemm_scaling(const struct tfops_problem *problem)

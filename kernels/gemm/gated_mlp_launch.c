@@ -38,6 +38,7 @@ static void pack_gemm(const struct tfops_launch_args *launch, struct gemm_params
     params->weight = operands[GATED_MLP_GATE_WEIGHT].data;
     params->bias = params->residual = NULL;
     params->out = operands[GATED_MLP_OUT].data;
+    params->workspace = launch->workspace;
     params->x_stride = operands[GATED_MLP_X].strides[0];
     params->weight_stride = operands[GATED_MLP_GATE_WEIGHT].strides[0];
     params->residual_stride = 0;
@@ -62,7 +63,7 @@ void gated_mlp_pack(void *user, const struct tfops_launch_args *launch, void *re
     params->up = launch->operands[GATED_MLP_UP_WEIGHT].data;
     params->up_stride = launch->operands[GATED_MLP_UP_WEIGHT].strides[0];
     params->act = problem->options[0];
-    params->activates = problem->options[problem->spec->n_options - 1];
+    params->activates = gated_mlp_activates(problem);
 }
 
 size_t gated_mlp_tensor_maps(

@@ -47,7 +47,7 @@ enum tfops_status gated_mlp_reference(void *user, const struct tfops_launch_args
     const void *out_scale = launch->operands[GATED_MLP_OUT_SCALE].data;
     const enum tfops_dtype dtype = (enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE];
     const int act = problem->options[0];
-    const bool by_gate = problem->options[problem->spec->n_options - 1] == GATED_MLP_GATE;
+    const bool by_gate = gated_mlp_activates(problem) == GATED_MLP_GATE;
     for (int64_t m = 0; m < problem->dims[GEMM_M]; m++)
         for (int64_t n = 0; n < problem->dims[GEMM_N]; n++) {
             double gate = product(launch, m, n, GATED_MLP_GATE_WEIGHT, GATED_MLP_GATE_SCALE);

@@ -8,6 +8,7 @@
 #include "gemm_config.h"
 #include "gemm_launch.h"
 #include "gemm_params.h"
+#include "gemm_spec_tables.h"
 #include "gemm_specs.h"
 #include "kernels/quant/quant_spec.h"
 #include <math.h>
@@ -102,14 +103,21 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
     .body = "gated_mlp", .generic_body = "gated_mlp_generic", .params_type = "gated_mlp_params",   \
     .param_bytes = sizeof(struct gated_mlp_params), .constraint = gemm_constraint,                 \
     .default_config = gemm_default_config, .predict = gemm_predict, .geometry = gemm_geometry,     \
-    .pack = gated_mlp_pack, .tensor_maps = gated_mlp_tensor_maps, .cost = gated_mlp_cost,          \
-    .values = gated_mlp_values, .tolerance = tolerance, .reference = gated_mlp_reference
+    .pack = gated_mlp_pack, .tensor_maps = gated_mlp_tensor_maps, .workspace = gemm_workspace,     \
+    .cost = gated_mlp_cost, .values = gated_mlp_values, .tolerance = tolerance,                    \
+    .reference = gated_mlp_reference
 
 #define PAIR_CONSTANTS                                                                             \
     {"PAIRED", 1}, {"ACTIVATION", GEMM_NONE}, {"HAS_BIAS", 0},                                     \
     {                                                                                              \
         "HAS_RESIDUAL", 0                                                                          \
     }
+
+int gated_mlp_activates(const struct tfops_problem *problem)
+{
+    const bool fp8 = gemm_scaling(problem) != GEMM_UNSCALED;
+    return problem->options[fp8 ? FP8_GATED_MLP_ACTIVATES : GATED_MLP_ACTIVATES];
+}
 
 /* ---- gated_mlp ------------------------------------------------------------------------------- */
 
@@ -123,7 +131,8 @@ static const struct tfops_dtype_spec HALF_DTYPES[] = {
     [HALF_SCALE_DTYPE] = {"scale_dtype", 1u << TFOPS_F32, "of out_scale"},
 };
 
-static const struct tfops_option_spec HALF_OPTIONS[] = {ACT_OPTION, ACTIVATES_OPTION};
+static const struct tfops_option_spec HALF_OPTIONS[] = {ACT_OPTION,
+    [GATED_MLP_ACTIVATES] = ACTIVATES_OPTION, [GATED_MLP_WORKSPACE] = GEMM_WORKSPACE_OPTION};
 
 static const struct tfops_operand_spec HALF_OPERANDS[] = {
     PRODUCT_OPERANDS(GEMM_DTYPE, HALF_ONE, HALF_SCALE_DTYPE)};
@@ -131,7 +140,8 @@ static const struct tfops_operand_spec HALF_OPERANDS[] = {
 static const struct tfops_constant_spec HALF_CONSTANTS[] = {
     PAIR_CONSTANTS, {"SCALING", GEMM_UNSCALED}, {"FAST_ACCUM", 0}};
 
-static const struct gemm_kind HALF_KIND = {.paired = true};
+static const struct gemm_kind HALF_KIND = {
+    .paired = true, .workspace = GATED_MLP_WORKSPACE, .given = 1};
 
 static int64_t derive_one(void *user, const struct tfops_problem *problem, size_t dim)
 {
@@ -142,7 +152,7 @@ static int64_t derive_one(void *user, const struct tfops_problem *problem, size_
 const struct tfops_spec gated_mlp_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "gated_mlp",
     .summary = "two matrix products joined by a gated activation",
     .formula = "out = act(x · gateᵀ) · (x · upᵀ) / out_scale (Shazeer 2020)",
@@ -182,7 +192,8 @@ static const struct tfops_option_spec FP8_OPTIONS[] = {
         "yes: sums may stay in the tensor core, which keeps about 14 bits"},
     [GEMM_SCALING] = {"scaling", SCALINGS, 2,
         "what shares a scale: a tensor; a row of x, gate or up"},
-    ACTIVATES_OPTION,
+    [FP8_GATED_MLP_ACTIVATES] = ACTIVATES_OPTION,
+    [FP8_GATED_MLP_WORKSPACE] = GEMM_WORKSPACE_OPTION,
 };
 
 #define SCALE_OPERAND(name, dim, of)                                                               \
@@ -200,7 +211,8 @@ static const struct tfops_operand_spec FP8_OPERANDS[] = {
 
 static const struct tfops_constant_spec FP8_CONSTANTS[] = {PAIR_CONSTANTS};
 
-static const struct gemm_kind FP8_KIND = {.paired = true, .scaled = true};
+static const struct gemm_kind FP8_KIND = {
+    .paired = true, .scaled = true, .workspace = FP8_GATED_MLP_WORKSPACE, .given = 1};
 
 static int64_t derive_scales(void *user, const struct tfops_problem *problem, size_t dim)
 {
@@ -213,7 +225,7 @@ static int64_t derive_scales(void *user, const struct tfops_problem *problem, si
 const struct tfops_spec fp8_gated_mlp_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "fp8_gated_mlp",
     .summary = "two products of fp8 matrices joined by a gated activation",
     .formula = "out = act(x · gateᵀ · scales) · (x · upᵀ · scales) / out_scale",

@@ -23,22 +23,35 @@ static const int64_t BOOL_VALUES[] = {0, 1};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
-const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES] = {
-    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(MAINLOOP_VALUES),
-        "0 mma.sync, 1 wgmma (sm_90a), 2 mma.sync, the weight streamed past few tokens"},
-    [GEMM_BLOCK_M] = {"BLOCK_M", VALUES(BLOCK_M_VALUES), "rows of a tile"},
-    [GEMM_BLOCK_N] = {"BLOCK_N", VALUES(BLOCK_N_VALUES), "columns of a tile"},
-    [GEMM_STAGES] = {"STAGES", VALUES(STAGES_VALUES), "stages of the ring"},
-    [GEMM_DEPTH] = {"DEPTH", VALUES(DEPTH_VALUES), "tiles of 128 bytes of K in a stage"},
-    [GEMM_CONSUMERS] = {"CONSUMERS", VALUES(CONSUMERS_VALUES),
-        "groups of four warps that multiply"},
-    [GEMM_PINGPONG] = {"PINGPONG", VALUES(BOOL_VALUES),
-        "0 consumers share a tile, 1 they take turns at tiles"},
-    [GEMM_CLUSTER_M] = {"CLUSTER_M", VALUES(CLUSTER_VALUES), "blocks that share tiles of columns"},
-    [GEMM_CLUSTER_N] = {"CLUSTER_N", VALUES(CLUSTER_VALUES), "blocks that share tiles of rows"},
-    [GEMM_SPLIT_K] = {"SPLIT_K", VALUES(SPLIT_VALUES), "blocks of a cluster that share a sum"},
-    [GEMM_GROUP] = {"GROUP", VALUES(GROUP_VALUES), "tiles down a band of the walk"},
-    [GEMM_SWAP] = {"SWAP", VALUES(BOOL_VALUES), "1: weight rows run down a tile, tokens across"},
+/* clang-format off */
+#define COMMON_TUNABLES \
+    [GEMM_MAINLOOP] = {"MAINLOOP", VALUES(MAINLOOP_VALUES), \
+        "0 mma.sync, 1 wgmma (sm_90a), 2 mma.sync, the weight streamed past few tokens"}, \
+    [GEMM_BLOCK_M] = {"BLOCK_M", VALUES(BLOCK_M_VALUES), "rows of a tile"}, \
+    [GEMM_BLOCK_N] = {"BLOCK_N", VALUES(BLOCK_N_VALUES), "columns of a tile"}, \
+    [GEMM_STAGES] = {"STAGES", VALUES(STAGES_VALUES), "stages of the ring"}, \
+    [GEMM_DEPTH] = {"DEPTH", VALUES(DEPTH_VALUES), "tiles of 128 bytes of K in a stage"}, \
+    [GEMM_CONSUMERS] = {"CONSUMERS", VALUES(CONSUMERS_VALUES), \
+        "groups of four warps that multiply"}, \
+    [GEMM_PINGPONG] = {"PINGPONG", VALUES(BOOL_VALUES), \
+        "0 consumers share a tile, 1 they take turns at tiles"}, \
+    [GEMM_CLUSTER_M] = {"CLUSTER_M", VALUES(CLUSTER_VALUES), "blocks that share tiles of columns"}, \
+    [GEMM_CLUSTER_N] = {"CLUSTER_N", VALUES(CLUSTER_VALUES), "blocks that share tiles of rows"}, \
+    [GEMM_SPLIT_K] = {"SPLIT_K", VALUES(SPLIT_VALUES), "blocks of a cluster that share a sum"}, \
+    [GEMM_GROUP] = {"GROUP", VALUES(GROUP_VALUES), "tiles down a band of the walk"}, \
+    [GEMM_SWAP] = {"SWAP", VALUES(BOOL_VALUES), "1: weight rows run down a tile, tokens across"}
+/* clang-format on */
+
+const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES] = {
+    COMMON_TUNABLES,
+    [GEMM_SPLIT_TAIL] = {"SPLIT_TAIL", VALUES(BOOL_VALUES),
+        "1: the last tiles are cut along K, their sums joined through the workspace"},
+};
+
+/* Of operators that do not cut sums. */
+const struct tfops_tunable_spec gemm_whole_tunables[GEMM_ADD_NORM_TUNABLES] = {
+    COMMON_TUNABLES,
+    [GEMM_SPLIT_TAIL] = {"SPLIT_TAIL", BOOL_VALUES, 1, "0: tiles are whole"},
     [GEMM_EXCHANGE] = {"EXCHANGE", VALUES(BOOL_VALUES),
         "0 a block has whole rows, 1 blocks exchange sums of rows through the workspace"},
 };
@@ -149,6 +162,25 @@ int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_con
     return layout->fixed_bytes + config->values[GEMM_STAGES] * (layout->stage_bytes + barriers);
 }
 
+struct gemm_tail gemm_tail_of(const struct gemm_layout *l, int64_t clusters)
+{
+    const int64_t tiles = l->down * l->across % clusters, idle = clusters - tiles;
+    struct gemm_tail tail = {0, 1, 1};
+    if (tiles == 0)
+        return tail;
+    if (tiles <= idle) {
+        tail.parts = clusters / tiles;
+        tail.parts = tail.parts < GEMM_MOST_PARTS ? tail.parts : GEMM_MOST_PARTS;
+        tail.parts = tail.parts < l->k_stages ? tail.parts : l->k_stages;
+        tail.tiles = tail.parts > 1 ? tiles : 0;
+        return tail;
+    }
+    tail.each = gemm_ceil_div(tiles, idle);
+    tail.parts = 2;
+    tail.tiles = tail.each <= GEMM_MOST_EACH && tail.each < l->k_stages ? tiles : 0;
+    return tail;
+}
+
 /* ---- which are possible ---------------------------------------------------------------------- */
 
 bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text)
@@ -244,7 +276,7 @@ static bool possible_exchange(const struct tfops_problem *problem,
     if (!v[GEMM_EXCHANGE])
         return v[GEMM_MAINLOOP] == GEMM_MMA ||
                gemm_refuse(reason, "whole rows of a block: a choice of the mma.sync kernel");
-    if (gemm_without_workspace(problem))
+    if (!gemm_has_workspace(problem))
         return gemm_refuse(reason, "sums are exchanged through the workspace");
     if (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1)
         return gemm_refuse(reason, "all consumers exchange the sums of whole tiles");
@@ -263,6 +295,28 @@ static bool possible_residual(
     const bool bias = problem->present >> GEMM_BIAS & 1;
     const int64_t most = bias ? MOST_REGS_BESIDE_BIAS : MOST_REGS_RESIDUAL;
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= most;
+}
+
+/* Parts of sums are left in the workspace, where they are cut depends on the number of tiles. */
+static bool possible_tail(const struct tfops_problem *problem, const int64_t *v,
+    const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
+{
+    enum { MOST_REGS_TWO = 160, MOST_REGS_THREE = 80 };
+    const int64_t most = v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO;
+    if (!v[GEMM_SPLIT_TAIL])
+        return true;
+    if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
+        return gemm_refuse(reason, "a choice of the wgmma kernel");
+    if (!gemm_cuts_sums(problem))
+        return gemm_refuse(
+            reason, "sums are cut where there is a workspace, and of products alone");
+    if (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1)
+        return gemm_refuse(reason, "SPLIT_TAIL: all consumers of a block on whole tiles");
+    if (block_scaled(problem) || l->slabs * v[GEMM_BLOCK_N] / 2 > most)
+        return gemm_refuse(reason, "parts of a sum do not fit in registers beside it");
+    if (problem->flags & TFOPS_BATCH_INVARIANT)
+        return gemm_refuse(reason, "the order of a batch-invariant sum depends on K alone");
+    return true;
 }
 
 static bool possible_wgmma(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -334,6 +388,8 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
     if (v[GEMM_MAINLOOP] == GEMM_MMA && !possible_mma(problem, device, v, reason))
         return false;
     if (v[GEMM_MAINLOOP] == GEMM_STREAM && !gemm_stream_possible(problem, v, l, reason))
+        return false;
+    if (!possible_tail(problem, v, l, reason))
         return false;
     if (gemm_add_normed(problem) && !possible_exchange(problem, device, v, l, reason))
         return false;

@@ -22,6 +22,7 @@ enum {
     GEMM_SPLIT_K,
     GEMM_GROUP,
     GEMM_SWAP,
+    GEMM_SPLIT_TAIL,
     GEMM_TUNABLES,
     /* Of operators whose output rows are normalised, one more. */
     GEMM_EXCHANGE = GEMM_TUNABLES,
@@ -31,7 +32,9 @@ enum {
 /* Of 64 rows is a wgmma; of a stage are two barriers. */
 enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8, GEMM_LEAST_GROUP = 8 };
 
-extern const struct tfops_tunable_spec gemm_tunables[GEMM_ADD_NORM_TUNABLES];
+/* The second: of operators that do more with rows than to sum them up. */
+extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES],
+    gemm_whole_tunables[GEMM_ADD_NORM_TUNABLES];
 
 /* What follows from a config. */
 struct gemm_layout {
@@ -51,6 +54,12 @@ struct gemm_layout {
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config);
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config);
+/* What SPLIT_TAIL cuts (gemm_walk.cuh): rectangles, 0 where nothing is; into parts; those whose rests are
+ * a cluster's. */
+struct gemm_tail {
+    int64_t tiles, parts, each;
+};
+struct gemm_tail gemm_tail_of(const struct gemm_layout *layout, int64_t clusters);
 
 /* Whether the kernels can do it; false writes the reason, where there is room for one. */
 bool gemm_possible(const struct tfops_problem *problem, const struct tfops_device *device,

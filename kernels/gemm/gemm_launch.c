@@ -79,7 +79,22 @@ static int64_t clusters(const struct tfops_problem *problem, const struct tfops_
     if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
         return at_most(l->down, device->sms * stream_share(problem, device, config, l));
     int64_t resident = gemm_resident_clusters(device, l->cluster);
-    return at_most(tiles, resident);
+    return at_most(config->values[GEMM_SPLIT_TAIL] ? tiles * l->k_stages : tiles, resident);
+}
+
+/* gemm_tail.cuh: a word for each consumer, a tile of sums for each block. */
+size_t gemm_workspace(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    (void)user;
+    enum { GRANULE = 256 };
+    const int64_t *v = config->values;
+    if (config->generic || !v[GEMM_SPLIT_TAIL])
+        return 0;
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    const int64_t blocks = gemm_resident_clusters(device, l.cluster) * l.cluster;
+    const int64_t words = gemm_ceil_div(4 * blocks * v[GEMM_CONSUMERS], GRANULE) * GRANULE;
+    return (size_t)(words + 4 * blocks * v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]);
 }
 
 void gemm_geometry(void *user, const struct tfops_problem *problem,
@@ -135,6 +150,7 @@ void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_par
     params->bias = operands[GEMM_BIAS].data;
     params->residual = operands[GEMM_RESIDUAL].data;
     params->out = operands[GEMM_OUT].data;
+    params->workspace = launch->workspace;
     params->x_stride = operands[GEMM_X].strides[0];
     params->weight_stride = operands[GEMM_WEIGHT].strides[0];
     params->residual_stride = operands[GEMM_RESIDUAL].strides[0];

@@ -7,6 +7,9 @@
 void gemm_geometry(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
     struct tfops_geometry *ret_geometry);
+/* Of SPLIT_TAIL: the same for every number of tokens. */
+size_t gemm_workspace(void *user, const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config);
 void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_params);
 size_t gemm_tensor_maps(
     void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps);

@@ -111,13 +111,13 @@ template <class C> struct GemmLayout {
     static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
     // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms,
-    // or bring residuals.
+    // bring residuals or walk over parts of tiles.
     static constexpr int PRODUCER_WORK =
-        NORM_WARPS                                                         ? 32
-        : C::SCALING == GEMM_PER_BLOCK || EARLY || GemmAddNormed<C>::VALUE ? 16
-                                                                           : 0;
+        NORM_WARPS                                                                          ? 32
+        : C::SCALING == GEMM_PER_BLOCK || EARLY || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ? 16
+                                                                                            : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
-    static constexpr int PRODUCER_REGS = 40 + SCALE_REGS;
+    static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : SCALE_REGS);
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
@@ -213,6 +213,9 @@ template <class C> struct GemmLayout {
         "each block of a cluster loads whole groups of a shared tile");
     static_assert(C::CLUSTER == RECTANGLE * C::SPLIT_K && C::CLUSTER <= 16, "cluster");
     static_assert(C::SPLIT_K == 1 || !C::PINGPONG, "a split sum takes no turns");
+    static_assert(!C::SPLIT_TAIL || (C::SPLIT_K == 1 && !C::PINGPONG && !NORMED && !ADD_NORMED),
+        "sums are cut of what is only added up, in one order");
+    static_assert(!C::SPLIT_TAIL || !C::BATCH_INVARIANT, "where a sum is cut depends on M");
     static_assert((C::SPLIT_K - 1) * SPLIT_STAGES < K_STAGES, "each block of a split has work");
     static_assert(PARTIAL_BYTES <= BUFFER_AT, "the stages hold a partial tile");
     static_assert(C::SMEM_BYTES >= SMEM_BYTES, "the host's geometry agrees");

@@ -4,27 +4,7 @@
 #include "device/tma.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_pipeline.cuh"
-#include "gemm/gemm_tiles.cuh"
-
-// Stages of K of this block: all of them, or its share of a split.
-template <class C> struct GemmKRange {
-    int first, count;
-
-    // Which share: that of its rectangle of the cluster.
-    TF_DEV int share()
-    {
-        return C::SPLIT_K == 1 ? 0 : cluster_rank() / GemmLayout<C>::RECTANGLE;
-    }
-
-    TF_DEV GemmKRange mine()
-    {
-        using L = GemmLayout<C>;
-        if constexpr (C::SPLIT_K == 1)
-            return {0, L::K_STAGES};
-        const int first = share() * L::SPLIT_STAGES;
-        return {first, min_int(L::SPLIT_STAGES, L::K_STAGES - first)};
-    }
-};
+#include "gemm/gemm_walk.cuh"
 
 // SHARE blocks of a cluster need the same tile of ROWS rows: each loads its part for all of them.
 template <int ROWS, int SHARE>
@@ -87,18 +67,19 @@ template <class C> struct GemmProducer {
     using Cursor = GemmCursor<C>;
     using Tiles = GemmTiles<C>;
     enum { WEIGHT = 1, X = 2, BOTH = WEIGHT | X };
-    static constexpr int WEIGHT_HINT = C::SWAP ? L2_EVICT_FIRST : L2_NORMAL;
 
     Tiles tiles;
-    GemmKRange<C> range;
     u16 r_mask, c_mask;
     u64 r_policy, c_policy;
 
     TF_DEV GemmProducer start(const gemm_params &p)
     {
-        GemmProducer it = {Tiles::start(p), GemmKRange<C>::mine(), 0, 0,
-            l2_policy < C::SWAP ? WEIGHT_HINT : L2_NORMAL > (),
-            l2_policy < C::SWAP ? L2_NORMAL : WEIGHT_HINT > ()};
+        GemmProducer it = {Tiles::start(p), 0, 0, 0, 0};
+        const u64 normal = l2_policy<L2_NORMAL>();
+        const bool once = (C::SWAP ? it.tiles.across : it.tiles.down) == 1; // is the weight read
+        const u64 weight = once ? l2_policy<L2_EVICT_FIRST>() : normal;
+        it.r_policy = C::SWAP ? weight : normal;
+        it.c_policy = C::SWAP ? normal : weight;
         // The blocks with the same R tile are those of this block's row of the rectangle.
         const int origin = GemmKRange<C>::share() * L::RECTANGLE;
         for (int i = 0; i < C::CLUSTER_N; i++)
@@ -130,41 +111,45 @@ template <class C> struct GemmProducer {
     }
 
     // The first stages, of which a constant weight need not wait for earlier kernels; how many.
-    TF_DEV int begin(const GemmProducer &it, const gemm_params &p, const GemmTile &tile)
+    TF_DEV int begin(
+        const GemmProducer &it, const gemm_params &p, const GemmTile &tile, const GemmPiece &piece)
     {
-        const int count = min_int(C::STAGES, it.range.count);
+        const int count = min_int(C::STAGES, piece.count);
         for (int i = 0; i < count; i++) {
             mbar_expect(Ring::full((u32)i), L::STAGE_BYTES);
-            load<WEIGHT>(it, p, tile, it.range.first + i, (u32)i);
+            load<WEIGHT>(it, p, tile, piece.first + i, (u32)i);
         }
         pdl_wait();
         for (int i = 0; i < count; i++)
-            load<X>(it, p, tile, it.range.first + i, (u32)i);
+            load<X>(it, p, tile, piece.first + i, (u32)i);
         return count;
     }
 
     TF_DEV void run(const gemm_params &p)
     {
         const GemmProducer it = start(p);
-        const Tiles &tiles = it.tiles;
         Cursor cursor = {0, 0};
         tma_prefetch_map(p.x_map);
         tma_prefetch_map(p.weight_map);
         if constexpr (L::PAIRED)
             tma_prefetch_map(gemm_pair(p).up_map);
-        for (int index = tiles.next; index < tiles.count; index += tiles.step) {
-            const GemmTile tile = Tiles::at(tiles, index);
+        GemmWalk<C> walk = GemmWalk<C>::start(it.tiles);
+        GemmPiece piece;
+        bool early = L::EARLY;
+        while (GemmWalk<C>::next(walk, it.tiles, piece)) {
+            const GemmTile tile = Tiles::at(it.tiles, piece.tile);
             int done = 0;
-            if (L::EARLY && index == tiles.next) {
-                done = begin(it, p, tile);
+            if (early) {
+                done = begin(it, p, tile, piece);
                 Cursor::skip(cursor, (u32)done);
+                early = false;
             }
-            for (int k = it.range.first + done; k < it.range.first + it.range.count; k++) {
+            for (int i = done; i < piece.count; i++) {
                 if constexpr (L::ADD_NORMED)
-                    gemm_prefetch_residual<C>(p, tile, k);
+                    gemm_prefetch_residual<C>(p, tile, i);
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
                 mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES);
-                load<BOTH>(it, p, tile, k, cursor.stage);
+                load<BOTH>(it, p, tile, piece.first + i, cursor.stage);
                 Cursor::advance(cursor);
             }
         }

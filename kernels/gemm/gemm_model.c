@@ -6,19 +6,25 @@
 #include "gemm_specs.h"
 
 /*
- * Fitted to 1800 configs of 18 problems on an H200 (docs/notes/gemm.md). Dense 16-bit products of one SM;
+ * Fitted to 8900 configs of 116 problems on an H200 (docs/notes/gemm.md). Dense 16-bit products of one SM;
  * bytes from L2 of one SM and of all; of the memory bus.
  */
-static const double MACS_NS = 3700, SM_BYTES_NS = 140, L2_BYTES_NS = 7700, MEMORY_BYTES_NS = 3900;
-/* A launch; a tile's fill and drain; a wait for a stage, and for each block that shares it. */
-static const double LAUNCH_NS = 2560, TILE_NS = 1150, STAGE_NS = 30, SHARER_NS = 4.5;
+static const double MACS_NS = 3660, SM_BYTES_NS = 300, L2_BYTES_NS = 7400, MEMORY_BYTES_NS = 4150;
+/* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
+ * another. Of 66 pairs none has two blocks while there are at most 66. */
+static const double ALONE_BYTES_NS = 58, PAIRED_BYTES_NS = 39;
+/* A launch, one of the mma.sync kernel; a tile's fill and drain; a wait for a stage; until the bytes of one are there. */
+static const double LAUNCH_NS = 1200, MMA_LAUNCH_NS = 4000, TILE_NS = 4300, STAGE_NS = 8,
+                    ARRIVAL_NS = 1240;
 /* A partial tile of a split sum: left in shared memory, read by the cluster. */
-static const double SPLIT_BYTES_NS = 53;
+static const double SPLIT_BYTES_NS = 44;
+/* Parts of sums left in the workspace or added from there, a block's; until one left last is there. */
+static const double CUT_BYTES_NS = 39, CUT_NS = 2700;
 /* Between what a block says of its rows and what it hears of the others'. */
 static const double EXCHANGE_NS = 2000;
-/* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
-static const double ONE_PARTIAL_SUM = 0.65;
-static const double PROMOTION = 1.22, OVERLAP = 0.18;
+/* Of the tensor cores' rate with one consumer at a time; that adds up a single partial sum. */
+static const double ONE_CONSUMER = 0.9, ONE_PARTIAL_SUM = 0.62;
+static const double PROMOTION = 1.13, OVERLAP = 0.21;
 /* A streamed weight: a launch, and one that begins before the one before it ends; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
 static const double STREAM_LAUNCH_NS = 3500, STREAM_EARLY_NS = 2000, STREAM_BYTES_NS = 4050,
                     STREAM_FEW_WARPS = 1.25;
@@ -35,9 +41,9 @@ static double slab_slowdown(int64_t block_n)
     return greater(1, reads / products);
 }
 
-/* The products of one tile. */
-static double tile_math_ns(
-    const struct tfops_config *config, const struct gemm_layout *l, int64_t depth, bool promoted)
+/* The products of one tile, of which a block has `waves`. */
+static double tile_math_ns(const struct tfops_config *config, const struct gemm_layout *l,
+    int64_t depth, bool promoted, double waves)
 {
     const int64_t *v = config->values;
     double macs = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) * (double)depth;
@@ -46,6 +52,8 @@ static double tile_math_ns(
         return macs / (0.55 * MACS_NS);
     if (v[GEMM_CONSUMERS] == 1 && promoted && l->slabs * v[GEMM_DEPTH] == 1)
         rate *= ONE_PARTIAL_SUM; /* nothing runs while it is added up */
+    if (v[GEMM_CONSUMERS] == 1 || (v[GEMM_PINGPONG] && waves < 2))
+        rate *= ONE_CONSUMER;
     return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? PROMOTION : 1);
 }
 
@@ -58,13 +66,42 @@ static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, d
     return rows * (double)k_bytes / (rate < SM_BYTES_NS ? rate : SM_BYTES_NS);
 }
 
-static double memory_ns(const struct tfops_problem *problem, const struct gemm_layout *l)
+/* The bus, or a block's share of a weight that no other rows of tiles have brought to L2. */
+static double memory_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l, int64_t k_bytes, double blocks,
+    double waves)
 {
-    const int64_t *dims = problem->dims;
+    const int64_t *dims = problem->dims, *v = config->values;
     double in =
         (double)(dims[GEMM_M] + gemm_weight_rows(problem)) * (double)(dims[GEMM_K] * l->elem);
     double out = (double)dims[GEMM_M] * (double)(dims[GEMM_N] * l->out_elem);
-    return (in + out) / MEMORY_BYTES_NS;
+    const double bus = (in + out) / MEMORY_BYTES_NS;
+    if ((v[GEMM_SWAP] ? l->across : l->down) > 1)
+        return bus;
+    const double rows = v[GEMM_SWAP] ? (double)v[GEMM_BLOCK_M] / (double)v[GEMM_CLUSTER_N]
+                                     : (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
+    const double rate = 2 * blocks > (double)device->sms ? PAIRED_BYTES_NS : ALONE_BYTES_NS;
+    return greater(bus, waves * rows * (double)k_bytes / rate);
+}
+
+/* Of the sums that SPLIT_TAIL cuts. */
+static double longest_part(const struct gemm_tail *tail)
+{
+    return tail->each > 1 ? (double)tail->each / (double)(tail->each + 1) : 1 / (double)tail->parts;
+}
+
+/* Until the parts of a sum are left and added up again. */
+static double join_ns(const struct tfops_device *device, const struct tfops_config *config,
+    const struct gemm_layout *l)
+{
+    const int64_t *v = config->values;
+    const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
+    if (v[GEMM_SPLIT_K] > 1)
+        return partial / SPLIT_BYTES_NS;
+    const struct gemm_tail tail = gemm_tail_of(l, gemm_resident_clusters(device, l->cluster));
+    if (!v[GEMM_SPLIT_TAIL] || !tail.tiles)
+        return 0;
+    return CUT_NS + partial / CUT_BYTES_NS * (double)(tail.each > 1 ? 2 : tail.parts);
 }
 
 /* Blocks that work at a time, and tiles that one of them computes. */
@@ -77,6 +114,11 @@ static void count_tiles(const struct tfops_problem *problem, const struct tfops_
     const int64_t tiles = whole_rows ? l->bands : l->down * l->across;
     *ret_blocks = (double)((tiles < clusters ? tiles : clusters) * l->cluster);
     *ret_waves = (double)(gemm_ceil_div(tiles, clusters) * (whole_rows ? l->across : 1));
+    const struct gemm_tail tail = gemm_tail_of(l, clusters);
+    if (config->values[GEMM_SPLIT_TAIL] && tail.tiles) {
+        *ret_blocks = (double)(clusters * l->cluster);
+        *ret_waves = (double)(tiles / clusters) + longest_part(&tail);
+    }
 }
 
 /* Every block has all tokens of a tile, and the weight comes once for each tile of them. */
@@ -105,19 +147,20 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     double blocks, waves;
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
-    const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
-    const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
-    const double waits = (STAGE_NS + SHARER_NS * sharers) * (double)stages;
-    const double tile = greater(math + waits, tile_load_ns(config, depth, blocks));
-    const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
-    const double split = v[GEMM_SPLIT_K] > 1 ? partial / SPLIT_BYTES_NS : 0;
+    const double math = tile_math_ns(config, &l, depth / l.elem, promoted, waves);
+    const double waits = STAGE_NS * (double)stages;
+    const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
+    const double tile =
+        greater(greater(math + waits, arrival), tile_load_ns(config, depth, blocks));
+    const double split = join_ns(device, config, &l);
     const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
     /* The last tiles' stores and the first tiles' loads stand alone. */
     const double work =
         waves * (tile + exchange + TILE_NS * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
-    const double memory = memory_ns(problem, &l);
-    return LAUNCH_NS + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
+    const double memory = memory_ns(problem, device, config, &l, depth, blocks, waves);
+    const double launch = v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS;
+    return launch + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
 }
 
 double gemm_predict(void *user, const struct tfops_problem *problem,

@@ -17,6 +17,8 @@ enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
  * one a block of weight (GEMM_GROUP_ELEMS of k; as many rows of weight); none */
 enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_PER_BLOCK, GEMM_UNSCALED };
 enum { GEMM_GROUP_ELEMS = 128 };
+/* SPLIT_TAIL: parts of a sum; tiles whose rests are a cluster's. */
+enum { GEMM_MOST_PARTS = 8, GEMM_MOST_EACH = 4 };
 
 struct gemm_params {
     struct tensor_map x_map, weight_map, out_map;
@@ -27,6 +29,7 @@ struct gemm_params {
     const void *bias;     /* [n] or NULL, dtype of out */
     const void *residual; /* [m, n] or NULL, dtype of out; may be out */
     void *out;
+    void *workspace; /* of configs with SPLIT_TAIL (gemm_tail.cuh) */
     long long x_stride, weight_stride, residual_stride, out_stride;
     long long x_scale_stride, x_group_stride, weight_scale_stride;
     int m, n, k;

@@ -83,12 +83,13 @@ template <class C> struct GemmScales {
     // Each has a stage of the ring: a step of K is shorter than a load from memory takes.
     TF_DEV void produce(const gemm_params &p, u32 mine)
     {
-        const GemmKRange<C> range = GemmKRange<C>::mine();
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
+        GemmWalk<C> walk = GemmWalk<C>::start(tiles);
+        GemmPiece piece;
         GemmScaleCursor cursor = {0, 0};
-        for (int index = tiles.next; index < tiles.count; index += tiles.step) {
-            const GemmTile tile = GemmTiles<C>::at(tiles, index);
-            for (int k = range.first; k < range.first + range.count; k++) {
+        while (GemmWalk<C>::next(walk, tiles, piece)) {
+            const GemmTile tile = GemmTiles<C>::at(tiles, piece.tile);
+            for (int k = piece.first; k < piece.first + piece.count; k++) {
                 if (cursor.stage == mine)
                     make(p, tile, k, cursor);
                 advance(cursor);

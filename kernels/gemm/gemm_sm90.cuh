@@ -9,12 +9,15 @@
 //   PINGPONG          0: consumers share a tile; 1: they take turns, one stores while one multiplies.
 //   CLUSTER_M, _N     blocks that share a C tile, an R tile by multicast.
 //   SPLIT_K           blocks of a cluster that share the sum of a tile: as many rectangles.
+//   SPLIT_TAIL        1: the last tiles, fewer than clusters, are cut along K (gemm_walk.cuh).
 //   GROUP             rectangles down a band (gemm_tiles.cuh).
-//   SWAP              1: weight rows run down the tile, tokens across it; weight lines leave L2
-//                     first, being read once.
+//   SWAP              1: weight rows run down the tile, tokens across it.
+//
+// Lines of a weight that is read once leave L2 first.
 //
 // Synchronisation: the ring; a named barrier for each consumer around its store buffers; cluster
-// barriers at both ends of a clustered kernel and around the partial sums of a split.
+// barriers at both ends of a clustered kernel and around the partial sums of a split; words in the
+// workspace between clusters that share a sum (gemm_tail.cuh).
 #pragma once
 #include "device/pdl.cuh"
 #include "device/regs.cuh"
@@ -24,6 +27,7 @@
 #include "gemm/gemm_load.cuh"
 #include "gemm/gemm_mainloop.cuh"
 #include "gemm/gemm_split.cuh"
+#include "gemm/gemm_tail.cuh"
 
 template <class C> struct GemmConsumer {
     using L = GemmLayout<C>;
@@ -31,10 +35,9 @@ template <class C> struct GemmConsumer {
     using Cursor = GemmCursor<C>;
 
     TF_DEV void multiply([[maybe_unused]] const gemm_params &p, float (&acc)[L::SLABS][L::REGS],
-        Cursor &cursor, GemmScaleCursor &scales, int row, const GemmTile &tile,
+        Cursor &cursor, GemmScaleCursor &scales, int row, int stages, const GemmTile &tile,
         const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
-        const int stages = GemmKRange<C>::mine().count;
         GemmTurn<C>::take(turn);
         if constexpr (L::HELD)
             GemmHeld<C>::multiply(p, acc, cursor, row, tiles, turn);
@@ -65,26 +68,34 @@ template <class C> struct GemmConsumer {
     {
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
         const int row = C::PINGPONG ? 0 : consumer * L::ROWS;
-        const int skipped = C::PINGPONG ? consumer : 0;
-        const int step = C::PINGPONG ? C::CONSUMERS * tiles.step : tiles.step;
+        const int skipped = C::PINGPONG ? consumer : 0, each = C::PINGPONG ? C::CONSUMERS : 1;
+        GemmWalk<C> walk = GemmWalk<C>::start(tiles, skipped, each);
+        GemmPiece piece;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmTurn<C> turn = {consumer, true, false};
         Cursor cursor = {0, 0};
         GemmScaleCursor scales = {0, 0};
         [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
-        for (int index = tiles.next + skipped * tiles.step; index < tiles.count; index += step) {
-            const GemmTile tile = GemmTiles<C>::at(tiles, index);
+        while (GemmWalk<C>::next(walk, tiles, piece)) {
+            const GemmTile tile = GemmTiles<C>::at(tiles, piece.tile);
             float acc[L::SLABS][L::REGS];
-            if constexpr (L::ADD_NORMED) // its end needs the registers
+            if constexpr (L::ADD_NORMED || C::SPLIT_TAIL) // its end needs the registers
                 GemmMainloop<C>::clear(acc);
-            turn.more = index + tiles.step < tiles.count;
-            multiply(p, acc, cursor, scales, row, tile, tiles, turn);
+            turn.more = piece.tile + tiles.step < tiles.count;
+            multiply(p, acc, cursor, scales, row, piece.count, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
             if constexpr (L::NORM_WARPS)
                 GemmNorm<C>::apply_next(p, row, acc, phase);
+            if constexpr (C::SPLIT_TAIL) {
+                if (piece.part > 0) {
+                    GemmParting<C>::leave(p, tiles, piece, consumer, acc);
+                    continue;
+                }
+                GemmParting<C>::gather(p, tiles, piece, consumer, acc);
+            }
             store(epilogue, p, tile, row, acc);
         }
         Epilogue::finish_stores(epilogue);
@@ -99,7 +110,8 @@ template <class C> struct GemmConsumer {
         Cursor cursor = {0, 0};
         GemmScaleCursor scales = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(p, acc, cursor, scales, row, tile, tiles, {consumer, true, false});
+        multiply(p, acc, cursor, scales, row, GemmKRange<C>::mine().count, tile, tiles,
+            {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there

@@ -36,7 +36,8 @@ static int64_t width_for(int64_t tokens, int64_t sharers)
 static bool hopeless(const struct tfops_problem *problem, const struct tfops_device *device,
     const int64_t *v, const struct gemm_layout *l)
 {
-    bool narrow = v[GEMM_BLOCK_N] <= 64, promotes = gemm_promoted(problem, l);
+    enum { FEW_TOKENS = 32 };
+    const bool promotes = gemm_promoted(problem, l);
     if (v[GEMM_MAINLOOP] == GEMM_STREAM)
         return v[GEMM_CONSUMERS] == 1;
     if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
@@ -45,11 +46,21 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
         return true;
     if (v[GEMM_CONSUMERS] == 1 && l->slabs > (gemm_paired(problem) && v[GEMM_SWAP] ? 2 : 1))
         return true;
-    if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 4 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
-                                 (!narrow && !(promotes && l->slabs == 1))))
+    if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 3 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
+                                 (v[GEMM_BLOCK_N] > 128 && !(promotes && l->slabs == 1))))
         return true;
     if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
         return true;
+    const int64_t tokens_across = v[GEMM_CLUSTER_N] * v[GEMM_BLOCK_N] - v[GEMM_BLOCK_N];
+    const int64_t tokens_down = v[GEMM_CLUSTER_M] * v[GEMM_BLOCK_M] - v[GEMM_BLOCK_M];
+    const int64_t tokens = problem->dims[GEMM_M];
+    if (tokens <= (v[GEMM_SWAP] ? tokens_across : tokens_down)) /* a block has none */
+        return true;
+    if (gemm_normed(problem) && !v[GEMM_SWAP] && tokens <= FEW_TOKENS &&
+        !(problem->flags & TFOPS_BATCH_INVARIANT)) /* to normalise in registers */
+        return true;
+    if (v[GEMM_SPLIT_TAIL]) /* is for tiles that do not come out even */
+        return gemm_tail_of(l, gemm_resident_clusters(device, l->cluster)).tiles == 0;
     return l->cluster > 2 && l->down * l->across > gemm_resident_clusters(device, l->cluster);
 }
 
@@ -82,6 +93,20 @@ static const struct shape WIDE[] = {
     {128, 2, 0, 1, 4, 80},
     {128, 2, 0, 2, 2, 160},
     {64, 1, 0, 2, 2, 160},
+    {64, 1, 0, 1, 2, 80},
+    {64, 1, 0, 1, 2, 160},
+    {64, 1, 0, 1, 4, 96},
+    {64, 2, 1, 1, 4, 256},
+    {128, 2, 0, 1, 4, 96},
+    {128, 2, 0, 1, 4, 256},
+    {128, 2, 0, 2, 2, 112},
+    {128, 2, 0, 2, 1, 224},
+    {256, 2, 0, 1, 2, 80},
+    {256, 2, 0, 1, 2, 96},
+    {256, 2, 0, 1, 2, 112},
+    {256, 2, 0, 1, 2, 128},
+    {256, 2, 0, 2, 1, 160},
+    {256, 2, 0, 1, 2, 192},
 };
 
 static const struct shape MMA_SHAPES[] = {
@@ -119,7 +144,7 @@ struct search {
     struct tfops_config best;
 };
 
-static void try(struct search *search, struct tfops_config *config)
+static void try_one(struct search *search, struct tfops_config *config)
 {
     config->values[GEMM_EXCHANGE] = search->exchange;
     settle_stages(search->problem, search->device, config);
@@ -134,6 +159,16 @@ static void try(struct search *search, struct tfops_config *config)
     search->best = *config;
 }
 
+static void try(struct search *search, struct tfops_config *config)
+{
+    config->values[GEMM_SPLIT_TAIL] = 0;
+    try_one(search, config);
+    if (config->values[GEMM_MAINLOOP] != GEMM_WGMMA || !gemm_cuts_sums(search->problem))
+        return;
+    config->values[GEMM_SPLIT_TAIL] = 1;
+    try_one(search, config);
+}
+
 /* One shape, its stages deep or not. */
 static void try_depths(
     struct search *search, const struct shape *shape, bool swap, int64_t split, int64_t deepest)
@@ -146,18 +181,19 @@ static void try_depths(
     }
 }
 
-/* Few tokens across: one or two consumers, a sum split, token tiles shared, or both. */
+/* Few tokens across: one to three consumers, a sum split, token tiles shared, or both. */
 static void try_narrow(struct search *search, int64_t tokens)
 {
-    enum { MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4 };
-    const int64_t rows = gemm_paired(search->problem) ? 2 * GEMM_SLAB_ROWS : GEMM_SLAB_ROWS;
-    for (int64_t consumers = 1; consumers <= 2; consumers++)
-        for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
-            for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
-                const struct shape shape = {
-                    rows * consumers, consumers, 0, sharers, 1, width_for(tokens, sharers)};
-                try_depths(search, &shape, true, split, DEEPEST);
-            }
+    enum { MOST_CONSUMERS = 3, MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4, MOST_ROWS = 256 };
+    const int64_t least = gemm_paired(search->problem) ? 2 * GEMM_SLAB_ROWS : GEMM_SLAB_ROWS;
+    for (int64_t consumers = 1; consumers <= MOST_CONSUMERS; consumers++)
+        for (int64_t rows = least * consumers; rows <= MOST_ROWS; rows += least * consumers)
+            for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
+                for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
+                    const struct shape shape = {
+                        rows, consumers, 0, sharers, 1, width_for(tokens, sharers)};
+                    try_depths(search, &shape, true, split, DEEPEST);
+                }
 }
 
 static void try_wgmma(struct search *search)

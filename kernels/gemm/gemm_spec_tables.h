@@ -18,11 +18,17 @@
     [GEMM_K] = {"k", 0, 1, 1 << 22, "columns of x and weight"}
 
 #define GEMM_ACTIVATION_OPTION                                                                     \
-    [GEMM_ACTIVATION] = {"activation", GEMM_ACTIVATIONS, 5, "of the biased product"}
+    [GEMM_ACTIVATION] = {"activation",                                                             \
+        (const char *const[]){"none", "relu", "silu", "gelu", "gelu_tanh"}, 5,                     \
+        "of the biased product"}
 
 #define GEMM_WEIGHTS_OPTION                                                                        \
     {"weights", (const char *const[]){"any", "constant"}, 2,                                       \
         "constant: the host has waited for what wrote them; read before earlier kernels end"}
+
+#define GEMM_WORKSPACE_OPTION                                                                      \
+    {"workspace", (const char *const[]){"no", "yes"}, 2,                                           \
+        "yes: the caller has as much as the plan says, zero before the first launch"}
 
 #define GEMM_X_OPERAND(help)                                                                       \
     [GEMM_X] = {"x", TFOPS_IN, TFOPS_OPERAND_ROWS, GEMM_DTYPE, 2, {GEMM_M, GEMM_K}, 0, help}
@@ -54,11 +60,10 @@
     .geometry = gemm_geometry,                                                                     \
     .pack = gemm_pack,                                                                             \
     .tensor_maps = gemm_tensor_maps,                                                               \
+    .workspace = gemm_workspace,                                                                   \
     .cost = gemm_cost,                                                                             \
     .values = gemm_values,                                                                         \
     .reference = gemm_reference
 /* clang-format on */
-
-static const char *const GEMM_ACTIVATIONS[] = {"none", "relu", "silu", "gelu", "gelu_tanh"};
 
 #endif

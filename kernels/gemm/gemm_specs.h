@@ -22,8 +22,10 @@ enum { GEMM_N2 = GEMM_K + 1, GEMM_N3 };
 enum { GEMM_DTYPE, GEMM_OUT_DTYPE, GEMM_WEIGHT_DTYPE, GEMM_SCALE_DTYPE };
 /* linear and rmsnorm_linear: the first, and then (rmsnorm_linears: nothing else) */
 enum { GEMM_WEIGHTS = 1 };
+/* linear */
+enum { LINEAR_WORKSPACE = GEMM_WEIGHTS + 1 };
 /* fp8_gemm. */
-enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING, GEMM_SCALE_MAJOR };
+enum { GEMM_ACTIVATION, GEMM_FAST_ACCUM, GEMM_SCALING, GEMM_SCALE_MAJOR, FP8_GEMM_WORKSPACE };
 /* linear: the first five. */
 enum {
     GEMM_X,
@@ -35,7 +37,8 @@ enum {
     GEMM_WEIGHT_SCALE,
 };
 
-/* gated_mlp: the first five. Options: act first, activates last, between them those of fp8_gemm. */
+/* gated_mlp: the first five. Options: act first, activates and workspace last, between them those of
+ * fp8_gemm. */
 enum {
     GATED_MLP_X,
     GATED_MLP_GATE_WEIGHT,
@@ -46,6 +49,8 @@ enum {
     GATED_MLP_GATE_SCALE,
     GATED_MLP_UP_SCALE,
 };
+enum { GATED_MLP_ACTIVATES = 1, GATED_MLP_WORKSPACE };
+enum { FP8_GATED_MLP_ACTIVATES = GEMM_SCALING + 1, FP8_GATED_MLP_WORKSPACE };
 
 /* rmsnorm_linear: the operands of linear, then */
 enum { RMSNORM_LINEAR_NORM_WEIGHT = GEMM_OUT + 1 };
@@ -65,7 +70,7 @@ enum { LINEARS_NORM_WEIGHT = 1 };
 #define LINEARS_BIAS(i) (3 + 3 * (i))
 #define LINEARS_OUT(i) (4 + 3 * (i))
 
-/* What tells operators apart that share callbacks: a spec's user; NULL: linear, fp8_gemm. */
+/* What tells operators apart that share callbacks: a spec's user. */
 struct gemm_kind {
     bool paired;     /* two weights, whose products are joined */
     bool normed;     /* rows of x are normalised */
@@ -73,43 +78,51 @@ struct gemm_kind {
     bool lasting;    /* its option GEMM_WEIGHTS says whether the weight is constant */
     bool scaled;     /* fp8: with scales, and a dtype of the weight */
     bool add_normed; /* rows of the output are normalised */
+    int workspace;   /* the option that says whether the caller has one; 0: none is used */
+    int given;       /* the value of it that says yes */
 };
 
 static inline bool gemm_paired(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind && kind->paired;
+    return kind->paired;
 }
 
 static inline bool gemm_normed(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind && kind->normed;
+    return kind->normed;
 }
 
 static inline bool gemm_add_normed(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind && kind->add_normed;
+    return kind->add_normed;
 }
 
-/* Of linear_add_rmsnorm: the caller has none. */
-static inline bool gemm_without_workspace(const struct tfops_problem *problem)
+static inline bool gemm_has_workspace(const struct tfops_problem *problem)
 {
-    return problem->options[LINEAR_ADD_RMSNORM_WORKSPACE] != 0;
+    const struct gemm_kind *kind = problem->spec->user;
+    return kind->workspace && problem->options[kind->workspace] == kind->given;
+}
+
+/* Whether several blocks may leave parts of a sum in the workspace. */
+static inline bool gemm_cuts_sums(const struct tfops_problem *problem)
+{
+    return gemm_has_workspace(problem) && !gemm_normed(problem) && !gemm_add_normed(problem);
 }
 
 static inline bool gemm_parted(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind && kind->parted;
+    return kind->parted;
 }
 
 /* Whether no earlier kernel of the stream may still be writing the weight. */
 static inline bool gemm_constant(const struct tfops_problem *problem)
 {
     const struct gemm_kind *kind = problem->spec->user;
-    return kind && kind->lasting && problem->options[gemm_parted(problem) ? 0 : GEMM_WEIGHTS];
+    return kind->lasting && problem->options[gemm_parted(problem) ? 0 : GEMM_WEIGHTS];
 }
 
 /* Rows of all weights. */
@@ -126,6 +139,8 @@ enum tfops_status gemm_reference(void *user, const struct tfops_launch_args *lau
 enum tfops_status gated_mlp_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status rmsnorm_linear_reference(void *user, const struct tfops_launch_args *launch);
 enum tfops_status linear_add_rmsnorm_reference(void *user, const struct tfops_launch_args *launch);
+/* Which of a pair is activated: a value of gated_mlp_params.h's activates. */
+int gated_mlp_activates(const struct tfops_problem *problem);
 /* A value of gemm_params.h's activation. */
 double gemm_ref_activate(int activation, double x);
 

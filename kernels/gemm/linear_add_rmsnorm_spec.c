@@ -52,7 +52,8 @@ static const struct tfops_operand_spec OPERANDS[] = {
 static const struct tfops_constant_spec CONSTANTS[] = {{"ADD_NORMED", 1},
     {"SCALING", GEMM_UNSCALED}, {"FAST_ACCUM", 0}, {"ACTIVATION", GEMM_NONE}, {"HAS_RESIDUAL", 1}};
 
-static const struct gemm_kind KIND = {.add_normed = true};
+static const struct gemm_kind KIND = {
+    .add_normed = true, .workspace = LINEAR_ADD_RMSNORM_WORKSPACE};
 
 /* h: as of linear. Its rows normalised: as of rmsnorm, and what h is off by. */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
@@ -153,7 +154,7 @@ static void values(void *user, const struct tfops_problem *problem, size_t opera
 const struct tfops_spec linear_add_rmsnorm_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "linear_add_rmsnorm",
     .summary = "matrix product added to the residual stream, and RMSNorm of the sum",
     .formula = "h = x · weightᵀ + bias + residual; residual_out = h; "
@@ -165,7 +166,7 @@ const struct tfops_spec linear_add_rmsnorm_spec = {
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
     SPEC_TABLE(constants, CONSTANTS),
-    .tunables = gemm_tunables,
+    .tunables = gemm_whole_tunables,
     .n_tunables = GEMM_ADD_NORM_TUNABLES,
     .template_path = "gemm/linear_add_rmsnorm.cu",
     .body = "linear_add_rmsnorm",

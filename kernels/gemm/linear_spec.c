@@ -10,10 +10,10 @@ static const struct tfops_dtype_spec DTYPES[] = {
     [GEMM_OUT_DTYPE] = {"out_dtype", HALVES | 1u << TFOPS_F32, "of out, bias and residual"},
 };
 
-static const struct tfops_option_spec OPTIONS[] = {
-    GEMM_ACTIVATION_OPTION, [GEMM_WEIGHTS] = GEMM_WEIGHTS_OPTION};
+static const struct tfops_option_spec OPTIONS[] = {GEMM_ACTIVATION_OPTION,
+    [GEMM_WEIGHTS] = GEMM_WEIGHTS_OPTION, [LINEAR_WORKSPACE] = GEMM_WORKSPACE_OPTION};
 
-static const struct gemm_kind KIND = {.lasting = true};
+static const struct gemm_kind KIND = {.lasting = true, .workspace = LINEAR_WORKSPACE, .given = 1};
 
 static const struct tfops_operand_spec OPERANDS[] = {
     GEMM_X_OPERAND("input rows"),
@@ -46,7 +46,7 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec linear_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "linear",
     .summary = "matrix product with bias, activation and residual",
     .formula = "out = activation(x · weightᵀ + bias) + residual",

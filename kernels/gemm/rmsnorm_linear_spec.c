@@ -76,7 +76,7 @@ static void values(void *user, const struct tfops_problem *problem, size_t opera
 const struct tfops_spec rmsnorm_linear_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "rmsnorm_linear",
     .summary = "matrix product of normalised rows",
     .formula = "out = activation(rmsnorm(x) · weightᵀ + bias) + residual (Zhang & Sennrich 2019)",
@@ -87,7 +87,7 @@ const struct tfops_spec rmsnorm_linear_spec = {
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
     SPEC_TABLE(constants, CONSTANTS),
-    .tunables = gemm_tunables,
+    .tunables = gemm_whole_tunables,
     .n_tunables = GEMM_TUNABLES,
     .template_path = "gemm/rmsnorm_linear.cu",
     .body = "rmsnorm_linear",

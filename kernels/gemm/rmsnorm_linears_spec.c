@@ -191,7 +191,7 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec rmsnorm_linears_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 1,
+    .version = 2,
     .name = "rmsnorm_linears",
     .summary = "products of normalised rows with two or three weights",
     .formula = "out_i = rmsnorm(x) · weight_iᵀ + bias_i (Zhang & Sennrich 2019)",
@@ -202,7 +202,7 @@ const struct tfops_spec rmsnorm_linears_spec = {
     SPEC_TABLE(scalars, SCALARS),
     SPEC_TABLE(operands, OPERANDS),
     SPEC_TABLE(constants, CONSTANTS),
-    .tunables = gemm_tunables,
+    .tunables = gemm_whole_tunables,
     .n_tunables = GEMM_TUNABLES,
     .template_path = "gemm/rmsnorm_linears.cu",
     .body = "rmsnorm_linears",

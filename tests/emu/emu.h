@@ -99,6 +99,25 @@ template <class T> EMU_INLINE void atomic_store(T *at, T value)
 #endif
 }
 
+// The same in order with what else threads read and write.
+template <class T> EMU_INLINE T atomic_acquire(const T *at)
+{
+#ifdef EMU_TSAN
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+#else
+    return *at;
+#endif
+}
+
+template <class T> EMU_INLINE void atomic_release(T *at, T value)
+{
+#ifdef EMU_TSAN
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+#else
+    *at = value;
+#endif
+}
+
 // Gives what was there before.
 template <class T, class Change> EMU_INLINE T atomic_change(T *at, Change change)
 {

@@ -34,6 +34,7 @@ enum {
     WHOLE_ROWS,
     HELD,
     STREAM,
+    CUT,
     N_SETUPS
 };
 static const struct setup {
@@ -72,6 +73,9 @@ static const struct setup {
     [STREAM] = {"streamed weight", "rmsnorm_linear", "m=20 n=72 k=520 dtype=bf16 norm_weight=1",
         "MAINLOOP=2,BLOCK_M=16,BLOCK_N=16,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=1"},
+    [CUT] = {"a tail of parts", "linear", "m=300 n=160 k=640 dtype=bf16 workspace=yes",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,SPLIT_TAIL=1"},
 };
 
 /* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
@@ -164,6 +168,16 @@ static const struct mutant {
     {"copies waited for too late, streamed", STREAM, "gemm/gemm_stream.cuh",
         "cp_async_wait<C::STAGES - 2>();", "cp_async_wait<C::STAGES - 1>();",
         "reads shared memory"},
+    {"part not said", CUT, "gemm/gemm_tail.cuh", "grid_release(word(p, to, consumer), GRID_SAID);",
+        "", "deadlock: "},
+    {"a part too many", CUT, "gemm/gemm_tail.cuh", "part < piece.parts", "part <= piece.parts",
+        "deadlock: "},
+    {"another part", CUT, "gemm/gemm_tail.cuh", "slot(tiles, piece.tile, part)",
+        "slot(tiles, piece.tile, part + 1)", "deadlock: "},
+    {"a part stored as a tile", CUT, "gemm/gemm_sm90.cuh", "piece.part > 0", "piece.part > 1",
+        "deadlock: "},
+    {"a part too late", CUT, "gemm/gemm_walk.cuh", "walk.first = Tail::begin(tail, walk.part);",
+        "walk.first = Tail::begin(tail, walk.part) + (walk.part > 0);", "expected"},
 };
 #define ALL_KERNELS "gemm/all.cu"
 enum { N_MUTANTS = sizeof MUTANTS / sizeof *MUTANTS, N_KERNELS = N_SETUPS + N_MUTANTS };

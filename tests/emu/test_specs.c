@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 /* Blocks that walk over rows do so with few of them on a device of few SMs. */
-enum { FEW_SMS = 2, BATCH = 8, CHILD_SECONDS = 900 };
+enum { FEW_SMS = 4, BATCH = 8, CHILD_SECONDS = 900 };
 
 /* The first is the main one; code and spaces differ before it, and before sm_89. */
 static const char *const ARCHS[] = {"sm_90a", "sm_80", "sm_89"};

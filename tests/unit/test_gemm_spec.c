@@ -6,6 +6,7 @@
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <stdio.h>
 #include <tfops/plan.h>
 
@@ -103,7 +104,8 @@ Test(gemm_spec, few_tokens_run_across_the_tile)
     cr_expect_eq(config.values[GEMM_BLOCK_N], 8);
 }
 
-/* Where shared memory holds them, in as narrow a tile as does. */
+/* Where shared memory holds them, in as narrow a tile as does; on Hopper where it may begin early, else
+ * wgmma's ring is as fast. */
 Test(gemm_spec, the_weight_streams_past_few_tokens)
 {
     static const struct {
@@ -112,8 +114,8 @@ Test(gemm_spec, the_weight_streams_past_few_tokens)
     for (size_t arch = 0; arch < tfops_arch_count(); arch++)
         for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
             const struct tfops_device device = device_named(tfops_arch_name(arch));
-            const struct tfops_problem problem =
-                make(&linear_spec, CASES[i].m, 18944, 1024, TFOPS_BF16);
+            struct tfops_problem problem = make(&linear_spec, CASES[i].m, 18944, 1024, TFOPS_BF16);
+            problem.options[GEMM_WEIGHTS] = strcmp(device.arch, "sm_90a") == 0;
             const struct tfops_config config = default_of(&problem, &device);
             cr_expect_eq(config.values[GEMM_MAINLOOP], GEMM_STREAM, "%s", device.arch);
             cr_expect_eq(config.values[GEMM_BLOCK_N], CASES[i].width);
@@ -293,4 +295,83 @@ Test(gemm_spec, refuses_the_largest_tiles_beside_a_residual)
     config.values[GEMM_BLOCK_N] = 160;
     layout = gemm_lay_out(&problem, &config);
     cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+}
+
+/* ---- the last tiles, cut along K --------------------------------------------------------------- */
+
+static const struct tail_case {
+    int64_t down, across, clusters, k_stages;
+    struct gemm_tail tail;
+} TAIL_CASES[] = {
+    {8, 8, 64, 100, {0, 1, 1}},                                 /* comes out even */
+    {1, 28, 66, 100, {28, 2, 1}},                               /* two clusters for each */
+    {4, 40, 66, 100, {28, 2, 1}},                               /* behind two waves */
+    {1, 5, 132, 100, {5, 8, 1}},                                /* no more than eight parts */
+    {1, 5, 132, 3, {5, 3, 1}},                                  /* nor than stages */
+    {1, 1, 132, 1, {0, 1, 1}},                                  /* one stage is not cut */
+    {1, 44, 66, 100, {44, 2, 2}},                               /* a cluster has the rests of two */
+    {1, 52, 66, 100, {52, 2, 4}}, {1, 60, 66, 100, {0, 2, 10}}, /* too many to gain by it */
+    {1, 44, 66, 2, {0, 2, 2}},                                  /* a part would be empty */
+};
+
+ParameterizedTestParameters(gemm_spec, the_last_tiles_are_cut_for_idle_clusters)
+{
+    return cr_make_param_array(
+        struct tail_case, (void *)TAIL_CASES, sizeof TAIL_CASES / sizeof *TAIL_CASES);
+}
+
+ParameterizedTest(struct tail_case *test, gemm_spec, the_last_tiles_are_cut_for_idle_clusters)
+{
+    const struct gemm_layout layout = {
+        .down = test->down, .across = test->across, .k_stages = test->k_stages};
+    const struct gemm_tail tail = gemm_tail_of(&layout, test->clusters);
+    cr_assert_eq(tail.tiles, test->tail.tiles);
+    cr_assert(!tail.tiles || (tail.parts == test->tail.parts && tail.each == test->tail.each));
+}
+
+static struct tfops_problem with_workspace(int64_t m, int64_t n, int64_t k)
+{
+    struct tfops_problem problem = make(&linear_spec, m, n, k, TFOPS_BF16);
+    EXPECT_OK(tfops_problem_set(&problem, "workspace", "yes"));
+    EXPECT_OK(tfops_problem_check(&problem));
+    return problem;
+}
+
+static const char CUT[] =
+    "MAINLOOP=1,BLOCK_M=128,BLOCK_N=192,STAGES=4,DEPTH=1,CONSUMERS=2,PINGPONG=0,"
+    "CLUSTER_M=2,CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,SPLIT_TAIL=1";
+
+Test(gemm_spec, parts_of_sums_need_a_workspace_whatever_the_tokens)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    struct tfops_problem problem = with_workspace(1024, 4608, 3584);
+    struct tfops_config config = {0};
+    char reason[TFOPS_REASON_BYTES];
+    EXPECT_OK(tfops_config_parse(&linear_spec, CUT, &config));
+    struct gemm_layout layout = gemm_lay_out(&problem, &config);
+    cr_assert(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+    const size_t bytes = linear_spec.workspace(linear_spec.user, &problem, &device, &config);
+    cr_assert_eq(
+        bytes, 132 * 128 * 192 * 4 + 1280); /* a tile a block; 2 words each, in whole lines */
+    problem.dims[GEMM_M] = 1;
+    cr_assert_eq(linear_spec.workspace(linear_spec.user, &problem, &device, &config), bytes);
+    problem.dims[GEMM_M] = 1024;
+    EXPECT_OK(tfops_problem_set(&problem, "workspace", "no"));
+    cr_assert(!gemm_possible(&problem, &device, &config, &layout, reason));
+    EXPECT_CONTAINS(reason, "workspace");
+    EXPECT_OK(tfops_problem_set(&problem, "workspace", "yes"));
+    problem.flags = TFOPS_BATCH_INVARIANT;
+    cr_assert(!gemm_possible(&problem, &device, &config, &layout, reason));
+    EXPECT_CONTAINS(reason, "batch-invariant");
+}
+
+Test(gemm_spec, nothing_needs_a_workspace_unasked)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    for (size_t i = 0; i < N_SPECS; i++)
+        for (int64_t m = 1; m < 10000; m *= 3) {
+            const struct tfops_problem problem = make(SPECS[i], m, 4608, 3584, TFOPS_BF16);
+            const struct tfops_config config = default_of(&problem, &device);
+            cr_assert_eq(SPECS[i]->workspace(SPECS[i]->user, &problem, &device, &config), 0);
+        }
 }

@@ -312,7 +312,7 @@ Test(ops_gemm, gated_mlp_takes_separate_and_packed_weights)
 Test(ops_gemm, gated_mlp_activates_the_other_half)
 {
     make_mlp(TFOPS_BF16);
-    args.options[gated_mlp_spec.n_options - 1] = 1;
+    args.options[GATED_MLP_ACTIVATES] = 1;
     EXPECT_OK(launch("gated_mlp"));
     mlp.flags = TFOPS_ACTIVATE_UP;
     EXPECT_OK(tfops_gated_mlp(engine, &mlp, NULL));

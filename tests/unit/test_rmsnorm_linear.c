@@ -125,8 +125,8 @@ Test(rmsnorm_linear, default_is_in_the_space)
             cr_assert(spec->constraint(spec->user, &problem, &device, &config, reason),
                 "%s: %s: %s", device.arch, text, reason);
             cr_assert(
-                config.values[GEMM_MAINLOOP] == GEMM_MMA ||
-                    config.values[config.values[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M] <= 128,
+                config.values[GEMM_MAINLOOP] != GEMM_WGMMA || !config.values[GEMM_SWAP] ||
+                    config.values[GEMM_BLOCK_N] <= 128,
                 "%s: more rows than are normalised", text);
         }
     }
