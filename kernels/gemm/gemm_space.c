@@ -49,6 +49,8 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
     if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 3 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
                                  (v[GEMM_BLOCK_N] > 128 && !(promotes && l->slabs == 1))))
         return true;
+    if (v[GEMM_DEPTH] > 1 && v[GEMM_SPLIT_K] > 1 && promotes && v[GEMM_BLOCK_N] > 96) /* spills */
+        return true;
     if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
         return true;
     const int64_t tokens_across = v[GEMM_CLUSTER_N] * v[GEMM_BLOCK_N] - v[GEMM_BLOCK_N];
