@@ -182,15 +182,35 @@ static int compare_extents(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Every extent where the choice may change: powers of two, the ends of the records' reaches, and the
- * borders between them. */
+/* Whether the spec's model expects the record's config to lose to the default where it was not measured:
+ * an extent where tiles or waves come out differently. */
+static bool expected_worse(const struct chooser *chooser, const struct tfops_record *record,
+    const struct tfops_config *other, int64_t extent)
+{
+    static const double DOUBT = 1.15; /* models are off by some percent themselves */
+    const struct tfops_spec *spec = chooser->problem->spec;
+    const struct tfops_device *device = &chooser->engine->device;
+    const int64_t most = spec->dims[chooser->dim].max;
+    const struct tfops_config config = config_of(chooser, record);
+    struct tfops_problem problem = *chooser->problem;
+    if (!spec->predict || extent == record->extent)
+        return false;
+    problem_set_extent(&problem, extent < most ? extent : most);
+    return spec->predict(spec->user, &problem, device, &config) >
+           DOUBT * spec->predict(spec->user, &problem, device, other);
+}
+
+/* Every extent where the choice may change: powers of two, the records' own, the ends of their reaches,
+ * and the borders between them. */
 static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
 {
     size_t n = 0;
     for (int i = 0; i <= LOG2_LARGEST; i++)
         bounds[n++] = 1ll << i;
-    for (size_t i = 0; i < chooser->records->n && n + 4 < CHOICE_MOST; i++) {
+    for (size_t i = 0; i < chooser->records->n && n + 6 < CHOICE_MOST; i++) {
         int64_t extent = record_at(chooser, i)->extent;
+        bounds[n++] = extent - 1;
+        bounds[n++] = extent;
         bounds[n++] = (extent - 1) / REACH;
         bounds[n++] = extent > INT64_MAX / REACH ? INT64_MAX : extent * REACH;
         if (i + 1 < chooser->records->n)
@@ -206,7 +226,7 @@ static void choose(const struct chooser *chooser, int64_t extent, struct choice 
     const size_t i = serving(chooser, extent), n = chooser->records->n;
     *ret_choice = (struct choice){.last = extent,
         .config = default_config(chooser->engine, *chooser->problem, chooser->dim, extent)};
-    if (i == n)
+    if (i == n || expected_worse(chooser, record_at(chooser, i), &ret_choice->config, extent))
         return;
     ret_choice->record = record_at(chooser, i);
     ret_choice->config = config_of(chooser, ret_choice->record);

@@ -292,8 +292,8 @@ struct tfops_spec {
     void (*values)(void *user, const struct tfops_problem *problem, size_t operand,
         struct tfops_values *ret_values);
     /* How long a launch should take on `device`, in nanoseconds: what ranks configs before anything is
-     * compiled. Configs are compared with one another: the unit may be off, the order should not be.
-     * NULL: there is no model. */
+     * compiled, and keeps a record from serving extents where the default should take much less. Configs
+     * are compared with one another: the unit may be off, the order should not be. NULL: there is no model. */
     double (*predict)(void *user, const struct tfops_problem *problem,
         const struct tfops_device *device, const struct tfops_config *config);
 };

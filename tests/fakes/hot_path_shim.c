@@ -210,6 +210,9 @@ FORWARD_OPEN(open, (const char *path, int flags, ...), flags, (path, flags, mode
 FORWARD_OPEN(open64, (const char *path, int flags, ...), flags, (path, flags, mode))
 FORWARD_OPEN(openat, (int dir, const char *path, int flags, ...), flags, (dir, path, flags, mode))
 FORWARD(ssize_t, read, (int fd, void *to, size_t n), (fd, to, n), files)
+/* What _FORTIFY_SOURCE, some distributions' default, makes of a read whose buffer it cannot see. */
+ssize_t __read_chk(int fd, void *to, size_t n, size_t room);
+FORWARD(ssize_t, __read_chk, (int fd, void *to, size_t n, size_t room), (fd, to, n, room), files)
 FORWARD(ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n), files)
 FORWARD(ssize_t, pread, (int fd, void *to, size_t n, off_t at), (fd, to, n, at), files)
 FORWARD(ssize_t, pwrite, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at), files)

@@ -140,3 +140,26 @@ Test(choice, the_other_record_serves_where_the_better_one_does_not_reach)
     cr_assert_eq(at(256)->record, &records.records[0].row);
     cr_assert_eq(at(257)->record, &records.records[1].row);
 }
+
+/* What the toy's config takes, by a model that knows that UNROLL=4 is for many rows. */
+static double predict(void *user, const struct tfops_problem *at_extent,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    (void)user, (void)device;
+    const bool many = at_extent->dims[TOY_M] >= 1000;
+    return (config->values[TOY_UNROLL] == 4) == many ? 100 : 200;
+}
+
+Test(choice, a_record_serves_its_own_extent_and_others_where_the_model_has_no_doubt)
+{
+    record(300, C, A, 1.1, 1.2); /* measured, whatever the model says */
+    record(1024, C, A, 1.1, 1.2);
+    cr_assert_not_null(at(512)->record);
+    toy.spec.predict = predict;
+    cr_assert_eq(at(300)->record, &records.records[0].row);
+    cr_assert_eq(at(1024)->record, &records.records[1].row);
+    cr_assert_eq(at(2048)->record, &records.records[1].row);
+    cr_assert_null(at(301)->record, "the default is expected to take half the time");
+    cr_assert_null(at(299)->record);
+    cr_assert_null(at(512)->record);
+}

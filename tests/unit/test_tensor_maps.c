@@ -80,7 +80,7 @@ static CUresult put(const struct call *call, unsigned char *params, const char *
 /* The parameters are what encoding gives. */
 static void expect_right(const struct call *call)
 {
-    _Alignas(64) unsigned char kept[256], anew[256];
+    _Alignas(128) unsigned char kept[256], anew[256];
     const struct tfops_launch_args args = {.operands = call->views};
     const char *name;
     size_t n;
@@ -149,7 +149,7 @@ Test(tensor_maps, maps_that_take_each_others_place_stay_right)
 /* What failed is not kept, and the call that failed is named. */
 Test(tensor_maps, a_failure_is_told_and_forgotten)
 {
-    unsigned char params[256];
+    _Alignas(128) unsigned char params[256];
     const char *name;
     const struct call first = call_of(4, 0x1000, 0x2000), second = call_of(4, 0x1000, 0x3000);
     next_result = CUDA_ERROR_INVALID_VALUE;

@@ -285,7 +285,7 @@ Test(weight, a_refresh_that_fails_midway_leaves_no_version)
 /* Memory, of the host and of the device, and every call of the driver. */
 Test(weight, what_fails_leaves_nothing_behind)
 {
-    struct expect_heap host = {0};
+    static struct expect_heap host; /* lives until the suite's end has closed the engine */
     struct tfops_engine_options on_heap = {.size = sizeof on_heap,
         .alloc = expect_heap_alloc,
         .free = expect_heap_free,
