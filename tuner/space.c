@@ -167,16 +167,21 @@ static bool repeats_earlier_value(const struct tfops_tunable_spec *tunable, size
 }
 
 /* Steps to the next combination, the last tunable fastest; false after the last one. */
-static bool odometer_step(const struct tfops_spec *spec, uint32_t digits[TFOPS_MAX_TUNABLES])
+/* The next combination, of which only what differs is written: there may be millions. */
+static bool odometer_step(
+    const struct tfops_spec *spec, uint32_t digits[TFOPS_MAX_TUNABLES], struct tfops_config *config)
 {
     for (size_t t = spec->n_tunables; t-- > 0;) {
+        const struct tfops_tunable_spec *tunable = &spec->tunables[t];
         do {
             digits[t]++;
-        } while (digits[t] < spec->tunables[t].n_values &&
-                 repeats_earlier_value(&spec->tunables[t], digits[t]));
-        if (digits[t] < spec->tunables[t].n_values)
+        } while (digits[t] < tunable->n_values && repeats_earlier_value(tunable, digits[t]));
+        const bool carries = digits[t] == tunable->n_values;
+        if (carries)
+            digits[t] = 0;
+        config->values[t] = tunable->values[digits[t]];
+        if (!carries)
             return true;
-        digits[t] = 0;
     }
     return false;
 }
@@ -186,13 +191,13 @@ static enum tfops_status visit(const struct env *env, const struct tfops_problem
 {
     char reason[TFOPS_REASON_BYTES];
     struct tfops_geometry geometry;
-    struct space_pruned pruned = {.config = *config};
-    if (space_config_equal(problem->spec, config, &space->configs[0]))
-        return TFOPS_OK; /* stands first */
     if (!constraint_holds(problem, device, config, reason)) {
         space->constrained++;
         return TFOPS_OK;
     }
+    if (space_config_equal(problem->spec, config, &space->configs[0]))
+        return TFOPS_OK; /* stands first */
+    struct space_pruned pruned = {.config = *config};
     geometry_of(problem, device, config, &geometry);
     if (pruned_by_resources(
             problem, device, config, &geometry, &pruned.why, pruned.text, sizeof pruned.text))
@@ -208,10 +213,10 @@ static enum tfops_status enumerate(const struct env *env, const struct tfops_pro
     for (size_t t = 0; t < spec->n_tunables; t++)
         if (!spec->tunables[t].n_values)
             return TFOPS_OK; /* no combination at all: the default alone */
+    struct tfops_config config = {0};
+    for (size_t t = 0; t < spec->n_tunables; t++)
+        config.values[t] = spec->tunables[t].values[0];
     do {
-        struct tfops_config config = {0};
-        for (size_t t = 0; t < spec->n_tunables; t++)
-            config.values[t] = spec->tunables[t].values[digits[t]];
         if (space->visited++ == SPACE_MAX_VISITS)
             return error_setf(TFOPS_E_RANGE, 0, "space", "tunables",
                 "more than %llu combinations: give the spec fewer tunables or values",
@@ -219,7 +224,7 @@ static enum tfops_status enumerate(const struct env *env, const struct tfops_pro
         enum tfops_status status = visit(env, problem, device, &config, space);
         if (status)
             return status;
-    } while (odometer_step(spec, digits));
+    } while (odometer_step(spec, digits, &config));
     return TFOPS_OK;
 }
 

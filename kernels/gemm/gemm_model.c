@@ -13,7 +13,8 @@ static const double MACS_NS = 3660, SM_BYTES_NS = 300, L2_BYTES_NS = 7400, MEMOR
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
 static const double ALONE_BYTES_NS = 58, PAIRED_BYTES_NS = 39;
-/* A launch, one of the mma.sync kernel; a tile's fill and drain; a wait for a stage; until the bytes of one are there. */
+/* A launch, one of the mma.sync kernel; a tile's fill and drain; a wait for a stage; until the bytes
+ * of one are there. */
 static const double LAUNCH_NS = 1200, MMA_LAUNCH_NS = 4000, TILE_NS = 4300, STAGE_NS = 8,
                     ARRIVAL_NS = 1240;
 /* A partial tile of a split sum: left in shared memory, read by the cluster. */
