@@ -401,7 +401,8 @@ static int run(struct bench *bench)
     if (code != CLI_OK)
         return code;
     cli_cancel_install();
-    code = bench->kind == CLI_SUITE_OPEN ? bench_starts(bench, suite) : bench_all(bench, suite);
+    code = suite && bench->kind == CLI_SUITE_OPEN ? bench_starts(bench, suite)
+                                                  : bench_all(bench, suite);
     if (!bench->cli.json && bench->table.n_cells > 0) {
         const struct tfops_device *device = tfops_engine_device(bench->engine);
         printf("%s (%s), driver %d\n", device->name, device->arch, bench->platform.driver_version);

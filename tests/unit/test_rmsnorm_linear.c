@@ -124,9 +124,8 @@ Test(rmsnorm_linear, default_is_in_the_space)
             tfops_config_format(spec, &config, text, sizeof text);
             cr_assert(spec->constraint(spec->user, &problem, &device, &config, reason),
                 "%s: %s: %s", device.arch, text, reason);
-            cr_assert(
-                config.values[GEMM_MAINLOOP] != GEMM_WGMMA || !config.values[GEMM_SWAP] ||
-                    config.values[GEMM_BLOCK_N] <= 128,
+            cr_assert(config.values[GEMM_MAINLOOP] != GEMM_WGMMA || !config.values[GEMM_SWAP] ||
+                          config.values[GEMM_BLOCK_N] <= 128,
                 "%s: more rows than are normalised", text);
         }
     }
