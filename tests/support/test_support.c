@@ -4,6 +4,7 @@
 #include "kernels/norm/norm_specs.h"
 #include <dlfcn.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,15 +107,19 @@ void *support_fake_symbol(const char *name)
     return symbol;
 }
 
+/* Any thread of an engine may log. */
 static void keep_line(void *user, enum tfops_log_level level, const char *line)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct support_engine *engine = user;
     (void)level;
+    pthread_mutex_lock(&lock);
     const int n = snprintf(
         engine->log + engine->log_bytes, sizeof engine->log - engine->log_bytes, "%s\n", line);
     engine->log_bytes += (size_t)n;
     if (engine->log_bytes >= sizeof engine->log)
         engine->log_bytes = sizeof engine->log - 1;
+    pthread_mutex_unlock(&lock);
 }
 
 void support_engine_open(
