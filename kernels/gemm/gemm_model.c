@@ -118,7 +118,8 @@ static void count_tiles(const struct tfops_problem *problem, const struct tfops_
     const struct gemm_tail tail = gemm_tail_of(l, clusters);
     if (config->values[GEMM_SPLIT_TAIL] && tail.tiles) {
         *ret_blocks = (double)(clusters * l->cluster);
-        *ret_waves = (double)(tiles / clusters) + longest_part(&tail);
+        const int64_t whole = tiles / clusters;
+        *ret_waves = (double)whole + longest_part(&tail);
     }
 }
 
