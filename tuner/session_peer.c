@@ -26,7 +26,8 @@ static enum tfops_status probe_kernels(struct session *session, double *ret_ns, 
     for (uint32_t i = 0; i < n; i++) {
         session->peer.kernel = i;
         ret_ns[i] = INFINITY;
-        if (meter_probe(&session->meter, !session->l2_warm, enqueue_peer, session, &ret_ns[i]) == TFOPS_OK)
+        if (meter_probe(&session->meter, !session->l2_warm, enqueue_peer, session, &ret_ns[i]) ==
+            TFOPS_OK)
             status = TFOPS_OK;
     }
     return status;

@@ -94,7 +94,7 @@ static int64_t factor_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
     const int64_t weight = v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N];
-    const int64_t blocks = GEMM_GROUP_ELEMS % weight ? 2 : 1;
+    const int64_t blocks = weight > 0 && GEMM_GROUP_ELEMS % weight == 0 ? 1 : 2;
     return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
 }
 
@@ -108,7 +108,7 @@ static int64_t row_sums_bytes(const int64_t *v)
         wgmma ? (v[GEMM_SWAP] ? 4 * v[GEMM_CONSUMERS] : 1) : 2 * v[GEMM_CONSUMERS];
     const int64_t threads = 128 * v[GEMM_CONSUMERS];
     const int64_t columns = wgmma ? v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N] : 0;
-    return 4 * (rows * (warps + (threads > rows ? threads / rows : 1)) + columns);
+    return 4 * (rows * (warps + (rows > 0 && threads > rows ? threads / rows : 1)) + columns);
 }
 
 /* A tile lies in one weight. */
