@@ -311,7 +311,7 @@ static bool possible_tail(const struct tfops_problem *problem, const int64_t *v,
         return gemm_refuse(reason, "a choice of the wgmma kernel");
     if (!gemm_cuts_sums(problem))
         return gemm_refuse(
-            reason, "sums are cut where there is a workspace, and of products alone");
+            reason, "SPLIT_TAIL leaves parts of sums in the workspace: workspace=yes");
     if (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1)
         return gemm_refuse(reason, "SPLIT_TAIL: all consumers of a block on whole tiles");
     if (block_scaled(problem) || l->slabs * v[GEMM_BLOCK_N] / 2 > most)

@@ -293,25 +293,11 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
     return true;
 }
 
-/* Most of all combinations, told apart before anything is laid out: a space has millions. */
-static bool choices_of_wgmma(const struct tfops_problem *problem, const int64_t *v)
-{
-    const int64_t blocks = v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] * v[GEMM_SPLIT_K];
-    if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
-        return blocks > 1 || v[GEMM_PINGPONG] || v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_TAIL] ||
-               v[GEMM_SWAP] != (v[GEMM_MAINLOOP] == GEMM_STREAM);
-    return blocks > 8 || (v[GEMM_PINGPONG] && v[GEMM_CONSUMERS] != 2) ||
-           (v[GEMM_SPLIT_TAIL] &&
-               (!gemm_cuts_sums(problem) || v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1));
-}
-
 bool gemm_constraint(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,
     char reason[TFOPS_REASON_BYTES])
 {
     (void)user;
-    if (choices_of_wgmma(problem, config->values))
-        return gemm_refuse(reason, "choices that this mainloop does not have, or not together");
     const struct gemm_layout l = gemm_lay_out(problem, config);
     return gemm_possible(problem, device, config, &l, reason) &&
            worthwhile(problem, device, config, &l, reason);
