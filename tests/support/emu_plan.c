@@ -260,27 +260,41 @@ static void add_gain(struct emu_coverage *coverage, struct gain gain)
     coverage->pairs += gain.pairs;
 }
 
+/* The candidate that adds most. What one adds only falls as others are taken: where the last count was
+ * no more than the best so far, it is not counted again. */
+static size_t best_candidate(const struct pool *pool, const struct pairs *done, struct gain *last)
+{
+    struct gain best = {0, 0};
+    size_t at = 0;
+    for (size_t i = 0; i < pool->n; i++) {
+        if (!is_more(last[i], best))
+            continue;
+        last[i] = gain_of(done, &pool->items[i].digits, false);
+        if (is_more(last[i], best)) {
+            best = last[i];
+            at = i;
+        }
+    }
+    return at;
+}
+
 /* Greedy: again and again the candidate with the most values of tunables that no earlier one had, and
  * of those the one with the most pairs. */
 static void cover(struct emu_plan *plan, const struct pool *pool, size_t most)
 {
     struct pairs all = no_pairs(pool), done = no_pairs(pool);
-    for (size_t i = 0; i < pool->n; i++)
+    struct gain *last = grown(NULL, pool->n, sizeof *last);
+    for (size_t i = 0; i < pool->n; i++) {
+        last[i] = (struct gain){SIZE_MAX, SIZE_MAX};
         add_gain(&plan->all, gain_of(&all, &pool->items[i].digits, true));
+    }
     free(all.seen);
     for (size_t taken = 0; taken < most && plan->covered.pairs < plan->all.pairs; taken++) {
-        struct gain best = {0, 0};
-        size_t at = 0;
-        for (size_t i = 0; i < pool->n; i++) {
-            struct gain gain = gain_of(&done, &pool->items[i].digits, false);
-            if (is_more(gain, best)) {
-                best = gain;
-                at = i;
-            }
-        }
+        size_t at = best_candidate(pool, &done, last);
         add_gain(&plan->covered, gain_of(&done, &pool->items[at].digits, true));
         add(plan, &pool->items[at].variant.problem, &pool->items[at].variant.config);
     }
+    free(last);
     free(done.seen);
 }
 
