@@ -16,14 +16,27 @@ static const struct format BF16 = {7, -126, 0x7f7f, 0x7f80, 0x7f80, 0x8000};
 static const struct format E4M3 = {3, -6, 0x7e, 0, 0x7e, 0x80};
 static const struct format E5M2 = {2, -14, 0x7b, 0x7c, 0x7b, 0x80};
 
+/* The bits of a float. */
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* A normal number is a float's with another bias; a subnormal one counts units of the least. References
+ * decode each factor of each product: no call of libm on that way. */
 static float decode(const struct format *format, unsigned bits)
 {
-    unsigned code = bits & (format->sign - 1u), unit = 1u << format->mantissa;
-    int exponent = (int)(code >> format->mantissa);
-    float value = code > format->most
-                      ? (code == format->infinite ? INFINITY : NAN)
-                      : ldexpf((float)(exponent ? code % unit + unit : code),
-                            (exponent ? exponent - 1 : 0) + format->least - format->mantissa);
+    enum { FLOAT_MANTISSA = 23, FLOAT_BIAS = 127 };
+    const unsigned code = bits & (format->sign - 1u), above = (unsigned)(format->least - 1 + FLOAT_BIAS);
+    float value;
+    if (code > format->most)
+        value = code == format->infinite ? INFINITY : NAN;
+    else if (code >> format->mantissa)
+        value = float_of((code << (FLOAT_MANTISSA - format->mantissa)) + (above << FLOAT_MANTISSA));
+    else
+        value = (float)code * float_of((above + 1 - (unsigned)format->mantissa) << FLOAT_MANTISSA);
     return bits & format->sign ? -value : value;
 }
 
@@ -48,10 +61,7 @@ static uint16_t encode(const struct format *format, double value)
 
 float half_from_bf16(uint16_t bits)
 {
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
+    return float_of((uint32_t)bits << 16);
 }
 
 float half_from_f16(uint16_t bits)

@@ -11,14 +11,6 @@ static constexpr bool KEPT = true;
 static constexpr bool KEPT = false;
 #endif
 
-uint32_t Clock::at(uint32_t agent) const
-{
-    const uint32_t chunk = agent / CHUNK;
-    if (!table_ || chunk >= table_->size() || !(*table_)[chunk])
-        return 0;
-    return (*table_)[chunk]->at[agent % CHUNK];
-}
-
 Clock::Table &Clock::own_table(uint32_t chunks)
 {
     if (!table_)

@@ -12,7 +12,13 @@ namespace emu {
 
 class Clock {
   public:
-    uint32_t at(uint32_t agent) const;
+    uint32_t at(uint32_t agent) const
+    {
+        const uint32_t chunk = agent / CHUNK;
+        if (!table_ || chunk >= table_->size() || !(*table_)[chunk])
+            return 0;
+        return (*table_)[chunk]->at[agent % CHUNK];
+    }
     // Knows at least `time` of the agent from now on.
     void raise(uint32_t agent, uint32_t time);
     void join(const Clock &other);

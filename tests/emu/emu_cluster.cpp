@@ -23,6 +23,7 @@ size_t stride_of_shared()
 void make_shared_memory(Cluster &cluster)
 {
     const size_t stride = stride_of_shared();
+    cluster.shared_stride = stride;
     cluster.shared_bytes = stride * cluster.blocks.size();
     if (!cluster.shared)
         cluster.shared =

@@ -35,8 +35,7 @@ struct Barrier : Waitable {
 // One access: who, when by its own clock (0: never), from where.
 struct Stamp {
     const void *site;
-    uint32_t time;
-    uint16_t agent;
+    uint32_t time, agent; // no padding: stamps are compared as bytes
 };
 
 // One in shared memory, that copies complete on (emu_mbarrier.cpp).
@@ -155,7 +154,7 @@ struct Cluster {
     std::vector<uint64_t> runnable; // a bit a fiber
     uint32_t live = 0;
     unsigned char *shared = nullptr; // of all blocks, shared_stride apart
-    size_t shared_bytes = 0;
+    size_t shared_bytes = 0, shared_stride = 0;
     Barrier barrier;
     uint32_t next_agent = 0;
 };

@@ -15,7 +15,7 @@ Block &owner_of(const void *at)
 {
     Cluster &cluster = *self->block->cluster;
     const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
-    return cluster.blocks[place / (cluster.shared_bytes / cluster.blocks.size())];
+    return cluster.blocks[place / cluster.shared_stride];
 }
 
 uint32_t offset_in(const Block &block, const void *at)
@@ -83,7 +83,7 @@ void mbar_init(void *at, uint32_t arrivals)
     bar.expected = bar.pending = arrivals;
     bar.offset = offset;
     bar.agent = block.cluster->next_agent++;
-    bar.init = {site, self->time, (uint16_t)self->agent};
+    bar.init = {site, self->time, self->agent};
 }
 
 void mbar_arrive(void *at)

@@ -1,6 +1,7 @@
 // The race detector (see emu_shared.h).
 #include "emu_shared.h"
 #include "emu_report.h"
+#include <cstring>
 
 namespace emu {
 
@@ -21,9 +22,10 @@ bool hidden(const Actor &actor, const Stamp &write)
     return writer.fenced_time < write.time && actor.fenced->at(write.agent) < write.time;
 }
 
-bool same(const Stamp &a, const Stamp &b)
+bool same(const ByteShadow &a, const ByteShadow &b)
 {
-    return a.site == b.site && a.time == b.time && a.agent == b.agent;
+    static_assert(sizeof a == 3 * (sizeof(void *) + 2 * sizeof(uint32_t)), "no padding");
+    return !memcmp(&a, &b, sizeof a);
 }
 
 std::string agent_name(const Stamp &stamp)
@@ -49,18 +51,6 @@ void note_read(ByteShadow &shadow, const Actor &actor, const Stamp &now)
     const bool first = reads[0].agent == now.agent || ordered(actor, reads[0]);
     reads[!first || second ? 1 : 0] = now;
 }
-
-// `last`: what the byte before had, so that a run of equal ones is judged once.
-struct Run {
-    ByteShadow last = {};
-    bool any = false;
-
-    bool judged(const ByteShadow &shadow) const
-    {
-        return any && same(shadow.write, last.write) && same(shadow.reads[0], last.reads[0]) &&
-               same(shadow.reads[1], last.reads[1]);
-    }
-};
 
 void judge(
     const ByteShadow &shadow, const Actor &actor, Access access, uint32_t offset, const void *site)
@@ -98,7 +88,7 @@ void peer_access(Block &owner, uint32_t offset, const void *site)
             owner.rank);
     else if (!owner.live)
         fail(site, "touches shared memory of block %u of its cluster, which has ended", owner.rank);
-    owner.peers[self->agent] = {{site, self->time, (uint16_t)self->agent}, offset};
+    owner.peers[self->agent] = {{site, self->time, self->agent}, offset};
 }
 
 void shared_end(Block &block)
@@ -123,31 +113,34 @@ void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t 
             verb(access), bytes, offset, grid.launch->smem_bytes);
     if (!TRACED)
         return;
-    const Stamp now = {site, actor.time, (uint16_t)actor.agent};
-    Run run;
+    const Stamp now = {site, actor.time, actor.agent};
+    // What the last byte judged had and has now: a run of equal ones is judged once.
+    ByteShadow before = {}, after = {};
     for (size_t i = offset; i < offset + bytes; i++) {
         ByteShadow &shadow = block.shadow[i];
-        if (!run.judged(shadow)) {
+        if (i == offset || !same(shadow, before)) {
             judge(shadow, actor, access, (uint32_t)i, site);
-            run = {shadow, true};
+            before = after = shadow;
+            if (access == Access::READ)
+                note_read(after, actor, now);
+            else
+                after = {now, {}};
         }
-        if (access == Access::READ)
-            note_read(shadow, actor, now);
-        else
-            shadow = {now, {}};
+        shadow = after;
     }
 }
 
 void shared_access(const void *at, size_t bytes, Access access, const void *site)
 {
     Cluster &cluster = *self->block->cluster;
-    const size_t place = (size_t)(static_cast<const unsigned char *>(at) - cluster.shared);
-    const size_t stride = cluster.shared_bytes / cluster.blocks.size();
-    Block &owner = cluster.blocks[place / stride];
-    if (&owner != self->block)
-        peer_access(owner, (uint32_t)(place % stride), site);
-    shared_access_as({self->agent, self->time, &self->seen, false, nullptr}, owner,
-        (uint32_t)(place % stride), bytes, access, site);
+    const unsigned char *place = static_cast<const unsigned char *>(at);
+    Block *owner = self->block;
+    if ((size_t)(place - owner->shared) >= cluster.shared_stride) {
+        owner = &cluster.blocks[(size_t)(place - cluster.shared) / cluster.shared_stride];
+        peer_access(*owner, (uint32_t)(place - owner->shared), site);
+    }
+    shared_access_as({self->agent, self->time, &self->seen, false, nullptr}, *owner,
+        (uint32_t)(place - owner->shared), bytes, access, site);
 }
 
 } // namespace emu

@@ -22,6 +22,8 @@
 #include "tests/support/emu_shape.h"
 #include "tuner/emulate_build.h"
 #include "tuner/emulate_run.h"
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,27 +257,67 @@ static void list(const struct emu_plan *plan)
     }
 }
 
-/* One operator as for one architecture. */
-static void plan_one(
-    struct run *run, size_t op, size_t arch, const struct tfops_spec *spec, struct emu_plan *plan)
+/* Plans, an operator as for an architecture each: pure work, which threads share. */
+struct planning {
+    const struct run *run;
+    struct emu_plan *plans;
+    atomic_size_t next;
+};
+
+static size_t n_plans(void)
 {
-    const struct level *level = run->level;
-    const struct target *target = &run->targets[arch];
+    return registry_count * N_ARCHS;
+}
+
+static bool is_wanted(const struct run *run, size_t plan)
+{
+    const struct tfops_spec *spec = registry_specs[plan / N_ARCHS];
+    const size_t op = plan / N_ARCHS, arch = plan % N_ARCHS;
     char reason[TFOPS_REASON_BYTES];
     if ((run->op && strcmp(run->op, spec->name) != 0) ||
         (run->arch && strcmp(run->arch, ARCHS[arch]) != 0) ||
-        (arch && (op + arch) % level->other_every != 0 && !run->arch))
-        return;
-    if (spec->supports && !spec->supports(spec->user, ARCHS[arch], reason))
-        return;
-    emu_plan_make(spec, &target->device, arch ? &level->other : &level->main, plan);
+        (arch && (op + arch) % run->level->other_every != 0 && !run->arch))
+        return false;
+    return !spec->supports || spec->supports(spec->user, ARCHS[arch], reason);
+}
+
+static void *plan_some(void *user)
+{
+    struct planning *planning = user;
+    const struct run *run = planning->run;
+    for (size_t i = 0; (i = atomic_fetch_add(&planning->next, 1)) < n_plans();)
+        if (is_wanted(run, i))
+            emu_plan_make(registry_specs[i / N_ARCHS], &run->targets[i % N_ARCHS].device,
+                i % N_ARCHS ? &run->level->other : &run->level->main, &planning->plans[i]);
+    return NULL;
+}
+
+static void make_plans(const struct run *run, struct emu_plan *plans, size_t cpus)
+{
+    enum { MOST_THREADS = 64 };
+    pthread_t threads[MOST_THREADS];
+    struct planning planning = {.run = run, .plans = plans};
+    size_t n = 0;
+    while (n + 1 < cpus && n < MOST_THREADS &&
+           !pthread_create(&threads[n], NULL, plan_some, &planning))
+        n++;
+    plan_some(&planning);
+    while (n)
+        pthread_join(threads[--n], NULL);
+}
+
+/* One plan's batches, or what it is. */
+static void take_plan(struct run *run, size_t number, const struct emu_plan *plan)
+{
+    const size_t arch = number % N_ARCHS;
     printf("%s as for %s: %zu variants, %zu of %zu pairs, %zu of %zu values of tunables\n",
-        spec->name, ARCHS[arch], plan->n, plan->covered.pairs, plan->all.pairs,
-        plan->covered.values, plan->all.values);
+        registry_specs[number / N_ARCHS]->name, ARCHS[arch], plan->n, plan->covered.pairs,
+        plan->all.pairs, plan->covered.values, plan->all.values);
     if (run->dry)
         list(plan);
     else
-        add_batches(run, target, plan, arch ? level->other_asan_every : level->asan_every);
+        add_batches(run, &run->targets[arch], plan,
+            arch ? run->level->other_asan_every : run->level->asan_every);
 }
 
 static void set_targets(struct run *run)
@@ -385,24 +427,26 @@ int main(int argc, char **argv)
     parse(&run, argc, argv);
     snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    struct emu_plan *plans =
-        mkdtemp(run.dir) ? calloc(registry_count * N_ARCHS, sizeof *plans) : NULL;
+    const size_t cpus = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
+    struct emu_plan *plans = mkdtemp(run.dir) ? calloc(n_plans(), sizeof *plans) : NULL;
     if (!plans)
         return 1;
     set_targets(&run);
     emu_journal_open(&run.journal, run.dry ? NULL : run.journal_path, run.level->name);
+    make_plans(&run, plans, cpus);
     /* The plans' variants stay for the batches that point at them. */
-    for (size_t i = 0; i < registry_count * N_ARCHS; i++)
-        plan_one(&run, i / N_ARCHS, i % N_ARCHS, registry_specs[i / N_ARCHS], &plans[i]);
+    for (size_t i = 0; i < n_plans(); i++)
+        if (is_wanted(&run, i))
+            take_plan(&run, i, &plans[i]);
     if (run.n_batches)
         build_runtimes(&run);
-    struct crew_result result = crew_run(
-        run.n_batches, (unsigned)sysconf(_SC_NPROCESSORS_ONLN), CHILD_SECONDS, run_batch, &run);
+    struct crew_result result =
+        crew_run(run.n_batches, (unsigned)cpus, CHILD_SECONDS, run_batch, &run);
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", run.dir);
     if (run.keep || system(command))
         printf("sources and objects are in %s\n", run.dir);
-    for (size_t i = 0; i < registry_count * N_ARCHS; i++)
+    for (size_t i = 0; i < n_plans(); i++)
         emu_plan_release(&plans[i]);
     free(plans);
     free(run.batches);
