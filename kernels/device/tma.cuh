@@ -18,17 +18,20 @@ TF_DEV void tma_prefetch_map(const tensor_map &map)
 }
 
 // For each rank: tma_load, tma_load_multicast (the same tile to the blocks of `mask`, each of which
-// counts its bytes on its own barrier at the same offset), tma_store. AT is the coordinates' place
-// in the operand list of a load, MASK the mask's, TO the coordinates' in that of a store.
+// counts its bytes on its own barrier at the same offset), tma_store. HINT: how long lines stay in L2
+// (l2_policy.cuh). AT is the coordinates' place in the operand list of a load, NEXT and AFTER what follows
+// them, TO the coordinates' in that of a store.
 #ifdef TF_HOST
-#    define TF_TMA(RANK, AT, MASK, TO, PARAMS, OPERANDS)                                           \
-        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, u64, PARAMS)             \
+#    define TF_TMA(RANK, AT, NEXT, AFTER, TO, PARAMS, OPERANDS)                                    \
+        template <int HINT = L2_NORMAL>                                                            \
+        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, PARAMS)                  \
         {                                                                                          \
             const int at[] = {OPERANDS};                                                           \
             emu::tensor_load(dst, &map, bar, at, sizeof at / sizeof *at, 0);                       \
         }                                                                                          \
+        template <int HINT = L2_NORMAL>                                                            \
         TF_DEV void tma_load_multicast(                                                            \
-            void *dst, const tensor_map &map, MBar *bar, u64, u16 mask, PARAMS)                    \
+            void *dst, const tensor_map &map, MBar *bar, u16 mask, PARAMS)                         \
         {                                                                                          \
             const int at[] = {OPERANDS};                                                           \
             emu::tensor_load(dst, &map, bar, at, sizeof at / sizeof *at, mask);                    \
@@ -40,25 +43,34 @@ TF_DEV void tma_prefetch_map(const tensor_map &map)
         }
 #    define TF_R(name) name
 #else
-#    define TF_TMA(RANK, AT, MASK, TO, PARAMS, OPERANDS)                                           \
-        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, u64 policy, PARAMS)      \
+#    define TF_TMA_LOAD(RANK, REST, ...)                                                           \
+        asm volatile("cp.async.bulk.tensor." RANK                                                  \
+                     ".shared::cluster.global.tile.mbarrier::complete_tx::bytes" REST ::"r"(       \
+                         shared_address(dst)),                                                     \
+                     "l"(&map), "r"(shared_address(bar)), __VA_ARGS__                              \
+                     : "memory")
+#    define TF_TMA(RANK, AT, NEXT, AFTER, TO, PARAMS, OPERANDS)                                    \
+        template <int HINT = L2_NORMAL>                                                            \
+        TF_DEV void tma_load(void *dst, const tensor_map &map, MBar *bar, PARAMS)                  \
         {                                                                                          \
-            asm volatile(                                                                          \
-                "cp.async.bulk.tensor." RANK                                                       \
-                ".shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_hint"         \
-                " [%0], [%1, {" AT "}], [%2], %3;" ::"r"(shared_address(dst)),                     \
-                "l"(&map), "r"(shared_address(bar)), "l"(policy), OPERANDS                         \
-                : "memory");                                                                       \
+            if constexpr (HINT == L2_NORMAL)                                                       \
+                TF_TMA_LOAD(RANK, " [%0], [%1, {" AT "}], [%2];", OPERANDS);                       \
+            else                                                                                   \
+                TF_TMA_LOAD(RANK, ".L2::cache_hint [%0], [%1, {" AT "}], [%2], " NEXT ";",         \
+                    OPERANDS, "l"(l2_policy<HINT>()));                                             \
         }                                                                                          \
+        template <int HINT = L2_NORMAL>                                                            \
         TF_DEV void tma_load_multicast(                                                            \
-            void *dst, const tensor_map &map, MBar *bar, u64 policy, u16 mask, PARAMS)             \
+            void *dst, const tensor_map &map, MBar *bar, u16 mask, PARAMS)                         \
         {                                                                                          \
-            asm volatile("cp.async.bulk.tensor." RANK                                              \
-                         ".shared::cluster.global.tile.mbarrier::complete_tx::bytes"               \
-                         ".multicast::cluster.L2::cache_hint"                                      \
-                         " [%0], [%1, {" AT "}], [%2], " MASK ", %3;" ::"r"(shared_address(dst)),  \
-                         "l"(&map), "r"(shared_address(bar)), "l"(policy), OPERANDS, "h"(mask)     \
-                         : "memory");                                                              \
+            if constexpr (HINT == L2_NORMAL)                                                       \
+                TF_TMA_LOAD(RANK, ".multicast::cluster [%0], [%1, {" AT "}], [%2], " NEXT ";",     \
+                    OPERANDS, "h"(mask));                                                          \
+            else                                                                                   \
+                TF_TMA_LOAD(RANK,                                                                  \
+                    ".multicast::cluster.L2::cache_hint [%0], [%1, {" AT "}], [%2], " NEXT         \
+                    ", " AFTER ";",                                                                \
+                    OPERANDS, "h"(mask), "l"(l2_policy<HINT>()));                                  \
         }                                                                                          \
         TF_DEV void tma_store(const tensor_map &map, const void *src, PARAMS)                      \
         {                                                                                          \
@@ -81,13 +93,14 @@ TF_DEV void tma_prefetch_map(const tensor_map &map)
 #define TF_RXYZV TF_RXYZ, TF_R(v)
 #define TF_RXYZVW TF_RXYZV, TF_R(w)
 #define TF_EACH(...) __VA_ARGS__
-TF_TMA("1d", "%4", "%5", "%2", TF_EACH(TF_X), TF_EACH(TF_RX))
-TF_TMA("2d", "%4, %5", "%6", "%2, %3", TF_EACH(TF_XY), TF_EACH(TF_RXY))
-TF_TMA("3d", "%4, %5, %6", "%7", "%2, %3, %4", TF_EACH(TF_XYZ), TF_EACH(TF_RXYZ))
-TF_TMA("4d", "%4, %5, %6, %7", "%8", "%2, %3, %4, %5", TF_EACH(TF_XYZV), TF_EACH(TF_RXYZV))
-TF_TMA(
-    "5d", "%4, %5, %6, %7, %8", "%9", "%2, %3, %4, %5, %6", TF_EACH(TF_XYZVW), TF_EACH(TF_RXYZVW))
+TF_TMA("1d", "%3", "%4", "%5", "%2", TF_EACH(TF_X), TF_EACH(TF_RX))
+TF_TMA("2d", "%3, %4", "%5", "%6", "%2, %3", TF_EACH(TF_XY), TF_EACH(TF_RXY))
+TF_TMA("3d", "%3, %4, %5", "%6", "%7", "%2, %3, %4", TF_EACH(TF_XYZ), TF_EACH(TF_RXYZ))
+TF_TMA("4d", "%3, %4, %5, %6", "%7", "%8", "%2, %3, %4, %5", TF_EACH(TF_XYZV), TF_EACH(TF_RXYZV))
+TF_TMA("5d", "%3, %4, %5, %6, %7", "%8", "%9", "%2, %3, %4, %5, %6", TF_EACH(TF_XYZVW),
+    TF_EACH(TF_RXYZVW))
 #undef TF_TMA
+#undef TF_TMA_LOAD
 #undef TF_R
 #undef TF_X
 #undef TF_XY

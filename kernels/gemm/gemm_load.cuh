@@ -7,42 +7,42 @@
 #include "gemm/gemm_walk.cuh"
 
 // SHARE blocks of a cluster need the same tile of ROWS rows: each loads its part for all of them.
-template <int ROWS, int SHARE>
+template <int HINT, int ROWS, int SHARE>
 TF_DEV void gemm_load_tile(
-    u8 *to, const tensor_map &map, MBar *bar, u64 policy, int k, int row, int part, u16 mask)
+    u8 *to, const tensor_map &map, MBar *bar, int k, int row, int part, u16 mask)
 {
     constexpr int PART = ROWS / SHARE;
     if constexpr (SHARE == 1)
-        tma_load(to, map, bar, policy, k, row);
+        tma_load<HINT>(to, map, bar, k, row);
     else
-        tma_load_multicast(to + part * PART * 128, map, bar, policy, mask, k, row + part * PART);
+        tma_load_multicast<HINT>(to + part * PART * 128, map, bar, mask, k, row + part * PART);
 }
 
 // The same of both weights of a pair, PAIR_ROWS of one after as many of the other.
-template <class C, int ROWS, int SHARE>
+template <class C, int HINT, int ROWS, int SHARE>
 TF_DEV void gemm_load_pair(
-    const gemm_params &p, u8 *to, MBar *bar, u64 policy, int k, int row, int part, u16 mask)
+    const gemm_params &p, u8 *to, MBar *bar, int k, int row, int part, u16 mask)
 {
     constexpr int HALF = GemmLayout<C>::PAIR_ROWS;
     TF_UNROLL
     for (int i = 0; i < ROWS; i += 2 * HALF) {
-        gemm_load_tile<HALF, SHARE>(
-            to + i * 128, p.weight_map, bar, policy, k, row + i / 2, part, mask);
-        gemm_load_tile<HALF, SHARE>(
-            to + (i + HALF) * 128, gemm_pair(p).up_map, bar, policy, k, row + i / 2, part, mask);
+        gemm_load_tile<HINT, HALF, SHARE>(
+            to + i * 128, p.weight_map, bar, k, row + i / 2, part, mask);
+        gemm_load_tile<HINT, HALF, SHARE>(
+            to + (i + HALF) * 128, gemm_pair(p).up_map, bar, k, row + i / 2, part, mask);
     }
 }
 
 // R of a tile of K, and C of it: the weight or, with its pair, both.
-template <class C, bool WEIGHT, int ROWS, int SHARE>
+template <class C, bool WEIGHT, int HINT, int ROWS, int SHARE>
 TF_DEV void gemm_load_operand(
-    const gemm_params &p, u8 *to, MBar *bar, u64 policy, int k, int row, int part, u16 mask)
+    const gemm_params &p, u8 *to, MBar *bar, int k, int row, int part, u16 mask)
 {
     if constexpr (WEIGHT && GemmLayout<C>::PAIRED)
-        gemm_load_pair<C, ROWS, SHARE>(p, to, bar, policy, k, row, part, mask);
+        gemm_load_pair<C, HINT, ROWS, SHARE>(p, to, bar, k, row, part, mask);
     else
-        gemm_load_tile<ROWS, SHARE>(
-            to, WEIGHT ? p.weight_map : p.x_map, bar, policy, k, row, part, mask);
+        gemm_load_tile<HINT, ROWS, SHARE>(
+            to, WEIGHT ? p.weight_map : p.x_map, bar, k, row, part, mask);
 }
 
 // The residual of a tile, which its end waits for: some rows with stage k, all with the last one.
@@ -60,7 +60,7 @@ TF_DEV void gemm_prefetch_residual(const gemm_params &p, const GemmTile &tile, i
             (u32)(columns * (int)sizeof(TO)));
 }
 
-// The producing thread: which blocks share its tiles, how long lines stay in L2.
+// The producing thread: which blocks share its tiles, whether the weight is read once.
 template <class C> struct GemmProducer {
     using L = GemmLayout<C>;
     using Ring = GemmRing<C>;
@@ -70,16 +70,12 @@ template <class C> struct GemmProducer {
 
     Tiles tiles;
     u16 r_mask, c_mask;
-    u64 r_policy, c_policy;
+    bool once;
 
     TF_DEV GemmProducer start(const gemm_params &p)
     {
-        GemmProducer it = {Tiles::start(p), 0, 0, 0, 0};
-        const u64 normal = l2_policy<L2_NORMAL>();
-        const bool once = (C::SWAP ? it.tiles.across : it.tiles.down) == 1; // is the weight read
-        const u64 weight = once ? l2_policy<L2_EVICT_FIRST>() : normal;
-        it.r_policy = C::SWAP ? weight : normal;
-        it.c_policy = C::SWAP ? normal : weight;
+        GemmProducer it = {Tiles::start(p), 0, 0, false};
+        it.once = (C::SWAP ? it.tiles.across : it.tiles.down) == 1;
         // The blocks with the same R tile are those of this block's row of the rectangle.
         const int origin = GemmKRange<C>::share() * L::RECTANGLE;
         for (int i = 0; i < C::CLUSTER_N; i++)
@@ -87,6 +83,20 @@ template <class C> struct GemmProducer {
         for (int i = 0; i < C::CLUSTER_M; i++)
             it.c_mask |= (u16)(1u << (origin + it.tiles.rank_n * C::CLUSTER_M + i));
         return it;
+    }
+
+    // One operand of a tile of K: R or C.
+    template <bool R, int HINT>
+    TF_DEV void load_part(const GemmProducer &it, const gemm_params &p, const GemmTile &tile,
+        u8 *to, MBar *full, int at)
+    {
+        constexpr bool WEIGHED = R == (bool)C::SWAP;
+        if constexpr (R)
+            gemm_load_operand<C, WEIGHED, HINT, C::BLOCK_M, C::CLUSTER_N>(
+                p, to, full, at, tile.row, it.tiles.rank_n, it.r_mask);
+        else
+            gemm_load_operand<C, WEIGHED, HINT, C::BLOCK_N, C::CLUSTER_M>(
+                p, to, full, at, tile.col, it.tiles.rank_m, it.c_mask);
     }
 
     // Stage k of a sum, one operand of it or both.
@@ -99,14 +109,16 @@ template <class C> struct GemmProducer {
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++) {
             const int at = k * L::BLOCK_K + d * (L::ROW_BYTES / L::ELEM);
-            if constexpr (WHICH & (C::SWAP ? WEIGHT : X))
-                gemm_load_operand<C, C::SWAP, C::BLOCK_M, C::CLUSTER_N>(C::SWAP ? part : p,
-                    Ring::r_tile(stage, d), full, it.r_policy, at, tile.row, it.tiles.rank_n,
-                    it.r_mask);
-            if constexpr (WHICH & (C::SWAP ? X : WEIGHT))
-                gemm_load_operand<C, !C::SWAP, C::BLOCK_N, C::CLUSTER_M>(C::SWAP ? p : part,
-                    Ring::c_tile(stage, d), full, it.c_policy, at, tile.col, it.tiles.rank_m,
-                    it.c_mask);
+            u8 *const r = Ring::r_tile(stage, d), *const c = Ring::c_tile(stage, d);
+            u8 *const weight = C::SWAP ? r : c, *const x = C::SWAP ? c : r;
+            if constexpr (WHICH & WEIGHT) {
+                if (it.once)
+                    load_part<C::SWAP, L2_EVICT_FIRST>(it, part, tile, weight, full, at);
+                else
+                    load_part<C::SWAP, L2_NORMAL>(it, part, tile, weight, full, at);
+            }
+            if constexpr (WHICH & X)
+                load_part<!C::SWAP, L2_NORMAL>(it, p, tile, x, full, at);
         }
     }
 

@@ -95,17 +95,16 @@ template <class C> TF_DEV void copies_bulk(const copies_params &p)
 template <class C> TF_DEV void copies_load(u8 *to, const copies_params &p)
 {
     const int *at = p.at;
-    const u64 policy = l2_policy<L2_NORMAL>();
     if constexpr (C::RANK == 1)
-        tma_load(to, p.from_map, copies_bar(), policy, at[0]);
+        tma_load(to, p.from_map, copies_bar(), at[0]);
     if constexpr (C::RANK == 2)
-        tma_load(to, p.from_map, copies_bar(), policy, at[0], at[1]); // tile
+        tma_load(to, p.from_map, copies_bar(), at[0], at[1]); // tile
     if constexpr (C::RANK == 3)
-        tma_load(to, p.from_map, copies_bar(), policy, at[0], at[1], at[2]);
+        tma_load(to, p.from_map, copies_bar(), at[0], at[1], at[2]);
     if constexpr (C::RANK == 4)
-        tma_load(to, p.from_map, copies_bar(), policy, at[0], at[1], at[2], at[3]);
+        tma_load(to, p.from_map, copies_bar(), at[0], at[1], at[2], at[3]);
     if constexpr (C::RANK == 5)
-        tma_load(to, p.from_map, copies_bar(), policy, at[0], at[1], at[2], at[3], at[4]);
+        tma_load(to, p.from_map, copies_bar(), at[0], at[1], at[2], at[3], at[4]);
 }
 
 template <class C> TF_DEV void copies_store(const u8 *from, const copies_params &p)
@@ -150,11 +149,10 @@ template <class C> TF_DEV void copies_multicast(const copies_params &p)
     if constexpr (C::KIND != MULTICAST_EARLY)
         cluster_meet();
     if (thread_index() == 0) {
-        const u64 policy = l2_policy<L2_NORMAL>();
         mbar_expect(copies_bar(), C::BYTES);
         if (cluster_rank() == 0)
             tma_load_multicast( // multicast
-                tile, p.from_map, copies_bar(), policy, 3, p.at[0], p.at[1]);
+                tile, p.from_map, copies_bar(), 3, p.at[0], p.at[1]);
     }
     mbar_wait(copies_bar(), 0);
     copies_out(p.out + cluster_rank() * C::BYTES, tile, C::BYTES);
