@@ -6,29 +6,34 @@
 #include "gemm_specs.h"
 
 /*
- * Fitted to 8900 configs of 116 problems on an H200 (docs/notes/gemm.md). Dense 16-bit products of one SM;
- * bytes from L2 of one SM and of all; of the memory bus.
+ * Fitted to 8900 configs of 115 problems on an H200 (docs/notes/gemm.md, section 7); parts of sums, streams and
+ * exchanges to earlier runs. Dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus.
  */
-static const double MACS_NS = 3660, SM_BYTES_NS = 300, L2_BYTES_NS = 7400, MEMORY_BYTES_NS = 4150;
+static const double MACS_NS = 3740, SM_BYTES_NS = 350, L2_BYTES_NS = 9500, MEMORY_BYTES_NS = 4150;
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
-static const double ALONE_BYTES_NS = 58, PAIRED_BYTES_NS = 39;
-/* A launch, one of the mma.sync kernel; a tile's fill and drain; a wait for a stage; until the bytes
- * of one are there. */
-static const double LAUNCH_NS = 1200, MMA_LAUNCH_NS = 4000, TILE_NS = 4300, STAGE_NS = 8,
-                    ARRIVAL_NS = 1240;
-/* A partial tile of a split sum: left in shared memory, read by the cluster. */
-static const double SPLIT_BYTES_NS = 44;
+static const double ALONE_BYTES_NS = 58, PAIRED_BYTES_NS = 36.7;
+/* Of a weight's bytes, for clusters that read it at a time (weight_reads). */
+static const double MERGED_READS = 0.84, UNMERGED_READS = 1.58;
+/* Of a row of tokens that is not there: the copy engine fills it with zeros. */
+static const double PADDING = 0.83;
+/* A launch, one of the mma.sync kernel; a wait for a stage; until the bytes of one are there. */
+static const double LAUNCH_NS = 1530, MMA_LAUNCH_NS = 6000, STAGE_NS = 90, ARRIVAL_NS = 1580;
+/* Two meetings of a cluster; a partial tile of a split sum, left in shared memory, read by the cluster. */
+static const double SPLIT_NS = 1100, SPLIT_BYTES_NS = 34;
 /* Parts of sums left in the workspace or added from there, a block's; until one left last is there. */
 static const double CUT_BYTES_NS = 39, CUT_NS = 2700;
 /* Between what a block says of its rows and what it hears of the others'. */
 static const double EXCHANGE_NS = 2000;
-/* Of the tensor cores' rate with one consumer at a time; that adds up a single partial sum. */
-static const double ONE_CONSUMER = 0.9, ONE_PARTIAL_SUM = 0.62;
-static const double PROMOTION = 1.13, OVERLAP = 0.21;
-/* A streamed weight: a launch, and one that begins before the one before it ends; the bus; four warps instead of eight (docs/notes/gated_mlp.md). */
-static const double STREAM_LAUNCH_NS = 3500, STREAM_EARLY_NS = 2000, STREAM_BYTES_NS = 4050,
+/* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
+static const double ONE_PARTIAL_SUM = 0.73;
+static const double PROMOTION = 1.18, OVERLAP = 0.01;
+/* A streamed weight: a launch; the bus; the tokens, which each block reads whole; four warps instead of eight
+ * (docs/notes/gated_mlp.md). */
+static const double STREAM_LAUNCH_NS = 3500, STREAM_BYTES_NS = 4050, STREAM_TOKENS_NS = 4000,
                     STREAM_FEW_WARPS = 1.25;
+/* What a kernel gains whose weight is constant: it is loaded while the one before it ends. */
+static const double EARLY_NS = 1500;
 
 static double greater(double a, double b)
 {
@@ -42,9 +47,9 @@ static double slab_slowdown(int64_t block_n)
     return greater(1, reads / products);
 }
 
-/* The products of one tile, of which a block has `waves`. */
-static double tile_math_ns(const struct tfops_config *config, const struct gemm_layout *l,
-    int64_t depth, bool promoted, double waves)
+/* The products of one tile. */
+static double tile_math_ns(
+    const struct tfops_config *config, const struct gemm_layout *l, int64_t depth, bool promoted)
 {
     const int64_t *v = config->values;
     double macs = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) * (double)depth;
@@ -53,8 +58,6 @@ static double tile_math_ns(const struct tfops_config *config, const struct gemm_
         return macs / (0.55 * MACS_NS);
     if (v[GEMM_CONSUMERS] == 1 && promoted && l->slabs * v[GEMM_DEPTH] == 1)
         rate *= ONE_PARTIAL_SUM; /* nothing runs while it is added up */
-    if (v[GEMM_CONSUMERS] == 1 || (v[GEMM_PINGPONG] && waves < 2))
-        rate *= ONE_CONSUMER;
     return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? PROMOTION : 1);
 }
 
@@ -67,7 +70,25 @@ static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, d
     return rows * (double)k_bytes / (rate < SM_BYTES_NS ? rate : SM_BYTES_NS);
 }
 
-/* The bus, or a block's share of a weight that no other rows of tiles have brought to L2. */
+/* How often the bytes of a weight are what a block waits for, when several clusters read them at a time: L2
+ * merges their loads, less well those of clusters that multicast their tokens. */
+static double weight_reads(const struct gemm_layout *l, const int64_t *v)
+{
+    const double clusters = (double)(v[GEMM_SWAP] ? l->across : l->down);
+    if (v[v[GEMM_SWAP] ? GEMM_CLUSTER_M : GEMM_CLUSTER_N] == 1)
+        return MERGED_READS;
+    return clusters < UNMERGED_READS ? clusters : UNMERGED_READS;
+}
+
+/* How much of the tiles' rows of tokens is none of the problem's. */
+static double padding(const struct tfops_problem *problem, const int64_t *v)
+{
+    const int64_t tokens = problem->dims[GEMM_M],
+                  tile = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    return 1 - (double)tokens / (double)(gemm_ceil_div(tokens, tile) * tile);
+}
+
+/* The bus, or a block's share of a weight, which comes from memory, and what stands in for tokens. */
 static double memory_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, int64_t k_bytes, double blocks,
     double waves)
@@ -77,12 +98,13 @@ static double memory_ns(const struct tfops_problem *problem, const struct tfops_
         (double)(dims[GEMM_M] + gemm_weight_rows(problem)) * (double)(dims[GEMM_K] * l->elem);
     double out = (double)dims[GEMM_M] * (double)(dims[GEMM_N] * l->out_elem);
     const double bus = (in + out) / MEMORY_BYTES_NS;
-    if ((v[GEMM_SWAP] ? l->across : l->down) > 1)
-        return bus;
-    const double rows = v[GEMM_SWAP] ? (double)v[GEMM_BLOCK_M] / (double)v[GEMM_CLUSTER_N]
-                                     : (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
+    const double r = (double)v[GEMM_BLOCK_M] / (double)v[GEMM_CLUSTER_N];
+    const double c = (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
+    const double weight =
+        (v[GEMM_SWAP] ? r : c) * weight_reads(l, v) / (double)(v[GEMM_SWAP] ? l->across : l->down);
+    const double empty = (v[GEMM_SWAP] ? c : r) * padding(problem, v) * PADDING;
     const double rate = 2 * blocks > (double)device->sms ? PAIRED_BYTES_NS : ALONE_BYTES_NS;
-    return greater(bus, waves * rows * (double)k_bytes / rate);
+    return greater(bus, waves * (weight + empty) * (double)k_bytes / rate);
 }
 
 /* Of the sums that SPLIT_TAIL cuts. */
@@ -98,7 +120,7 @@ static double join_ns(const struct tfops_device *device, const struct tfops_conf
     const int64_t *v = config->values;
     const double partial = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 4);
     if (v[GEMM_SPLIT_K] > 1)
-        return partial / SPLIT_BYTES_NS;
+        return SPLIT_NS + partial / SPLIT_BYTES_NS;
     const struct gemm_tail tail = gemm_tail_of(l, gemm_resident_clusters(device, l->cluster));
     if (!v[GEMM_SPLIT_TAIL] || !tail.tiles)
         return 0;
@@ -123,6 +145,11 @@ static void count_tiles(const struct tfops_problem *problem, const struct tfops_
     }
 }
 
+static double early_ns(const struct tfops_problem *problem)
+{
+    return gemm_constant(problem) ? EARLY_NS : 0;
+}
+
 /* Every block has all tokens of a tile, and the weight comes once for each tile of them. */
 static double stream_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l)
@@ -132,9 +159,8 @@ static double stream_ns(const struct tfops_problem *problem, const struct tfops_
         (double)config->values[GEMM_BLOCK_N] * (double)(problem->dims[GEMM_K] * l->elem);
     const double weight = (double)(gemm_weight_rows(problem) * problem->dims[GEMM_K] * l->elem);
     const double few_warps = config->values[GEMM_CONSUMERS] == 1 ? STREAM_FEW_WARPS : 1;
-    const double tile = blocks * tokens / L2_BYTES_NS + weight / STREAM_BYTES_NS * few_warps;
-    const double launch = gemm_constant(problem) ? STREAM_EARLY_NS : STREAM_LAUNCH_NS;
-    return launch + (double)l->across * tile;
+    const double tile = blocks * tokens / STREAM_TOKENS_NS + weight / STREAM_BYTES_NS * few_warps;
+    return STREAM_LAUNCH_NS - early_ns(problem) + (double)l->across * tile;
 }
 
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -149,19 +175,18 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     double blocks, waves;
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
-    const double math = tile_math_ns(config, &l, depth / l.elem, promoted, waves);
+    const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
     const double waits = STAGE_NS * (double)stages;
     const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
     const double tile =
         greater(greater(math + waits, arrival), tile_load_ns(config, depth, blocks));
     const double split = join_ns(device, config, &l);
     const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
-    /* The last tiles' stores and the first tiles' loads stand alone. */
-    const double work =
-        waves * (tile + exchange + TILE_NS * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / 32768);
+    const double work = waves * (tile + exchange);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, device, config, &l, depth, blocks, waves);
-    const double launch = v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS;
+    const double launch =
+        v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS - early_ns(problem);
     return launch + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
 }
 

@@ -275,7 +275,7 @@ static int64_t tokens_for(int64_t tokens, const int64_t *v)
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    static const double MARGIN = 1.2;
+    static const double MARGIN = 1.3;
     const int64_t *v = config->values;
     struct tfops_config settled = *config;
     settle_stages(problem, device, &settled);

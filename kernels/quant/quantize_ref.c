@@ -50,7 +50,7 @@ static void quantize_by_given_scale(const struct tfops_launch_args *launch,
         ref_put(&target->scales, 0, 0, (double)*scale);
     if (retries.view.data)
         ref_put_index(&retries, 0, n_retries);
-    target->scales.view.data = scale;
+    target->scales.view = (struct tfops_view){.data = scale};
     for (int64_t row = 0; row < target->layout.rows; row++)
         quant_put_scaled_row(target, source, row);
 }
