@@ -17,6 +17,11 @@ check 'JSON: exit' exits 0
 check 'JSON' all_json
 check 'JSON: the config' out_has '"event":"check".*STORE_HINT=1.*"right":true'
 
+# 33792 threads at a time: more stacks than Linux has regions for, were each guarded.
+run tfops-tune quantize rows=256 hidden=1024 granularity=per_tensor_dynamic scales=1 --arch sm_90a --check emu --config THREADS_PER_ROW=256
+check 'blocks that wait for each other: exit' exits 0
+check 'blocks that wait for each other: right' out_has 'right: 4 runs'
+
 # broken FILE EXPRESSION: the kernels with one line changed.
 broken() {
     rm -rf "$scratch/kernels"

@@ -20,9 +20,11 @@ namespace emu {
 
 namespace {
 
-constexpr size_t STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096;
+// Linux maps 65530 regions a process: a stack with a guard is two of them, stacks without are one.
+constexpr size_t STACK_BYTES = 128 * 1024, GUARD_BYTES = 4096, GUARDED_STACKS = 16384;
 
 std::vector<char *> spare_stacks;
+size_t stacks;
 
 #if defined(__SANITIZE_ADDRESS__)
 const void *host_bottom;
@@ -51,7 +53,7 @@ void context_make_stack(Context &context)
     }
     void *at = mmap(nullptr, GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED || mprotect(at, GUARD_BYTES, PROT_NONE))
+    if (at == MAP_FAILED || (stacks++ < GUARDED_STACKS && mprotect(at, GUARD_BYTES, PROT_NONE)))
         abort();
     context.stack = static_cast<char *>(at) + GUARD_BYTES;
 }
