@@ -151,7 +151,8 @@ enum tfops_status emulate_build_runtime(const struct emulate_builder *builder)
         return status;
     const char *name = MODES[builder->mode].name;
     snprintf(arguments, sizeof arguments,
-        FLAGS " -O2 -fno-semantic-interposition %s -Iemu -Iemu/tests/emu -c emu/tests/emu/emu_runtime.cc -o runtime-%s.o",
+        FLAGS " -O2 -fno-semantic-interposition %s -Iemu -Iemu/tests/emu -c "
+              "emu/tests/emu/emu_runtime.cc -o runtime-%s.o",
         MODES[builder->mode].runtime, name);
     return compile(builder, "emulator", arguments);
 }

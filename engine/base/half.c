@@ -29,7 +29,8 @@ static float float_of(uint32_t bits)
 static float decode(const struct format *format, unsigned bits)
 {
     enum { FLOAT_MANTISSA = 23, FLOAT_BIAS = 127 };
-    const unsigned code = bits & (format->sign - 1u), above = (unsigned)(format->least - 1 + FLOAT_BIAS);
+    const unsigned code = bits & (format->sign - 1u),
+                   above = (unsigned)(format->least - 1 + FLOAT_BIAS);
     float value;
     if (code > format->most)
         value = code == format->infinite ? INFINITY : NAN;
