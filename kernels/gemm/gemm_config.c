@@ -11,7 +11,7 @@ enum { ROW_BYTES = 128, STORE_BUFFERS = 2, FACTOR_STAGES = 2 };
 static const int64_t BLOCK_M_VALUES[] = {16, 32, 64, 128, 192, 256};
 static const int64_t BLOCK_N_VALUES[] = {
     1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
-static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8};
+static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8, 12, GEMM_MOST_STAGES};
 static const int64_t DEPTH_VALUES[] = {1, 2, 4};
 static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
 static const int64_t CONSUMERS_VALUES[] = {1, 2, 3};

@@ -29,8 +29,14 @@ enum {
     GEMM_ADD_NORM_TUNABLES,
 };
 
-/* Of 64 rows is a wgmma; of a stage are two barriers. */
-enum { GEMM_SLAB_ROWS = 64, GEMM_BARRIER_BYTES = 16, GEMM_MOST_STAGES = 8, GEMM_LEAST_GROUP = 8 };
+/* Of 64 rows is a wgmma; of a stage are two barriers; a default has at most so many stages. */
+enum {
+    GEMM_SLAB_ROWS = 64,
+    GEMM_BARRIER_BYTES = 16,
+    GEMM_MOST_STAGES = 16,
+    GEMM_DEFAULT_STAGES = 8,
+    GEMM_LEAST_GROUP = 8,
+};
 
 /* The second: of operators that do more with rows than to sum them up. */
 extern const struct tfops_tunable_spec gemm_tunables[GEMM_TUNABLES],

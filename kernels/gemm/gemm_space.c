@@ -6,6 +6,14 @@
 #include "gemm_specs.h"
 #include <string.h>
 
+/* How many stages there is shared memory for. */
+static int64_t stages_that_fit(const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    const struct gemm_layout l = gemm_lay_out(problem, config);
+    return (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + GEMM_BARRIER_BYTES);
+}
+
 /* As many stages as fit; two are the least. */
 static void settle_stages(const struct tfops_problem *problem, const struct tfops_device *device,
     struct tfops_config *config)
@@ -13,11 +21,28 @@ static void settle_stages(const struct tfops_problem *problem, const struct tfop
     enum { MOST_MMA_STAGES = 4 };
     if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
         return; /* whether more of them or more blocks on a multiprocessor help is measured */
-    const struct gemm_layout l = gemm_lay_out(problem, config);
-    int64_t most = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_MOST_STAGES : MOST_MMA_STAGES;
-    int64_t fit =
-        (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + GEMM_BARRIER_BYTES);
+    const bool wgmma = config->values[GEMM_MAINLOOP] == GEMM_WGMMA;
+    const int64_t most = wgmma ? GEMM_DEFAULT_STAGES : MOST_MMA_STAGES;
+    const int64_t fit = stages_that_fit(problem, device, config);
     config->values[GEMM_STAGES] = fit < 2 ? 2 : fit > most ? most : fit;
+}
+
+/* The number that a default would have or, for the smallest tiles, the most there is. */
+static bool stages_make_sense(const struct tfops_problem *problem,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    enum { MANY_STAGES = 12 };
+    const int64_t *v = config->values, stages = v[GEMM_STAGES];
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return stages <= GEMM_DEFAULT_STAGES;
+    if (v[GEMM_MAINLOOP] == GEMM_WGMMA && v[GEMM_DEPTH] == 1 && stages >= MANY_STAGES) {
+        const int64_t fit = stages_that_fit(problem, device, config);
+        return stages == (fit >= GEMM_MOST_STAGES ? GEMM_MOST_STAGES : MANY_STAGES) &&
+               stages <= fit;
+    }
+    struct tfops_config settled = *config;
+    settle_stages(problem, device, &settled);
+    return stages == settled.values[GEMM_STAGES];
 }
 
 /* The smallest width that holds all tokens, of which each of the blocks that share them loads 8. */
@@ -309,9 +334,7 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
 {
     static const double MARGIN = 1.3;
     const int64_t *v = config->values;
-    struct tfops_config settled = *config;
-    settle_stages(problem, device, &settled);
-    if (v[GEMM_MAINLOOP] != GEMM_STREAM && v[GEMM_STAGES] != settled.values[GEMM_STAGES])
+    if (!stages_make_sense(problem, device, config))
         return gemm_refuse(reason, "STAGES is not the number that fits");
     if (hopeless(problem, device, v, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");
