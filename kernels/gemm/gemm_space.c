@@ -32,13 +32,12 @@ static bool stages_make_sense(const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config)
 {
     enum { MANY_STAGES = 12 };
-    const int64_t *v = config->values, stages = v[GEMM_STAGES];
-    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
-        return stages <= GEMM_DEFAULT_STAGES;
-    if (v[GEMM_MAINLOOP] == GEMM_WGMMA && v[GEMM_DEPTH] == 1 && stages >= MANY_STAGES) {
+    const int64_t stages = config->values[GEMM_STAGES];
+    if (config->values[GEMM_MAINLOOP] == GEMM_STREAM)
+        return true;
+    if (stages >= MANY_STAGES) {
         const int64_t fit = stages_that_fit(problem, device, config);
-        return stages == (fit >= GEMM_MOST_STAGES ? GEMM_MOST_STAGES : MANY_STAGES) &&
-               stages <= fit;
+        return stages <= fit && (stages == GEMM_MOST_STAGES || fit < GEMM_MOST_STAGES);
     }
     struct tfops_config settled = *config;
     settle_stages(problem, device, &settled);
@@ -352,6 +351,11 @@ bool gemm_constraint(void *user, const struct tfops_problem *problem,
     char reason[TFOPS_REASON_BYTES])
 {
     (void)user;
+    const int64_t *v = config->values;
+    /* Before all else: these are many, and a layout takes time. */
+    if (v[GEMM_STAGES] > GEMM_DEFAULT_STAGES &&
+        (v[GEMM_MAINLOOP] != GEMM_WGMMA || v[GEMM_DEPTH] > 1))
+        return gemm_refuse(reason, "so many STAGES are for wgmma, with one tile of K each");
     const struct gemm_layout l = gemm_lay_out(problem, config);
     return gemm_possible(problem, device, config, &l, reason) &&
            worthwhile(problem, device, config, &l, reason);
