@@ -166,8 +166,8 @@ static bool repeats_earlier_value(const struct tfops_tunable_spec *tunable, size
     return false;
 }
 
-/* Steps to the next combination, the last tunable fastest; false after the last one. */
-/* The next combination, of which only what differs is written: there may be millions. */
+/* Steps to the next combination, the last tunable fastest; false after the last one. Only what differs is
+ * written: there may be millions. */
 static bool odometer_step(
     const struct tfops_spec *spec, uint32_t digits[TFOPS_MAX_TUNABLES], struct tfops_config *config)
 {
