@@ -1,7 +1,7 @@
 // cp_async.cuh: asynchronous copies of 4, 8 or 16 bytes a thread, global to shared (sm_80 and later).
 // PTX ISA 9.7.9.25.3 cp.async
 #pragma once
-#include "device/shared.cuh"
+#include "device/barrier.cuh"
 
 // Copies `count` bytes and writes zeros behind them, WIDTH in all. Both addresses are multiples of
 // WIDTH; `src` is in the tensor's memory even if count is 0.
@@ -38,5 +38,17 @@ template <int PENDING> TF_DEV void cp_async_wait()
     emu::cp_async_wait(PENDING);
 #else
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+#endif
+}
+
+// Arrives at `bar` once all earlier copies of this thread are in shared memory (sm_90 and later).
+// PTX ISA 9.7.13.15.17 cp.async.mbarrier.arrive
+TF_DEV void cp_async_arrive(MBar *bar)
+{
+#ifdef TF_HOST
+    emu::cp_async_arrive(bar);
+#else
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(bar))
+                 : "memory");
 #endif
 }

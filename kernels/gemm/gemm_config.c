@@ -4,7 +4,7 @@
 #include "gemm_specs.h"
 #include <string.h>
 
-enum { ROW_BYTES = 128, STORE_BUFFERS = 2, FACTOR_STAGES = 2 };
+enum { ROW_BYTES = 128, STORE_BUFFERS = 2 };
 
 /* ---- tunables ------------------------------------------------------------------------------- */
 
@@ -89,13 +89,11 @@ static int64_t norm_bytes(const int64_t *v)
     return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
 }
 
-/* The ring of factors: of the tile's rows of x, with each block of weight that it touches. */
-static int64_t factor_bytes(const int64_t *v)
+/* Block scales of a stage: of the tile's rows of x, of the blocks of weight that it touches. */
+static int64_t scale_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
-    const int64_t weight = v[v[GEMM_SWAP] ? GEMM_BLOCK_M : GEMM_BLOCK_N];
-    const int64_t blocks = weight > 0 && GEMM_GROUP_ELEMS % weight == 0 ? 1 : 2;
-    return FACTOR_STAGES * (4 * v[GEMM_DEPTH] * blocks * x + GEMM_BARRIER_BYTES);
+    return 4 * v[GEMM_DEPTH] * (x + GEMM_SCALE_BLOCKS);
 }
 
 /* GemmRowSumsLayout: of the warps that share a row of the output, of the threads that hear of it; on
@@ -146,7 +144,7 @@ struct gemm_layout gemm_lay_out(
         l.threads += 128;
         l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / GEMM_SLAB_ROWS;
         lay_out_store(v, &l);
-        l.fixed_bytes += block_scaled(problem) ? factor_bytes(v) : 0;
+        l.stage_extra_bytes = GEMM_BARRIER_BYTES + (block_scaled(problem) ? scale_bytes(v) : 0);
         l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
     l.fixed_bytes += gemm_add_normed(problem) ? row_sums_bytes(v) : 0;
@@ -157,8 +155,8 @@ struct gemm_layout gemm_lay_out(
 
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config)
 {
-    int64_t barriers = config->values[GEMM_MAINLOOP] == GEMM_WGMMA ? GEMM_BARRIER_BYTES : 0;
-    return layout->fixed_bytes + config->values[GEMM_STAGES] * (layout->stage_bytes + barriers);
+    return layout->fixed_bytes +
+           config->values[GEMM_STAGES] * (layout->stage_bytes + layout->stage_extra_bytes);
 }
 
 struct gemm_tail gemm_tail_of(const struct gemm_layout *l, int64_t clusters)
@@ -321,6 +319,15 @@ static bool possible_tail(const struct tfops_problem *problem, const int64_t *v,
     return true;
 }
 
+/* Columns from a multiple of their number on. */
+static bool three_blocks(const int64_t *v)
+{
+    int64_t chunk = GEMM_GROUP_ELEMS;
+    while (v[GEMM_BLOCK_N] % chunk)
+        chunk /= 2;
+    return v[GEMM_BLOCK_N] > GEMM_GROUP_ELEMS + chunk;
+}
+
 static bool possible_wgmma(const struct tfops_problem *problem, const struct tfops_device *device,
     const int64_t *v, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
@@ -341,7 +348,7 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "a consumer has whole slabs of 64 rows");
     if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
         return gemm_refuse(reason, "a store is a box of at least 32 bytes a row");
-    if (block_scaled(problem) && (v[GEMM_PINGPONG] || (!v[GEMM_SWAP] && v[GEMM_BLOCK_N] > 160)))
+    if (block_scaled(problem) && (v[GEMM_PINGPONG] || (!v[GEMM_SWAP] && three_blocks(v))))
         return gemm_refuse(reason, "block scales: no turns, and columns of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return gemm_refuse(reason, "the accumulators do not fit in a thread's registers");

@@ -54,7 +54,8 @@ struct gemm_layout {
     int64_t box_rows, box_cols;   /* of a store to the output */
     int64_t row_tiles, bands;     /* tiles that share rows of the output; sets of such tiles */
     int64_t fixed_bytes;          /* of shared memory, without the stages */
-    int64_t stage_bytes;
+    int64_t stage_bytes;          /* of operands */
+    int64_t stage_extra_bytes;    /* of barriers and scales */
 };
 
 struct gemm_layout gemm_lay_out(

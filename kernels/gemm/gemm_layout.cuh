@@ -5,8 +5,8 @@
 // round, so that few tokens become a narrow tile.
 //
 // Shared memory, from a 1024-aligned base: STAGES times { DEPTH R tiles, DEPTH C tiles }, a tile's row
-// 128 bytes of K, swizzled by 128; two store buffers for each consumer; factors of block
-// scales; barriers. With SPLIT_K > 1 the stages are
+// 128 bytes of K, swizzled by 128; two store buffers for each consumer; block scales of the stages;
+// barriers. With SPLIT_K > 1 the stages are
 // overwritten with the partial tile at the end.
 #pragma once
 #include "device/core.cuh"
@@ -112,10 +112,9 @@ template <class C> struct GemmLayout {
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
     // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms,
     // bring residuals or walk over parts of tiles.
-    static constexpr int PRODUCER_WORK =
-        NORM_WARPS                                                                          ? 32
-        : C::SCALING == GEMM_PER_BLOCK || EARLY || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ? 16
-                                                                                            : 0;
+    static constexpr int PRODUCER_WORK = NORM_WARPS                                          ? 32
+                                         : EARLY || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ? 16
+                                                                                             : 0;
     static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : SCALE_REGS);
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
@@ -128,7 +127,6 @@ template <class C> struct GemmLayout {
     static constexpr int SCALE_LINES = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     static constexpr int SCALE_BLOCKS =
         GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
-    static constexpr int SCALE_STAGES = 2;
     // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
     static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     // Of warps, each with sums of its own: over which stages depends on the tiles before.
@@ -144,10 +142,8 @@ template <class C> struct GemmLayout {
                                       : ADD_NORMED ? RowSums::BYTES
                                                    : 0;
     static constexpr int SCALE_BYTES =
-        BLOCK_SCALED ? 4 * SCALE_STAGES * C::DEPTH * SCALE_BLOCKS * SCALE_LINES : NORM_BYTES;
-    static constexpr int SCALE_BARRIERS = BLOCK_SCALED ? 2 * SCALE_STAGES
-                                          : NORM_WARPS ? C::STAGES + 2
-                                                       : 0;
+        BLOCK_SCALED ? 4 * C::STAGES * C::DEPTH * (SCALE_LINES + GEMM_SCALE_BLOCKS) : NORM_BYTES;
+    static constexpr int NORM_BARRIERS = NORM_WARPS ? C::STAGES + 2 : 0;
 
     // Partial sums at a time: two where a stage has several and they fit in the registers, where the
     // factors of block scales are, too.
@@ -178,16 +174,18 @@ template <class C> struct GemmLayout {
     static constexpr int PARTIAL_BYTES = C::SPLIT_K > 1 ? C::BLOCK_M *C::BLOCK_N * 4 : 0;
     static constexpr int SCALES_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
     static constexpr int BARRIER_AT = SCALES_AT + SCALE_BYTES;
-    static constexpr int SCALE_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
-    static constexpr int SMEM_BYTES = SCALE_BARRIER_AT + 8 * SCALE_BARRIERS;
+    static constexpr int NORM_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
+    static constexpr int SMEM_BYTES = NORM_BARRIER_AT + 8 * NORM_BARRIERS;
 
     // Blocks of a cluster: a rectangle side by side in the output for each part of a split sum.
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
     static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
     // Of a block, who lets go of a stage: consumers (each of their warps, where they read x
-    // themselves), and the warps that only add up squares.
-    static constexpr int READERS =
-        (HELD ? 4 : 1) * SHARERS + (NORM_WARPS && !WEIGHED_IN_PLACE ? NORM_TEAM : 0);
+    // or scales themselves), and the warps that only add up squares. Who fills one: the thread that starts
+    // its copies, and the lanes that bring scales.
+    static constexpr int READERS = (HELD || BLOCK_SCALED ? 4 : 1) * SHARERS +
+                                   (NORM_WARPS && !WEIGHED_IN_PLACE ? NORM_TEAM : 0);
+    static constexpr int FILLERS = 1 + (BLOCK_SCALED ? 32 : 0);
     static constexpr bool MULTICAST = PEERS > 1;
 
     static_assert(sizeof(TX) == sizeof(TW), "one element size: one step of K");

@@ -98,24 +98,30 @@ template <class C> struct GemmMainloop {
                 acc[i] += part[i];
     }
 
-    // What a unit's sum is multiplied by; the stage's factors are let go of after the last one's.
-    TF_DEV Factors scale(const GemmTile &tile, GemmScaleCursor &cursor, int unit, int row)
+    // What a unit's sum is multiplied by.
+    TF_DEV Factors scale(const GemmTile &tile, u32 stage, int unit, int row)
     {
         Factors factors;
-        if constexpr (Scales::ON) {
-            if (unit == 0)
-                Scales::wait(cursor);
-            factors = Scales::read(tile, cursor, unit / L::SLABS, row + 64 * (unit % L::SLABS));
-            if (unit == UNITS - 1)
-                Scales::release(cursor);
-        }
+        if constexpr (Scales::ON)
+            factors = Scales::read(tile, stage, unit / L::SLABS, row + 64 * (unit % L::SLABS));
         return factors;
+    }
+
+    // Of a stage whose sums are done; each warp for itself, where its lanes have read scales.
+    TF_DEV void release(u32 stage, const GemmTiles<C> &at)
+    {
+        if constexpr (Scales::ON) {
+            warp_sync(); // its lanes have read
+            Ring::release_by(thread_index() % 32, stage, at.rank_m, at.rank_n);
+        } else {
+            Ring::release(stage, at.rank_m, at.rank_n);
+        }
     }
 
     // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
     // with one, while the other consumer's is. None is in flight at the loop's edge.
-    TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, GemmScaleCursor &scales,
-        int row, int stages, const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
+        const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         constexpr int PARTS = L::PARTS;
         float part[PARTS][L::REGS];
@@ -129,14 +135,14 @@ template <class C> struct GemmMainloop {
                 Factors factors;
                 if (PARTS == 2 && u + 1 < UNITS) {
                     start(part[(u + 1) % PARTS], cursor.stage, u + 1, row);
-                    factors = scale(tile, scales, u, row);
+                    factors = scale(tile, cursor.stage, u, row);
                     wgmma_wait<1>();
                 } else {
-                    factors = scale(tile, scales, u, row);
+                    factors = scale(tile, cursor.stage, u, row);
                     wgmma_wait<0>();
                 }
                 if (u == UNITS - 1)
-                    Ring::release(cursor.stage, at.rank_m, at.rank_n);
+                    release(cursor.stage, at);
                 add(acc[u % L::SLABS], part[u % PARTS], factors);
                 if (PARTS == 1 && u + 1 < UNITS)
                     start(part[0], cursor.stage, u + 1, row);

@@ -36,17 +36,17 @@ template <class C> struct GemmNorm {
 
     TF_DEV MBar *ready(u32 stage)
     {
-        return smem_at<MBar>(L::SCALE_BARRIER_AT) + stage;
+        return smem_at<MBar>(L::NORM_BARRIER_AT) + stage;
     }
 
     TF_DEV MBar *rows_full()
     {
-        return smem_at<MBar>(L::SCALE_BARRIER_AT) + C::STAGES;
+        return smem_at<MBar>(L::NORM_BARRIER_AT) + C::STAGES;
     }
 
     TF_DEV MBar *rows_empty()
     {
-        return smem_at<MBar>(L::SCALE_BARRIER_AT) + C::STAGES + 1;
+        return smem_at<MBar>(L::NORM_BARRIER_AT) + C::STAGES + 1;
     }
 
     // Sums of squares of a tile's rows, by team; of a split sum behind them those of all blocks.

@@ -16,7 +16,7 @@ enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
 /* scaling: one factor a tensor; one a row of x and one a row of weight; one a group of x's row and
  * one a block of weight (GEMM_GROUP_ELEMS of k; as many rows of weight); none */
 enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_PER_BLOCK, GEMM_UNSCALED };
-enum { GEMM_GROUP_ELEMS = 128 };
+enum { GEMM_GROUP_ELEMS = 128, GEMM_SCALE_BLOCKS = 2 }; /* a tile has rows of so many at most */
 /* SPLIT_TAIL: parts of a sum; tiles whose rests are a cluster's. */
 enum { GEMM_MOST_PARTS = 8, GEMM_MOST_EACH = 4 };
 

@@ -1,6 +1,6 @@
 // gemm_pipeline.cuh: the ring of stages between the producer and the consumers.
 //
-// full[s] completes when a stage's bytes are there, empty[s] when every consumer that reads it, in
+// full[s] completes when a stage's bytes, and its scales, are there, empty[s] when every consumer that reads it, in
 // every block that it was multicast with, has let go of it.
 #pragma once
 #include "device/barrier.cuh"
@@ -57,7 +57,7 @@ template <class C> struct GemmRing {
     TF_DEV void init()
     {
         for (u32 s = 0; s < C::STAGES; s++) {
-            mbar_init(full(s), 1);
+            mbar_init(full(s), L::FILLERS);
             mbar_init(empty(s), L::READERS * L::PEERS);
         }
         mbar_init_fence();

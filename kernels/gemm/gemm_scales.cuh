@@ -1,196 +1,137 @@
 // gemm_scales.cuh: block scales, one for 128 of K of a row of x, one for 128 x 128 of weight.
 //
-// A tile of K in the ring is one such group, so a factor multiplies a consumer's partial sum where it
-// is added up. Two more warps of the producers make the factors, x's scale times weight's, and leave
-// them in a small ring of its own in shared memory: read in the loop itself, a scale that is late keeps
-// the next product from being issued (30% of the time of a large product).
+// A tile of K in the ring is one such group, so a factor, x's scale times weight's, multiplies a
+// consumer's partial sum where it is added up. A warp of the producers brings both scales into the
+// stage by asynchronous copies that arrive at its barrier: as far ahead as the ring is long, because a step
+// of K is shorter than a load from memory takes. Any strides will do.
 //
 // Rows and groups beyond the tensors take the last one's scale; their products are zeros or not stored.
 #pragma once
+#include "device/cp_async.cuh"
 #include "device/mem.cuh"
 #include "gemm/gemm_load.cuh"
 
 struct GemmGroups {
     // Of row m of x in a group.
-    TF_DEV float x(const gemm_params &p, int m, int group)
+    TF_DEV const float *x_at(const gemm_params &p, int m, int group)
     {
         const int row = min_int(m, p.m - 1);
-        return ld_elem<LD_CONST>(p.x_scale + row * p.x_scale_stride + group * p.x_group_stride);
+        return p.x_scale + row * p.x_scale_stride + group * p.x_group_stride;
+    }
+
+    TF_DEV float x(const gemm_params &p, int m, int group)
+    {
+        return ld_elem<LD_CONST>(x_at(p, m, group));
     }
 
     // Of the block with row n of weight.
-    template <int N> TF_DEV float weight(const gemm_params &p, int n, int group)
+    template <int N> TF_DEV const float *weight_at(const gemm_params &p, int n, int group)
     {
         const int block = min_int(n, N - 1) / GEMM_GROUP_ELEMS;
-        return ld_elem<LD_CONST>(p.weight_scale + block * p.weight_scale_stride + group);
+        return p.weight_scale + block * p.weight_scale_stride + group;
     }
-};
 
-// A place in the ring of factors; `parity` of its barriers' phase.
-struct GemmScaleCursor {
-    u32 stage, parity;
+    template <int N> TF_DEV float weight(const gemm_params &p, int n, int group)
+    {
+        return ld_elem<LD_CONST>(weight_at<N>(p, n, group));
+    }
 };
 
 template <class C> struct GemmScales {
     using L = GemmLayout<C>;
+    using Cursor = GemmCursor<C>;
     static constexpr bool ON = L::BLOCK_SCALED;
     static constexpr int GROUPS = ceil_div(C::K, GEMM_GROUP_ELEMS);
     static constexpr int LINES = L::SCALE_LINES, BLOCKS = L::SCALE_BLOCKS;
-    // Of a lane of the warps that make them; of a consumer's lane, for a slab.
-    static constexpr int MADE = ceil_div(LINES, 32), USED = C::SWAP ? C::BLOCK_N / 4 : 2 * BLOCKS;
+    // Columns that surely share a block of weight, where tiles have weight across.
+    static constexpr int ALIGNED = C::BLOCK_N & -C::BLOCK_N;
+    static constexpr int CHUNK = BLOCKS == 1 ? C::BLOCK_N : min_int(ALIGNED, GEMM_GROUP_ELEMS);
+    // Of a consumer's lane, for a slab.
+    static constexpr int USED = C::SWAP ? C::BLOCK_N / 4 : 2 * (C::BLOCK_N / CHUNK);
     static_assert(!ON || L::BLOCK_K == C::DEPTH * GEMM_GROUP_ELEMS, "a sum for each group");
-    static_assert(!ON || !C::PINGPONG, "all consumers take the factors in one order");
-    static_assert(!ON || C::SWAP || C::BLOCK_N <= 160, "columns of at most two blocks");
+    static_assert(!ON || !C::PINGPONG, "all consumers take a stage's scales");
+    static_assert(
+        !ON || C::SWAP || C::BLOCK_N <= GEMM_GROUP_ELEMS + CHUNK, "columns of at most two blocks");
 
     struct Factors {
         float of[USED];
-        int left; // columns of the tile in its first block of weight
     };
 
-    TF_DEV MBar *full(u32 stage)
-    {
-        return smem_at<MBar>(L::SCALE_BARRIER_AT) + stage;
-    }
-
-    TF_DEV MBar *empty(u32 stage)
-    {
-        return smem_at<MBar>(L::SCALE_BARRIER_AT) + L::SCALE_STAGES + stage;
-    }
-
-    // Factor `line` of a group of a stage, with block `block` of the tile's.
-    TF_DEV float *place(u32 stage, int depth, int block, int line)
+    // Scales of tile `depth` of a stage: of x, then of its blocks of weight.
+    TF_DEV float *place(u32 stage, int depth)
     {
         return smem_at<float>(L::SCALES_AT) +
-               (((int)stage * C::DEPTH + depth) * BLOCKS + block) * LINES + line;
+               ((int)stage * C::DEPTH + depth) * (LINES + GEMM_SCALE_BLOCKS);
     }
 
-    TF_DEV void init()
-    {
-        for (u32 s = 0; ON && s < L::SCALE_STAGES; s++) {
-            mbar_init(full(s), 1);
-            mbar_init(empty(s), 4 * L::SHARERS); // warps
-        }
-    }
+    // ---- the warp that brings them ----
 
-    TF_DEV void advance(GemmScaleCursor &cursor)
-    {
-        cursor.stage ^= 1;
-        cursor.parity ^= cursor.stage ^ 1;
-    }
-
-    // ---- the warps that make them ----
-
-    // Each has a stage of the ring: a step of K is shorter than a load from memory takes.
-    TF_DEV void produce(const gemm_params &p, u32 mine)
+    TF_DEV void produce(const gemm_params &p)
     {
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
         GemmWalk<C> walk = GemmWalk<C>::start(tiles);
         GemmPiece piece;
-        GemmScaleCursor cursor = {0, 0};
+        Cursor cursor = {0, 0};
         while (GemmWalk<C>::next(walk, tiles, piece)) {
             const GemmTile tile = GemmTiles<C>::at(tiles, piece.tile);
             for (int k = piece.first; k < piece.first + piece.count; k++) {
-                if (cursor.stage == mine)
-                    make(p, tile, k, cursor);
-                advance(cursor);
+                mbar_wait(GemmRing<C>::empty(cursor.stage), cursor.parity ^ 1);
+                copy(p, tile, k, cursor.stage);
+                cp_async_arrive(GemmRing<C>::full(cursor.stage));
+                Cursor::advance(cursor);
             }
         }
     }
 
-    TF_DEV void make(
-        const gemm_params &p, const GemmTile &tile, int k, const GemmScaleCursor &cursor)
+    TF_DEV void copy(const gemm_params &p, const GemmTile &tile, int k, u32 stage)
     {
-        float x[C::DEPTH][MADE], weight[C::DEPTH][BLOCKS];
-        fetch(p, tile, k, x, weight);
-        mbar_wait(empty(cursor.stage), cursor.parity ^ 1);
-        leave(cursor.stage, x, weight);
-        warp_sync();
-        if (thread_index() % 32 == 0)
-            mbar_arrive(full(cursor.stage));
-    }
-
-    TF_DEV void fetch(const gemm_params &p, const GemmTile &tile, int k, float (&x)[C::DEPTH][MADE],
-        float (&weight)[C::DEPTH][BLOCKS])
-    {
-        const int x_first = (C::SWAP ? tile.col : tile.row) + thread_index() % 32;
+        const int lane = thread_index() % 32;
+        const int x_first = C::SWAP ? tile.col : tile.row;
         const int weight_first = C::SWAP ? tile.row : tile.col;
         TF_UNROLL
         for (int d = 0; d < C::DEPTH; d++) {
             const int group = min_int(k * C::DEPTH + d, GROUPS - 1);
+            float *const to = place(stage, d);
             TF_UNROLL
-            for (int i = 0; i < MADE; i++)
-                x[d][i] = GemmGroups::x(p, x_first + 32 * i, group);
-            TF_UNROLL
-            for (int b = 0; b < BLOCKS; b++)
-                weight[d][b] =
-                    GemmGroups::weight<C::N>(p, weight_first + b * GEMM_GROUP_ELEMS, group);
-        }
-    }
-
-    TF_DEV void leave(
-        u32 stage, const float (&x)[C::DEPTH][MADE], const float (&weight)[C::DEPTH][BLOCKS])
-    {
-        TF_UNROLL
-        for (int d = 0; d < C::DEPTH; d++)
-            TF_UNROLL
-        for (int b = 0; b < BLOCKS; b++)
-            TF_UNROLL
-        for (int i = 0; i < MADE; i++) {
-            const int line = thread_index() % 32 + 32 * i;
-            if (line < LINES)
-                *place(stage, d, b, line) = x[d][i] * weight[d][b];
+            for (int i = 0; i < LINES; i += 32)
+                if (i + 32 <= LINES || i + lane < LINES)
+                    cp_async<4>(to + i + lane, GemmGroups::x_at(p, x_first + i + lane, group), 4);
+            if (lane < BLOCKS)
+                cp_async<4>(to + LINES + lane,
+                    GemmGroups::weight_at<C::N>(p, weight_first + lane * GEMM_GROUP_ELEMS, group),
+                    4);
         }
     }
 
     // ---- the consumers ----
 
     // Of a partial sum: tile `depth` of a stage, the slab with row `row` of the tile as its first.
-    TF_DEV Factors read(const GemmTile &tile, const GemmScaleCursor &cursor, int depth, int row)
+    TF_DEV Factors read(const GemmTile &tile, u32 stage, int depth, int row)
     {
         const int thread = thread_index() % L::WARPGROUP, lane = thread % 32;
-        const int weight_first = C::SWAP ? tile.row : tile.col;
+        const int left = GEMM_GROUP_ELEMS - (C::SWAP ? tile.row : tile.col) % GEMM_GROUP_ELEMS;
+        const float *const x = place(stage, depth), *const weight = x + LINES;
         Factors f;
-        f.left = GEMM_GROUP_ELEMS - weight_first % GEMM_GROUP_ELEMS;
         if constexpr (C::SWAP) {
-            const float *at = place(cursor.stage, depth, BLOCKS > 1 && row >= f.left, lane % 4 * 2);
+            const float scale = weight[BLOCKS > 1 && row >= left];
             TF_UNROLL
             for (int i = 0; i < USED; i++)
-                f.of[i] = at[i / 2 * 8 + i % 2];
+                f.of[i] = x[lane % 4 * 2 + i / 2 * 8 + i % 2] * scale;
         } else {
+            const int line = row + thread / 32 * 16 + lane / 4;
             TF_UNROLL
             for (int i = 0; i < USED; i++)
-                f.of[i] = *place(
-                    cursor.stage, depth, i / 2, row + thread / 32 * 16 + lane / 4 + i % 2 * 8);
+                f.of[i] = x[line + i % 2 * 8] * weight[BLOCKS > 1 && i / 2 * CHUNK >= left];
         }
         return f;
-    }
-
-    TF_DEV void wait(const GemmScaleCursor &cursor)
-    {
-        if constexpr (ON)
-            mbar_wait(full(cursor.stage), cursor.parity);
-    }
-
-    // By all threads of a consumer, after their last read of the stage.
-    TF_DEV void release(GemmScaleCursor &cursor)
-    {
-        if constexpr (ON) {
-            warp_sync();
-            if (thread_index() % 32 == 0)
-                mbar_arrive(empty(cursor.stage));
-            advance(cursor);
-        }
     }
 
     // Element i of a slab's sums.
     TF_DEV void add(const Factors &f, float &acc, float part, int i)
     {
-        const int half = i / 2 % 2;
         if constexpr (C::SWAP)
             acc += part * f.of[i / 4 * 2 + i % 2];
-        else if constexpr (BLOCKS == 1)
-            acc += part * f.of[half];
         else
-            acc += part * (i / 4 * 8 < f.left ? f.of[half] : f.of[2 + half]);
+            acc += part * f.of[i / 4 * 8 / CHUNK * 2 + i / 2 % 2];
     }
 };

@@ -35,14 +35,14 @@ template <class C> struct GemmConsumer {
     using Cursor = GemmCursor<C>;
 
     TF_DEV void multiply([[maybe_unused]] const gemm_params &p, float (&acc)[L::SLABS][L::REGS],
-        Cursor &cursor, GemmScaleCursor &scales, int row, int stages, const GemmTile &tile,
-        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
+        Cursor &cursor, int row, int stages, const GemmTile &tile, const GemmTiles<C> &tiles,
+        const GemmTurn<C> &turn)
     {
         GemmTurn<C>::take(turn);
         if constexpr (L::HELD)
             GemmHeld<C>::multiply(p, acc, cursor, row, tiles, turn);
         else if constexpr (L::PROMOTE)
-            GemmMainloop<C>::promote(acc, cursor, scales, row, stages, tile, tiles, turn);
+            GemmMainloop<C>::promote(acc, cursor, row, stages, tile, tiles, turn);
         else
             GemmMainloop<C>::accumulate(acc, cursor, row, stages, tiles, turn);
     }
@@ -74,7 +74,6 @@ template <class C> struct GemmConsumer {
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmTurn<C> turn = {consumer, true, false};
         Cursor cursor = {0, 0};
-        GemmScaleCursor scales = {0, 0};
         [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
         while (GemmWalk<C>::next(walk, tiles, piece)) {
@@ -83,7 +82,7 @@ template <class C> struct GemmConsumer {
             if constexpr (L::ADD_NORMED || C::SPLIT_TAIL) // its end needs the registers
                 GemmMainloop<C>::clear(acc);
             turn.more = piece.tile + tiles.step < tiles.count;
-            multiply(p, acc, cursor, scales, row, piece.count, tile, tiles, turn);
+            multiply(p, acc, cursor, row, piece.count, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
@@ -108,10 +107,9 @@ template <class C> struct GemmConsumer {
         const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
         const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
-        GemmScaleCursor scales = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(p, acc, cursor, scales, row, GemmKRange<C>::mine().count, tile, tiles,
-            {consumer, true, false});
+        multiply(
+            p, acc, cursor, row, GemmKRange<C>::mine().count, tile, tiles, {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there
@@ -130,7 +128,6 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
 {
     using L = GemmLayout<C>;
     if (thread_index() == 0) {
-        GemmScales<C>::init();
         GemmNorm<C>::init();
         GemmRing<C>::init();
     }
@@ -150,8 +147,9 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         const int warp = warp_uniform(thread_index() / 32);
         if (warp == 0 && warp_elect())
             GemmProducer<C>::run(p);
-        if (L::BLOCK_SCALED && warp > 0 && warp <= L::SCALE_STAGES)
-            GemmScales<C>::produce(p, (u32)warp - 1);
+        if constexpr (L::BLOCK_SCALED)
+            if (warp == 1)
+                GemmScales<C>::produce(p);
         if constexpr (L::NORM_WARPS)
             if (warp > 0)
                 GemmNorm<C>::produce(p);

@@ -11,7 +11,7 @@ static int64_t stages_that_fit(const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config)
 {
     const struct gemm_layout l = gemm_lay_out(problem, config);
-    return (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + GEMM_BARRIER_BYTES);
+    return (device->smem_per_block_bytes - l.fixed_bytes) / (l.stage_bytes + l.stage_extra_bytes);
 }
 
 /* As many stages as fit; two are the least. */

@@ -17,6 +17,8 @@ enum {
     CP_ASYNC_EARLY,
     CP_ASYNC_NO_BARRIER,
     CP_ASYNC_MISALIGNED,
+    CP_ASYNC_ARRIVE,
+    CP_ASYNC_ARRIVE_EARLY,
     BULK,
     BULK_REUSED,
     BULK_MISALIGNED,
@@ -59,13 +61,29 @@ TF_DEV MBar *copies_bar()
     return smem_at<MBar>(8192);
 }
 
-TF_DEV void copies_begin()
+TF_DEV void copies_begin(u32 arrivals = 1)
 {
     if (thread_index() == 0) {
-        mbar_init(copies_bar(), 1);
+        mbar_init(copies_bar(), arrivals);
         mbar_init_fence();
     }
     block_sync();
+}
+
+// A barrier hears of each thread's copies when they are there.
+template <class C> TF_DEV void copies_arrive(const copies_params &p)
+{
+    constexpr int W = C::WIDTH;
+    u8 *shared = smem_at<u8>(0);
+    copies_begin(64);
+    for (int at = thread_index() * W; at < 3 * 64 * W; at += 64 * W)
+        cp_async<W>(shared + at, p.in + at, W);
+    if constexpr (C::KIND == CP_ASYNC_ARRIVE)
+        cp_async_arrive(copies_bar());
+    else
+        mbar_arrive(copies_bar());
+    mbar_wait(copies_bar(), 0);
+    copies_out(p.out, shared, 3 * 64 * W);
 }
 
 // In, a byte changed, and out again; then the buffer is used anew.
@@ -163,6 +181,8 @@ template <class C> TF_DEV void copies(const copies_params &p)
 {
     if constexpr (C::KIND <= CP_ASYNC_MISALIGNED)
         copies_cp_async<C>(p);
+    else if constexpr (C::KIND <= CP_ASYNC_ARRIVE_EARLY)
+        copies_arrive<C>(p);
     else if constexpr (C::KIND <= BULK_MISALIGNED)
         copies_bulk<C>(p);
     else if constexpr (C::KIND <= TILE_MISALIGNED)

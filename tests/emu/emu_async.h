@@ -29,6 +29,7 @@ void bulk_wait(int pending, bool read_only);
 void cp_async(void *to, const void *from, uint32_t width, uint32_t bytes);
 void cp_async_commit();
 void cp_async_wait(int pending);
+void cp_async_arrive(void *bar);
 
 // ---- matrices -------------------------------------------------------------------------------------
 

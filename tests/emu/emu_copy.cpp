@@ -313,6 +313,22 @@ void cp_async_wait(int pending)
     wait(self->cp_asyncs, pending);
 }
 
+// The thread's copies so far land together, and one arrival with them: it tells what was known here.
+// (That later waits of the thread for its groups do not see them is stricter than the hardware.)
+void cp_async_arrive(void *bar)
+{
+    const Unseen unseen;
+    const void *site = __builtin_return_address(0);
+    MBarrier &own = mbarrier_at(bar, site);
+    commit(self->cp_asyncs);
+    auto copies = std::make_shared<Stores>(std::move(self->cp_asyncs));
+    self->cp_asyncs = Stores();
+    launch_copy(*self->block, [=, &own] {
+        wait(*copies, 0);
+        mbarrier_arrive(own, site);
+    });
+}
+
 bool copy_land_one()
 {
     const bool last_first =

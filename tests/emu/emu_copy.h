@@ -8,6 +8,7 @@ namespace emu {
 MBarrier &mbarrier_at(const void *at, const void *site);
 // Goes on to the next phase if nothing is missing.
 void mbarrier_complete(MBarrier &bar);
+void mbarrier_arrive(MBarrier &bar, const void *site);
 
 // Lets the next copy land; false when none is under way.
 bool copy_land_one();

@@ -38,7 +38,9 @@ MBarrier &find(const void *at, const void *site)
     return bar;
 }
 
-void arrive(MBarrier &bar, const void *site)
+} // namespace
+
+void mbarrier_arrive(MBarrier &bar, const void *site)
 {
     if (!bar.pending)
         fail(site, "arrives at the mbarrier at +0x%x, whose phase %llu has all its %u arrivals",
@@ -50,8 +52,6 @@ void arrive(MBarrier &bar, const void *site)
     bar.pending--;
     mbarrier_complete(bar);
 }
-
-} // namespace
 
 MBarrier &mbarrier_at(const void *at, const void *site)
 {
@@ -90,7 +90,7 @@ void mbar_arrive(void *at)
 {
     const Unseen unseen;
     const void *site = __builtin_return_address(0);
-    arrive(find(at, site), site);
+    mbarrier_arrive(find(at, site), site);
 }
 
 void mbar_arrive_at(void *at, int rank)
@@ -101,7 +101,7 @@ void mbar_arrive_at(void *at, int rank)
     Block &owner = owner_of(there);
     if (&owner != self->block)
         peer_access(owner, offset_in(owner, there), site);
-    arrive(find(there, site), site);
+    mbarrier_arrive(find(there, site), site);
 }
 
 void mbar_expect(void *at, uint32_t bytes)
@@ -110,7 +110,7 @@ void mbar_expect(void *at, uint32_t bytes)
     const void *site = __builtin_return_address(0);
     MBarrier &bar = find(at, site);
     bar.bytes += bytes;
-    arrive(bar, site);
+    mbarrier_arrive(bar, site);
 }
 
 void mbar_wait(void *at, uint32_t parity)

@@ -12,6 +12,8 @@ enum {
     CP_ASYNC_EARLY,
     CP_ASYNC_NO_BARRIER,
     CP_ASYNC_MISALIGNED,
+    CP_ASYNC_ARRIVE,
+    CP_ASYNC_ARRIVE_EARLY,
     BULK,
     BULK_REUSED,
     BULK_MISALIGNED,
@@ -55,6 +57,8 @@ static const struct kernel {
     {"cp.async of neighbours without a barrier", CP_ASYNC_NO_BARRIER, 16, 0,
         "race on shared memory", "copied"},
     {"cp.async misaligned", CP_ASYNC_MISALIGNED, 8, 0, "that is not aligned", "cp_async"},
+    {"cp.async, a barrier told", CP_ASYNC_ARRIVE, 4, 0, NULL, NULL},
+    {"cp.async, a barrier told too early", CP_ASYNC_ARRIVE_EARLY, 4, 0, "shared memory", "copied"},
     {"bulk copies", BULK, 0, 0, NULL, NULL},
     {"bulk store overtaken", BULK_REUSED, 0, 0, "a copy or wgmma reads shared memory", "reused"},
     {"bulk copy misaligned", BULK_MISALIGNED, 0, 0, "multiples of 16", "load"},
@@ -176,6 +180,11 @@ static bool right_cp_async(const struct kernel *kernel)
     return true;
 }
 
+static bool right_arrive(const struct kernel *kernel)
+{
+    return memcmp(arena.out, arena.in, 3 * (size_t)(THREADS * kernel->width)) == 0;
+}
+
 static bool right_bulk(void)
 {
     for (int i = 0; i < 1024 + 512; i++) {
@@ -224,9 +233,10 @@ static void launch(
 
 static bool right(const struct kernel *kernel)
 {
-    return kernel->kind == CP_ASYNC ? right_cp_async(kernel)
-           : kernel->kind == BULK   ? right_bulk()
-                                    : right_tile(kernel);
+    return kernel->kind == CP_ASYNC          ? right_cp_async(kernel)
+           : kernel->kind == CP_ASYNC_ARRIVE ? right_arrive(kernel)
+           : kernel->kind == BULK            ? right_bulk()
+                                             : right_tile(kernel);
 }
 
 /* A right kernel is right in every order; of a wrong one some order tells. */
