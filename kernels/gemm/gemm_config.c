@@ -218,9 +218,11 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
         return gemm_refuse(reason, "SPLIT_K leaves a block without work");
     if (l->tile_cols % l->out_cols)
         return gemm_refuse(reason, "blocks of a split store equal parts of a tile");
-    if (v[GEMM_BLOCK_N] % (8 * v[GEMM_CLUSTER_M]) || v[GEMM_BLOCK_M] % (8 * v[GEMM_CLUSTER_N]))
+    const int64_t least_across = v[GEMM_SWAP] ? GEMM_LEAST_SHARE : 8;
+    if (v[GEMM_BLOCK_N] % (least_across * v[GEMM_CLUSTER_M]) ||
+        v[GEMM_BLOCK_M] % (8 * v[GEMM_CLUSTER_N]))
         return gemm_refuse(
-            reason, "blocks of a cluster load whole groups of 8 rows of a shared tile");
+            reason, "blocks of a cluster load groups of 8 rows, or 2 tokens, of a shared tile");
     return true;
 }
 

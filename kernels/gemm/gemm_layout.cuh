@@ -207,8 +207,9 @@ template <class C> struct GemmLayout {
     static_assert(!ADD_NORMED || (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG),
         "all consumers exchange the sums of whole tiles");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
-    static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 && C::BLOCK_N % (8 * C::CLUSTER_M) == 0,
-        "each block of a cluster loads whole groups of a shared tile");
+    static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 &&
+                      C::BLOCK_N % ((C::SWAP ? GEMM_LEAST_SHARE : 8) * C::CLUSTER_M) == 0,
+        "each block of a cluster loads whole groups of a shared tile, of tokens a few rows");
     static_assert(C::CLUSTER == RECTANGLE * C::SPLIT_K && C::CLUSTER <= 16, "cluster");
     static_assert(C::SPLIT_K == 1 || !C::PINGPONG, "a split sum takes no turns");
     static_assert(!C::SPLIT_TAIL || (C::SPLIT_K == 1 && !C::PINGPONG && !NORMED && !ADD_NORMED),

@@ -44,14 +44,12 @@ static bool stages_make_sense(const struct tfops_problem *problem,
     return stages == settled.values[GEMM_STAGES];
 }
 
-/* The smallest width that holds all tokens, of which each of the blocks that share them loads 8. */
-static int64_t width_for(int64_t tokens, int64_t sharers)
+/* The smallest width that holds all tokens; a wgmma has 8 at least. */
+static int64_t width_for(int64_t tokens)
 {
-    if (tokens < 8 * sharers)
-        tokens = 8 * sharers;
     const struct tfops_tunable_spec *widths = &gemm_tunables[GEMM_BLOCK_N];
     size_t i = 0;
-    while (i + 1 < widths->n_values && widths->values[i] < tokens)
+    while (i + 1 < widths->n_values && (widths->values[i] < tokens || widths->values[i] < 8))
         i++;
     return widths->values[i];
 }
@@ -231,8 +229,7 @@ static void try_narrow(struct search *search, int64_t tokens)
         for (int64_t rows = least * consumers; rows <= MOST_ROWS; rows += least * consumers)
             for (int64_t sharers = 1; sharers <= MOST_SHARERS; sharers *= 2)
                 for (int64_t split = 1; split * sharers <= MOST_BLOCKS; split *= 2) {
-                    const struct shape shape = {
-                        rows, consumers, 0, sharers, 1, width_for(tokens, sharers)};
+                    const struct shape shape = {rows, consumers, 0, sharers, 1, width_for(tokens)};
                     try_depths(search, &shape, true, split, DEEPEST);
                 }
 }
@@ -324,8 +321,7 @@ static double best_ns(const struct tfops_problem *problem, const struct tfops_de
 /* Of a tile whose columns are tokens. */
 static int64_t tokens_for(int64_t tokens, const int64_t *v)
 {
-    return v[GEMM_MAINLOOP] == GEMM_STREAM ? gemm_stream_width(tokens)
-                                           : width_for(tokens, v[GEMM_CLUSTER_M]);
+    return v[GEMM_MAINLOOP] == GEMM_STREAM ? gemm_stream_width(tokens) : width_for(tokens);
 }
 
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
