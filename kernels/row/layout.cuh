@@ -98,7 +98,9 @@ template <class C, class O> struct RowLayout {
     // Units before this one wait on chip.
     static constexpr int WAITING = WAITS ? PER_THREAD : SLOTS;
     static constexpr bool AGAIN = O::STEPS > 0 && WAITING < PER_THREAD; // others are read again
-    static constexpr int LD_FIRST = AGAIN ? LD_KEEP : LD_ONCE;
+    static constexpr int LD_FIRST = AGAIN          ? LD_KEEP
+                                    : C::LOAD_HINT ? LD_LAST
+                                                   : LD_ONCE;
     static constexpr int LAST_CHUNK = (PER_THREAD - 1) / CHUNK * CHUNK;
 
     static_assert(O::WIDTH >= 1, "row length");

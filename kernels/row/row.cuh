@@ -50,6 +50,8 @@
 //   WEIGHT_LOAD      columns: 0 when used; 1 under the row's own latency; 2 once a block, kept in
 //                    registers (shifted rows: read again when the shift changes).
 //   STORE_HINT       0 default, 1 streaming: 2 to 3 us of 67 on tensors larger than L2.
+//   LOAD_HINT        inputs that are read once: 0 past L1, 1 and kept longest by L2, which then writes back
+//                    sooner: 2.5% of 130 us on tensors of several times L2.
 //
 // Shared memory: reduction scratch, then (RELOAD 1) one slot for each thread and unit that waits.
 // Synchronisation: one block (or cluster) barrier a step, inside group_reduce. Where the architecture
@@ -432,7 +434,7 @@ template <class C, class O> class RowKernel {
         for (int n = 0; n < L::PER_THREAD; n += CHUNK) {
             const int at = chunk<O::STEPS>(n);
             if constexpr (O::STEPS == 0)
-                fetch<LD_ONCE>(raw, s, at);
+                fetch<L::LD_FIRST>(raw, s, at);
             else if (rereads(n, at))
                 fetch<LAST_READ, L::WAITING>(raw, s, at);
             if constexpr (C::WEIGHT_LOAD == 0)

@@ -28,6 +28,8 @@ struct row_layout row_lay_out(const struct row_shape *shape, uint32_t align,
     const struct tfops_device *device, const int64_t *v);
 /* The widest access: that of the alignment, or 16 bytes over shifted rows that are long enough. */
 int64_t row_widest(const struct row_shape *shape, uint32_t align);
+/* Of all rows of all inputs. */
+int64_t row_in_bytes(const struct row_shape *shape);
 /* Whether values are in the space. */
 bool row_fits(const struct row_shape *shape, uint32_t align, const struct tfops_device *device,
     const int64_t *v);

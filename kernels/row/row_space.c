@@ -30,6 +30,8 @@ const struct tfops_tunable_spec row_tunables[ROW_TUNABLES] = {
     [ROW_WEIGHT_LOAD] = {"WEIGHT_LOAD", VALUES(THREE_VALUES),
         "weights and the like: 0 when used, 1 beside the row, 2 once a block"},
     [ROW_STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
+    [ROW_LOAD_HINT] = {"LOAD_HINT", THREE_VALUES, 2,
+        "a row's loads: 0 default, 1 L2 keeps them longer than what is written"},
 };
 
 /* ---- what follows from a config (RowLayout) -------------------------------------------------- */
@@ -96,6 +98,11 @@ struct row_layout row_lay_out(const struct row_shape *shape, uint32_t align,
     if (v[ROW_RELOAD] == 1 && l.per_thread)
         lay_out_slots(shape, device, &l);
     return l;
+}
+
+int64_t row_in_bytes(const struct row_shape *shape)
+{
+    return shape->rows * shape->width * shape->elem_bytes * shape->inputs;
 }
 
 static bool vec_divides(const struct row_shape *shape, int64_t vec)
@@ -211,8 +218,9 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
  * What it can do but was never worth measuring (docs/notes/rmsnorm.md): kept out so that a sweep
  * takes seconds. The first rule also keeps blocks and clusters from being smaller than their row.
  */
-static bool worthwhile(const struct row_shape *shape, uint32_t align, const int64_t *v,
-    const struct row_layout *l, char reason[TFOPS_REASON_BYTES])
+static bool worthwhile(const struct row_shape *shape, uint32_t align,
+    const struct tfops_device *device, const int64_t *v, const struct row_layout *l,
+    char reason[TFOPS_REASON_BYTES])
 {
     enum {
         CLUSTER_UNITS = 256,
@@ -239,6 +247,9 @@ static bool worthwhile(const struct row_shape *shape, uint32_t align, const int6
         return refuse(reason, "a block of several rows is larger than 512 threads");
     if (l->threads < 64 && l->units > 32)
         return refuse(reason, "blocks of one warp are too many");
+    if (v[ROW_LOAD_HINT] && (v[ROW_VEC_BYTES] < 16 || v[ROW_RELOAD] || v[ROW_BLOCKS_PER_SM] ||
+                                row_in_bytes(shape) < device->l2_bytes))
+        return refuse(reason, "LOAD_HINT is for inputs larger than L2, read once");
     if (v[ROW_BLOCKS_PER_SM] && in_registers && shape->columns && v[ROW_WEIGHT_LOAD] != 2)
         return refuse(reason, "a walking block with rows in registers keeps its weight");
     return true;
@@ -249,7 +260,8 @@ bool row_fits(const struct row_shape *shape, uint32_t align, const struct tfops_
 {
     char reason[TFOPS_REASON_BYTES];
     struct row_layout l = row_lay_out(shape, align, device, v);
-    return possible(shape, device, v, &l, reason) && worthwhile(shape, align, v, &l, reason);
+    return possible(shape, device, v, &l, reason) &&
+           worthwhile(shape, align, device, v, &l, reason);
 }
 
 bool row_constraint(void *user, const struct tfops_problem *problem,
@@ -260,7 +272,7 @@ bool row_constraint(void *user, const struct tfops_problem *problem,
     const int64_t *v = config->values;
     struct row_layout l = row_lay_out(&shape, problem->align, device, v);
     return possible(&shape, device, v, &l, reason) &&
-           worthwhile(&shape, problem->align, v, &l, reason);
+           worthwhile(&shape, problem->align, device, v, &l, reason);
 }
 
 /* ---- launching ------------------------------------------------------------------------------ */

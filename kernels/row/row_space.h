@@ -19,6 +19,7 @@ enum row_tunable {
     ROW_STAGES,
     ROW_WEIGHT_LOAD,
     ROW_STORE_HINT,
+    ROW_LOAD_HINT,
     ROW_TUNABLES,
 };
 extern const struct tfops_tunable_spec row_tunables[ROW_TUNABLES];

@@ -127,13 +127,42 @@ static void check_geometry(const struct tfops_problem *problem, const struct tfo
             (long long)groups, (long long)rows, text);
 }
 
+/* Inputs of more than three times L2 are kept there before what is written; smaller ones are not, and a
+ * hint that nothing heeds is refused. */
+Test(rmsnorm_spec, large_inputs_are_loaded_to_stay_in_l2)
+{
+    const struct tfops_device device = spec_device(3);
+    static const struct {
+        int spec;
+        int64_t rows, hidden, hint;
+        uint32_t align;
+    } CASES[] = {{0, 16384, 8192, 1, 16}, {0, 16384, 4096, 0, 16}, {1, 16384, 4096, 1, 16},
+        {0, 16, 8192, 0, 16}, {0, 65536, 4095, 0, 2}, {0, 4096, 65536, 1, 16}};
+    cr_assert_str_eq(device.arch, "sm_90a");
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const struct tfops_problem problem =
+            make(SPECS[CASES[i].spec], CASES[i].rows, CASES[i].hidden, TFOPS_F16, CASES[i].align);
+        struct tfops_config config;
+        char reason[TFOPS_REASON_BYTES] = "";
+        problem.spec->default_config(problem.spec->user, &problem, &device, &config);
+        cr_expect_eq(tunable(&config, "LOAD_HINT"), CASES[i].hint, "case %zu", i);
+        if (CASES[i].hint)
+            continue;
+        config.values[problem.spec->n_tunables - 1] = 1;
+        if (CASES[i].rows == 16) {
+            cr_expect(!spec_fits(&problem, &device, &config, reason));
+            cr_expect(strstr(reason, "LOAD_HINT") != NULL, "%s", reason);
+        }
+    }
+}
+
 Test(rmsnorm_spec, geometry_is_within_limits_and_covers_all_rows)
 {
     static const int64_t ROWS[] = {1, 2, 7, 64, 1000, 16384, 1 << 20, INT32_MAX};
     static const int64_t HIDDEN[] = {1, 8, 127, 1024, 4095, 4096, 8192, 65536};
     uint64_t seed = 42;
     int checked = 0;
-    for (int i = 0; i < 1200000; i++) {
+    for (int i = 0; i < 1800000; i++) {
         const struct tfops_device device = spec_device(host_random(&seed) % tfops_arch_count());
         const struct tfops_problem problem = make(SPECS[host_random(&seed) % 2],
             ROWS[host_random(&seed) % 8], HIDDEN[host_random(&seed) % 8],
