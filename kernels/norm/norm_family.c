@@ -25,6 +25,11 @@ static int columns_of(const struct norm_family *family, const struct tfops_probl
     return 1 + (family->bias && spec_has(problem, family->bias - 1));
 }
 
+static uint8_t out_dtype(const struct norm_family *family)
+{
+    return family->out_dtype ? family->out_dtype - 1 : NORM_DTYPE;
+}
+
 /* A row that is quantised as a whole is reduced once more. */
 void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
 {
@@ -37,6 +42,7 @@ void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape
         .elem_bytes = elem_bytes,
         .held_bytes = wide ? 4 : elem_bytes,
         .column_bytes = (int64_t)spec_elem_bytes(problem, NORM_WEIGHT_DTYPE),
+        .out_bytes = (int64_t)spec_elem_bytes(problem, out_dtype(family)),
         .inputs = add ? 2 : 1,
         .columns = columns_of(family, problem),
         .steps = family->steps + (family->scales && !grouped),
@@ -49,11 +55,6 @@ static const struct tfops_view *view_at(const struct tfops_launch_args *launch, 
 {
     static const struct tfops_view NONE;
     return at ? &launch->operands[at - 1] : &NONE;
-}
-
-static uint8_t out_dtype(const struct norm_family *family)
-{
-    return family->out_dtype ? family->out_dtype - 1 : NORM_DTYPE;
 }
 
 static struct quant_params quant_of(

@@ -40,11 +40,13 @@ static bool is_busy(const struct row_shape *shape)
     return shape->steps > 1 || (shape->group && shape->columns);
 }
 
-/* Inputs of several times L2 are read 1 to 2% faster where it prefers to keep them (docs/notes/rmsnorm.md). */
+/* Inputs of more than L2 holds are read 1 to 3% faster where it prefers to keep them (docs/notes/rmsnorm.md),
+ * but for one that is written as fewer bytes. */
 static bool wants_l2(const struct row_shape *shape, const struct tfops_device *device)
 {
-    enum { TIMES = 3 };
-    return row_in_bytes(shape) >= TIMES * device->l2_bytes;
+    enum { TIMES = 2 };
+    const bool shrinks = shape->out_bytes && shape->out_bytes < shape->elem_bytes;
+    return row_in_bytes(shape) >= TIMES * device->l2_bytes && !(shrinks && shape->inputs == 1);
 }
 
 /*
@@ -234,4 +236,6 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     v[ROW_LOAD_HINT] = wants_l2(&shape, device) && v[ROW_VEC_BYTES] <= problem->align;
     if (!row_fits(&shape, problem->align, device, v))
         v[ROW_LOAD_HINT] = 0;
+    if (v[ROW_LOAD_HINT] && shape.inputs > 1 && shape.steps) /* written back where it was read */
+        v[ROW_STORE_HINT] = 0;
 }
