@@ -8,6 +8,7 @@
 # TFOPS_TEST_WRAPPER  valgrind or compute-sanitizer: runs the programs under it
 # TFOPS_STRESS        short (default) or long, read by the stress tests
 # TFOPS_TEST_SECONDS  how long a unit test may take, where programs are slow (coverage, a loaded machine)
+# TFOPS_TEST_JOBS     how many scripts of tools run at a time (default: one a processor)
 # TFOPS_EMU           quick or full: less or more of the emulated tests; CXX builds the variants
 #
 # A test program or script says with its exit status what happened: 0 passed, 77 skipped (its last
@@ -93,11 +94,26 @@ built() {
     return 1
 }
 
-# single NAME SECONDS COMMAND…: one program by the rules above. Its output is shown when it fails.
-single() {
-    local name=$1 seconds=$2 log=$scratch/log rc=0 last
+# attempt LOG SECONDS COMMAND…: its output is left in LOG, its status, when it has ended, in LOG.rc.
+attempt() {
+    local log=$1 seconds=$2 rc=0
     shift 2
     timeout --kill-after=10 "$seconds" "$@" >"$log" 2>&1 </dev/null || rc=$?
+    echo "$rc" >"$log.ended" && mv "$log.ended" "$log.rc"
+}
+
+# single NAME SECONDS COMMAND…: one program by the rules above. Its output is shown when it fails.
+single() {
+    local name=$1
+    shift
+    attempt "$scratch/log" "$@"
+    tell "$name" "$scratch/log"
+}
+
+# tell NAME LOG: how an attempt ended.
+tell() {
+    local name=$1 log=$2 rc last
+    rc=$(cat "$log.rc")
     last=$(tail -n 1 "$log")
     if [ "$rc" = 0 ] && [ "${verbose:-0}" = 1 ]; then
         sed 's/^/    /' "$log"
@@ -154,13 +170,29 @@ part_emu() {
     done
 }
 
+# A script for each processor at a time, each with a cache and fake GPUs of its own; told in their order.
 part_cli() {
-    local script
+    local script scripts=() next=0 told=0 running=0 jobs=${TFOPS_TEST_JOBS:-$(nproc)}
     for script in "$TFOPS_SOURCE"/tests/cli/*.sh; do
-        [ -e "$script" ] || continue
         # lib*.sh is what the others source.
         case ${script##*/} in lib*) continue ;; esac
-        single "cli/${script##*/}" 600 bash "$script"
+        [ ! -e "$script" ] || scripts+=("$script")
+    done
+    while [ "$told" -lt ${#scripts[@]} ]; do
+        while [ "$running" -lt "$jobs" ] && [ "$next" -lt ${#scripts[@]} ]; do
+            mkdir -m 700 "$XDG_CACHE_HOME/$next"
+            XDG_CACHE_HOME=$XDG_CACHE_HOME/$next FAKE_CUDA_HOST=$((FAKE_CUDA_HOST + 1009 * next)) \
+                attempt "$scratch/cli-$next" 600 bash "${scripts[next]}" &
+            next=$((next + 1)) running=$((running + 1))
+        done
+        wait -n
+        running=$((running - 1))
+        # One that was killed has left no status.
+        [ -n "$(jobs -rp)" ] || [ -e "$scratch/cli-$told.rc" ] || echo 137 >"$scratch/cli-$told.rc"
+        while [ "$told" -lt "$next" ] && [ -e "$scratch/cli-$told.rc" ]; do
+            tell "cli/$(basename "${scripts[told]}")" "$scratch/cli-$told"
+            told=$((told + 1))
+        done
     done
 }
 
