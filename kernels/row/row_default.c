@@ -105,8 +105,10 @@ static int64_t default_split(const struct row_shape *shape, int64_t vec_bytes)
 static void settle_long_row(
     const struct row_shape *shape, uint32_t align, const struct tfops_device *device, int64_t *v)
 {
-    /* Of a row that no cluster shares: with 512 threads some operators spill, of two rows in f32 with 1024. */
-    const bool few = device->max_cluster == 1 && (shape->elem_bytes < 4 || shape->inputs == 1);
+    /* Of a row that no cluster shares: with 512 threads some operators spill, of two rows in f32 with 1024, of pairs
+     * with 384. */
+    const bool few = device->max_cluster == 1 && shape->unit == 1 &&
+                     (shape->elem_bytes < 4 || shape->inputs == 1);
     const int64_t waiting = few ? 384 : 512;
     const struct {
         int64_t threads, weight, reload, cluster;
