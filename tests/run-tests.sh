@@ -173,6 +173,10 @@ part_emu() {
 # A script for each processor at a time, each with a cache and fake GPUs of its own; told in their order.
 part_cli() {
     local script scripts=() next=0 told=0 running=0 jobs=${TFOPS_TEST_JOBS:-$(nproc)}
+    if ! [[ $jobs =~ ^[1-9][0-9]*$ ]]; then
+        echo "run-tests.sh: TFOPS_TEST_JOBS: expected a positive number, got '$jobs'" >&2
+        exit 2
+    fi
     for script in "$TFOPS_SOURCE"/tests/cli/*.sh; do
         # lib*.sh is what the others source.
         case ${script##*/} in lib*) continue ;; esac

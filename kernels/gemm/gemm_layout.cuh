@@ -110,14 +110,14 @@ template <class C> struct GemmLayout {
     static constexpr bool NORMED = GemmNormed<C>::VALUE, WEIGHTED = GemmNormed<C>::WEIGHTED;
     static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
-    // Together at most what 168 a thread (128 with four warpgroups) make; producers make block scales and norms,
+    // Together at most what 168 a thread (128 with four warpgroups) make; producers make norms, begin early,
     // bring residuals or walk over parts of tiles.
     static constexpr int PRODUCER_WORK = NORM_WARPS                                          ? 32
                                          : EARLY || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ? 16
                                                                                              : 0;
-    static constexpr int SCALE_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
-    static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : SCALE_REGS);
-    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - SCALE_REGS / 2;
+    static constexpr int MOVED_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
+    static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : MOVED_REGS);
+    static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - MOVED_REGS / 2;
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;

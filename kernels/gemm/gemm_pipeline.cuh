@@ -1,6 +1,6 @@
 // gemm_pipeline.cuh: the ring of stages between the producer and the consumers.
 //
-// full[s] completes when a stage's bytes, and its scales, are there, empty[s] when every consumer that reads it, in
+// full[s] completes when a stage's bytes and scales are there, empty[s] when every consumer that reads it, in
 // every block that it was multicast with, has let go of it.
 #pragma once
 #include "device/barrier.cuh"
