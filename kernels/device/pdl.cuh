@@ -2,7 +2,7 @@
 // later). Launched without the attribute, and emulated, both are no-ops: clusters run in turn.
 // PTX ISA 9.7.13.13 griddepcontrol
 #pragma once
-#include "device/core.cuh"
+#include "device/thread.cuh"
 
 // Before the first read of what an earlier kernel wrote, and before the first write.
 TF_DEV void pdl_wait()
@@ -26,6 +26,20 @@ template <class C> TF_DEV void pdl_begin()
 {
     if constexpr (C::PDL) {
         pdl_launch();
+        pdl_wait();
+    }
+}
+
+// Of a grid so small that its blocks stand beside those of the kernel before: ahead() brings to L2 what
+// they read first, which may still be written. In larger grids most blocks start when that kernel has
+// ended; what they ask for twice costs more than the others gain (docs/notes/rmsnorm.md).
+template <class C, class AHEAD> TF_DEV void pdl_begin(AHEAD ahead)
+{
+    constexpr u32 FEW_BLOCKS = 256;
+    if constexpr (C::PDL) {
+        pdl_launch();
+        if (block_count() <= FEW_BLOCKS)
+            ahead();
         pdl_wait();
     }
 }

@@ -17,6 +17,19 @@ TF_DEV void tma_prefetch_map(const tensor_map &map)
 #endif
 }
 
+// Brings a tile of two coordinates to L2; nobody learns when. Of what an earlier kernel still writes, too:
+// L2 is where all see the same. Emulated it does nothing.
+// PTX ISA 9.7.9 cp.async.bulk.prefetch.tensor
+TF_DEV void tma_prefetch([[maybe_unused]] const tensor_map &map, [[maybe_unused]] int x,
+    [[maybe_unused]] int y)
+{
+#ifndef TF_HOST
+    asm volatile("cp.async.bulk.prefetch.tensor.2d.L2.global.tile [%0, {%1, %2}];" ::"l"(&map),
+                 "r"(x), "r"(y)
+                 : "memory");
+#endif
+}
+
 // For each rank: tma_load, tma_load_multicast (the same tile to the blocks of `mask`, each of which
 // counts its bytes on its own barrier at the same offset), tma_store. HINT: how long lines stay in L2
 // (l2_policy.cuh). AT is the coordinates' place in the operand list of a load, NEXT and AFTER what follows

@@ -137,7 +137,7 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         block_sync();
     if constexpr (C::PDL) {
         pdl_launch();
-        if (!L::EARLY || thread_index() >= 32)
+        if (thread_index() >= 32)
             pdl_wait(); // else GemmProducer
     }
     const int group = warp_uniform(thread_index() / L::WARPGROUP);

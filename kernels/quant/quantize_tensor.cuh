@@ -116,12 +116,16 @@ template <class C, class T, class OUT> class QuantizeTensor {
         return smem_at<Vec<T, VEC>>(SLOT_OFFSET) + i * C::THREADS + thread_index();
     }
 
+    TF_METHOD const T *address(const Place &place) const
+    {
+        return static_cast<const T *>(p.x) + (long long)place.row * p.x_stride + place.at * VEC;
+    }
+
     template <int HINT> TF_METHOD Vec<T, VEC> load(const Place &place) const
     {
         if (place.row >= rows)
             return vec_zero<T, VEC>();
-        return ld_vec<HINT, C::VEC_BYTES, T, VEC>(
-            static_cast<const T *>(p.x) + (long long)place.row * p.x_stride + place.at * VEC);
+        return ld_vec<HINT, C::VEC_BYTES, T, VEC>(address(place));
     }
 
     TF_METHOD void take(const Vec<T, VEC> &v)
@@ -239,7 +243,10 @@ template <class C, class T, class OUT> class QuantizeTensor {
         Place place = {(u32)(mine / PER_ROW), (int)(mine % PER_ROW)};
         Vec<T, VEC> held[HELD], end[CHUNK];
         bool last;
-        pdl_begin<C>();
+        pdl_begin<C>([&] {
+            if (place.row < rows)
+                l2_prefetch(address(place));
+        });
         measure<LD_STREAM>(place, held);
         int slots = measure_into_slots(place), chunks = measure_rest(place, end);
         const float scale = quantize_tensor_scale<OUT, C::THREADS>(p, GIVEN, most, last);

@@ -108,6 +108,21 @@ TF_DEV void row_load(
             row_load_edge<C, O, LD_KEEP, T, CHUNK>(part, s, row);
 }
 
+// The lines of those to L2, by one thread each.
+template <class C, class O, class ROW>
+TF_DEV void row_prefetch(const RowSpan &s, int count, ROW row)
+{
+    constexpr int LINE = 128, BYTES = RowLayout<C, O>::VEC * (int)sizeof(*(row + 0));
+    if (row_lane<C>() % max_int(LINE / BYTES, 1))
+        return;
+    TF_UNROLL
+    for (int i = 0; i < count; i++)
+        TF_UNROLL
+        for (int k = 0; k < O::UNIT; k++)
+            if (row_reads<C, O>(s, i))
+                l2_prefetch(row + row_column<C, O>(s, i, k));
+}
+
 // A row of a tensor that is written.
 template <class U, class ROW> struct RowOut {
     ROW row;
