@@ -6,6 +6,7 @@
 #ifndef TFOPS_ENGINE_EMBEDDED_H
 #define TFOPS_ENGINE_EMBEDDED_H
 
+#include "base/hash.h"
 #include "cache/binary_store.h"
 #include <stddef.h>
 
@@ -14,6 +15,7 @@ struct embedded_source {
     const char *path; /* relative to its root, e.g. kernels/: "norm/rmsnorm.cu" */
     const char *text; /* terminated */
     size_t bytes;     /* without the terminator */
+    uint8_t sha256[HASH_BYTES];
 };
 
 /* Sorted by path in byte order. */

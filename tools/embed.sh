@@ -13,6 +13,11 @@ bytes() {
     od -An -v -td1 "$1" | awk '{ gsub(/[[:space:]]+/, ","); sub(/^,/, ""); sub(/,$/, ""); print "    " $0 "," }'
 }
 
+# Of the bytes, by which keys of what is built from them are found without hashing them all again.
+digest() {
+    sha256sum "$1" | cut -c1-64 | sed 's/../0x&,/g'
+}
+
 sources() {
     table=$1
     dir=$2
@@ -30,11 +35,12 @@ sources() {
     printf '\nconst struct embedded_source %s[] = {\n' "$table"
     n=0
     for file in $files; do
-        printf '    {"%s", text_%d, sizeof text_%d - 1},\n' "${file#"$dir"/}" "$n" "$n"
+        printf '    {"%s", text_%d, sizeof text_%d - 1,\n        {%s}},\n' \
+            "${file#"$dir"/}" "$n" "$n" "$(digest "$file")"
         n=$((n + 1))
     done
     # C has no empty arrays; the count leaves this entry out.
-    echo '    {0, 0, 0}};'
+    echo '    {0, 0, 0, {0}}};'
     printf 'const size_t %s_count = %d;\n' "$table" "$n"
 }
 

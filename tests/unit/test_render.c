@@ -291,6 +291,10 @@ Test(render, embedded_files_are_sorted_and_complete)
 {
     cr_assert_gt(embedded_sources_count, 5u);
     for (size_t i = 0; i < embedded_sources_count; i++) {
+        uint8_t sha256[HASH_BYTES];
+        hash_bytes(embedded_sources[i].text, embedded_sources[i].bytes, sha256);
+        cr_assert(!memcmp(sha256, embedded_sources[i].sha256, HASH_BYTES), "%s: digest",
+            embedded_sources[i].path);
         EXPECT_INT(embedded_sources[i].bytes, strlen(embedded_sources[i].text));
         if (i)
             cr_assert_lt(strcmp(embedded_sources[i - 1].path, embedded_sources[i].path), 0);
