@@ -41,12 +41,13 @@ static bool is_busy(const struct row_shape *shape)
 }
 
 /* Inputs of more than L2 holds are read 1 to 3% faster where it prefers to keep them (docs/notes/rmsnorm.md),
- * but for one that is written as fewer bytes. */
+ * but for one that is written as fewer bytes and for pairs of distant vectors, which lose 2 to 5%. */
 static bool wants_l2(const struct row_shape *shape, const struct tfops_device *device)
 {
     enum { TIMES = 2 };
     const bool shrinks = shape->out_bytes && shape->out_bytes < shape->elem_bytes;
-    return row_in_bytes(shape) >= TIMES * device->l2_bytes && !(shrinks && shape->inputs == 1);
+    return row_in_bytes(shape) >= TIMES * device->l2_bytes && shape->unit == 1 &&
+           !(shrinks && shape->inputs == 1);
 }
 
 /*

@@ -68,6 +68,16 @@ Test(rope_spec, default_is_in_the_space_for_every_head)
     }
 }
 
+/* Where whole rows of that size are (test_rmsnorm_spec.c), pairs are not: they lose by it. */
+Test(rope_spec, pairs_are_not_loaded_to_stay_in_l2)
+{
+    const struct tfops_device device = h200();
+    const struct tfops_problem problem = parsed(&rmsnorm_rope_spec,
+        (const char *[]){"rows", "16384", "num_heads", "32", "head_dim", "128", "table_dim", "128",
+            "max_pos", "2048", NULL});
+    EXPECT_INT(default_of(&problem, &device).values[ROW_LOAD_HINT], 0);
+}
+
 /* A thread whose units stand at one place of their heads loads the angles once. */
 Test(rope_spec, threads_of_a_normalised_row_are_whole_heads)
 {
