@@ -32,13 +32,13 @@ template <class C> TF_DEV void pdl_begin()
 
 // Of a grid so small that its blocks stand beside those of the kernel before: ahead() brings to L2 what
 // they read first, which may still be written. In larger grids most blocks start when that kernel has
-// ended; what they ask for twice costs more than the others gain (docs/notes/rmsnorm.md).
-template <class C, class AHEAD> TF_DEV void pdl_begin(AHEAD ahead)
+// ended; what they ask for twice often costs more than the `first` ones gain (docs/notes/rmsnorm.md).
+template <class C, class AHEAD> TF_DEV void pdl_begin(AHEAD ahead, u32 first = 0)
 {
     constexpr u32 FEW_BLOCKS = 256;
     if constexpr (C::PDL) {
         pdl_launch();
-        if (block_count() <= FEW_BLOCKS)
+        if (block_count() <= FEW_BLOCKS || block_index() < first)
             ahead();
         pdl_wait();
     }

@@ -122,7 +122,7 @@ static bool refuse(char reason[TFOPS_REASON_BYTES], const char *text)
 static bool is_plain(const int64_t *v)
 {
     return v[ROW_ROWS_PER_BLOCK] == 1 && v[ROW_CLUSTER] == 1 && v[ROW_STAGES] == 1 &&
-           v[ROW_WEIGHT_LOAD] == 0 && !v[ROW_LOAD_HINT];
+           v[ROW_WEIGHT_LOAD] == 0 && !v[ROW_LOAD_HINT] && !v[ROW_PREFETCH];
 }
 
 bool quantize_constraint(void *user, const struct tfops_problem *problem,

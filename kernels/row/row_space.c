@@ -12,6 +12,7 @@ static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
 static const int64_t BLOCKS_VALUES[] = {0, 2, 4};
 static const int64_t STAGES_VALUES[] = {1, 2};
+static const int64_t PREFETCH_VALUES[] = {0, 384};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
@@ -32,6 +33,8 @@ const struct tfops_tunable_spec row_tunables[ROW_TUNABLES] = {
     [ROW_STORE_HINT] = {"STORE_HINT", THREE_VALUES, 2, "stores: 0 default, 1 streaming"},
     [ROW_LOAD_HINT] = {"LOAD_HINT", THREE_VALUES, 2,
         "a row's loads: 0 default, 1 L2 keeps them longer than what is written"},
+    [ROW_PREFETCH] = {"PREFETCH", VALUES(PREFETCH_VALUES),
+        "blocks of a large grid that fetch to L2 while the kernel before ends"},
 };
 
 /* ---- what follows from a config (RowLayout) -------------------------------------------------- */
@@ -214,6 +217,17 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
     return true;
 }
 
+/* Whether a launch is as short as a few turns of resident blocks, which is what fetching ahead is for. Blocks
+ * of grids up to FEW_BLOCKS (device/pdl.cuh) do so anyway. */
+static bool may_prefetch(
+    const struct row_shape *shape, const struct tfops_device *device, const int64_t *v)
+{
+    enum { FEW_BLOCKS = 256, PDL_CC = 90 };
+    const int64_t blocks = row_ceil_div(shape->rows, v[ROW_ROWS_PER_BLOCK]) * v[ROW_CLUSTER];
+    return device->cc >= PDL_CC && !v[ROW_BLOCKS_PER_SM] && !v[ROW_RELOAD] && blocks > FEW_BLOCKS &&
+           row_in_bytes(shape) <= device->l2_bytes;
+}
+
 /*
  * What it can do but was never worth measuring (docs/notes/rmsnorm.md): kept out so that a sweep
  * takes seconds. The first rule also keeps blocks and clusters from being smaller than their row.
@@ -250,6 +264,8 @@ static bool worthwhile(const struct row_shape *shape, uint32_t align,
     if (v[ROW_LOAD_HINT] && (v[ROW_VEC_BYTES] < 16 || v[ROW_RELOAD] || v[ROW_BLOCKS_PER_SM] ||
                                 row_in_bytes(shape) < device->l2_bytes))
         return refuse(reason, "LOAD_HINT is for inputs larger than L2, read once");
+    if (v[ROW_PREFETCH] && !may_prefetch(shape, device, v))
+        return refuse(reason, "PREFETCH is for grids of many blocks and inputs that L2 holds");
     if (v[ROW_BLOCKS_PER_SM] && in_registers && shape->columns && v[ROW_WEIGHT_LOAD] != 2)
         return refuse(reason, "a walking block with rows in registers keeps its weight");
     return true;

@@ -20,6 +20,7 @@ enum row_tunable {
     ROW_WEIGHT_LOAD,
     ROW_STORE_HINT,
     ROW_LOAD_HINT,
+    ROW_PREFETCH,
     ROW_TUNABLES,
 };
 extern const struct tfops_tunable_spec row_tunables[ROW_TUNABLES];

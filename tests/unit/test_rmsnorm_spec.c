@@ -3,6 +3,7 @@
 
 #include "kernels/norm/norm_params.h"
 #include "kernels/norm/norm_specs.h"
+#include "kernels/row/row_space.h"
 #include "launcher.h"
 #include "tests/support/expect.h"
 #include "tests/support/host_data.h"
@@ -149,12 +150,36 @@ Test(rmsnorm_spec, large_inputs_are_loaded_to_stay_in_l2)
         cr_expect_eq(tunable(&config, "LOAD_HINT"), CASES[i].hint, "case %zu", i);
         if (CASES[i].hint)
             continue;
-        config.values[problem.spec->n_tunables - 1] = 1;
+        config.values[ROW_LOAD_HINT] = 1;
         if (CASES[i].rows == 16) {
             cr_expect(!spec_fits(&problem, &device, &config, reason));
             cr_expect(strstr(reason, "LOAD_HINT") != NULL, "%s", reason);
         }
     }
+}
+
+/* Blocks of a launch of a few turns may fetch ahead; those of a small grid do anyway, and of a long launch
+ * nobody would see it. */
+Test(rmsnorm_spec, rows_are_fetched_ahead_of_launches_of_a_few_turns)
+{
+    static const struct {
+        int64_t rows, hidden;
+        bool fits;
+    } CASES[] = {{2048, 4096, true}, {64, 4096, false}, {65536, 4096, false}};
+    for (size_t arch = 0; arch < tfops_arch_count(); arch++)
+        for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+            const struct tfops_device device = spec_device(arch);
+            const struct tfops_problem problem =
+                make(&rmsnorm_spec, CASES[i].rows, CASES[i].hidden, TFOPS_F16, 16);
+            struct tfops_config config;
+            char reason[TFOPS_REASON_BYTES] = "";
+            problem.spec->default_config(problem.spec->user, &problem, &device, &config);
+            cr_expect_eq(config.values[ROW_PREFETCH], 0);
+            config.values[ROW_PREFETCH] = 384;
+            const bool fits = spec_fits(&problem, &device, &config, reason);
+            cr_expect_eq(fits, CASES[i].fits && device.cc >= 90, "%s case %zu: %s", device.arch, i, reason);
+            cr_expect(fits || strstr(reason, "PREFETCH"), "%s", reason);
+        }
 }
 
 Test(rmsnorm_spec, geometry_is_within_limits_and_covers_all_rows)
@@ -163,7 +188,7 @@ Test(rmsnorm_spec, geometry_is_within_limits_and_covers_all_rows)
     static const int64_t HIDDEN[] = {1, 8, 127, 1024, 4095, 4096, 8192, 65536};
     uint64_t seed = 42;
     int checked = 0;
-    for (int i = 0; i < 1800000; i++) {
+    for (int i = 0; i < 3600000; i++) {
         const struct tfops_device device = spec_device(host_random(&seed) % tfops_arch_count());
         const struct tfops_problem problem = make(SPECS[host_random(&seed) % 2],
             ROWS[host_random(&seed) % 8], HIDDEN[host_random(&seed) % 8],
