@@ -177,7 +177,8 @@ Test(rmsnorm_spec, rows_are_fetched_ahead_of_launches_of_a_few_turns)
             cr_expect_eq(config.values[ROW_PREFETCH], 0);
             config.values[ROW_PREFETCH] = 384;
             const bool fits = spec_fits(&problem, &device, &config, reason);
-            cr_expect_eq(fits, CASES[i].fits && device.cc >= 90, "%s case %zu: %s", device.arch, i, reason);
+            cr_expect_eq(
+                fits, CASES[i].fits && device.cc >= 90, "%s case %zu: %s", device.arch, i, reason);
             cr_expect(fits || strstr(reason, "PREFETCH"), "%s", reason);
         }
 }

@@ -72,9 +72,9 @@ Test(rope_spec, default_is_in_the_space_for_every_head)
 Test(rope_spec, pairs_are_not_loaded_to_stay_in_l2)
 {
     const struct tfops_device device = h200();
-    const struct tfops_problem problem = parsed(&rmsnorm_rope_spec,
-        (const char *[]){"rows", "16384", "num_heads", "32", "head_dim", "128", "table_dim", "128",
-            "max_pos", "2048", NULL});
+    const struct tfops_problem problem =
+        parsed(&rmsnorm_rope_spec, (const char *[]){"rows", "16384", "num_heads", "32", "head_dim",
+                                       "128", "table_dim", "128", "max_pos", "2048", NULL});
     EXPECT_INT(default_of(&problem, &device).values[ROW_LOAD_HINT], 0);
 }
 
