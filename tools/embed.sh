@@ -10,12 +10,14 @@ set -eu
 export LC_ALL=C
 
 bytes() {
+    [ -r "$1" ] || { echo "tools/embed.sh: $1 cannot be read" >&2 && exit 1; }
     od -An -v -td1 "$1" | awk '{ gsub(/[[:space:]]+/, ","); sub(/^,/, ""); sub(/,$/, ""); print "    " $0 "," }'
 }
 
 # Of the bytes, by which keys of what is built from them are found without hashing them all again.
 digest() {
-    sha256sum "$1" | cut -c1-64 | sed 's/../0x&,/g'
+    sum=$(sha256sum "$1")
+    echo "${sum%% *}" | sed 's/../0x&,/g'
 }
 
 sources() {
@@ -35,8 +37,9 @@ sources() {
     printf '\nconst struct embedded_source %s[] = {\n' "$table"
     n=0
     for file in $files; do
+        sha256=$(digest "$file")
         printf '    {"%s", text_%d, sizeof text_%d - 1,\n        {%s}},\n' \
-            "${file#"$dir"/}" "$n" "$n" "$(digest "$file")"
+            "${file#"$dir"/}" "$n" "$n" "$sha256"
         n=$((n + 1))
     done
     # C has no empty arrays; the count leaves this entry out.

@@ -118,7 +118,7 @@ template <class C> struct GemmProducer {
     }
 
     // Where no tile of the weight is read twice, what one needs first comes to L2 while the kernel before
-    // this one ends: a quarter of a sum. With all that the ring holds those of 28 tiles of K take 7% longer.
+    // this one ends: a quarter of a sum. All that the ring holds makes a K of 3584 9 to 14% slower.
     TF_DEV void prefetch(
         const GemmProducer &it, const gemm_params &p, const GemmTile &tile, const GemmPiece &piece)
     {
