@@ -40,14 +40,29 @@ static bool is_busy(const struct row_shape *shape)
     return shape->steps > 1 || (shape->group && shape->columns);
 }
 
-/* Inputs of more than L2 holds are read 1 to 3% faster where it prefers to keep them (docs/notes/rmsnorm.md),
- * but for one that is written as fewer bytes and for pairs of distant vectors, which lose 2 to 5%. */
+static bool shrinks(const struct row_shape *shape)
+{
+    return shape->out_bytes && shape->out_bytes < shape->elem_bytes;
+}
+
+/* Inputs of more than L2 holds are read 1 to 4% faster where it prefers to keep them (docs/notes/rmsnorm.md),
+ * of more than twice that unless they are one weighed row or none is reduced; but for one that is written as
+ * fewer bytes and for pairs of distant vectors, which lose 2 to 5%. */
 static bool wants_l2(const struct row_shape *shape, const struct tfops_device *device)
 {
-    enum { TIMES = 2 };
-    const bool shrinks = shape->out_bytes && shape->out_bytes < shape->elem_bytes;
-    return row_in_bytes(shape) >= TIMES * device->l2_bytes && shape->unit == 1 &&
-           !(shrinks && shape->inputs == 1);
+    const bool simple =
+        !shape->steps || (shape->steps == 1 && shape->columns == 1 && shape->inputs == 1);
+    return row_in_bytes(shape) >= (simple ? 1 : 2) * device->l2_bytes && shape->unit == 1 &&
+           !(shrinks(shape) && shape->inputs == 1);
+}
+
+/* Norms that read more than they write, or two tensors, gain 1 to 15% (docs/notes/rmsnorm.md, section 9);
+ * others nothing. */
+static bool wants_prefetch(
+    const struct row_shape *shape, const struct tfops_device *device, const int64_t *v)
+{
+    return shape->steps && shape->columns == 1 && shape->unit == 1 &&
+           (shape->inputs > 1 || shrinks(shape)) && row_may_prefetch(shape, device, v);
 }
 
 /*
@@ -239,6 +254,9 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     v[ROW_LOAD_HINT] = wants_l2(&shape, device) && v[ROW_VEC_BYTES] <= problem->align;
     if (!row_fits(&shape, problem->align, device, v))
         v[ROW_LOAD_HINT] = 0;
+    v[ROW_PREFETCH] = wants_prefetch(&shape, device, v) ? ROW_PREFETCH_AHEAD : 0;
+    if (!row_fits(&shape, problem->align, device, v))
+        v[ROW_PREFETCH] = 0;
     if (v[ROW_LOAD_HINT] && shape.inputs > 1 && shape.steps) /* written back where it was read */
         v[ROW_STORE_HINT] = 0;
 }

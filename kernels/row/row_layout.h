@@ -7,6 +7,9 @@
 
 #include "row_space.h"
 
+/* Blocks of a large grid that fetch ahead, where any do. */
+enum { ROW_PREFETCH_AHEAD = 384 };
+
 struct row_layout {
     int64_t vec, unit, shifted, units, units_block, per_thread, edges, threads;
     int64_t slots; /* units of a thread that wait in shared memory */
@@ -30,6 +33,10 @@ struct row_layout row_lay_out(const struct row_shape *shape, uint32_t align,
 int64_t row_widest(const struct row_shape *shape, uint32_t align);
 /* Of all rows of all inputs. */
 int64_t row_in_bytes(const struct row_shape *shape);
+/* Whether a launch is as short as a few turns of resident blocks, which is what fetching ahead is for. Blocks
+ * of grids up to FEW_BLOCKS (device/pdl.cuh) do so anyway. */
+bool row_may_prefetch(
+    const struct row_shape *shape, const struct tfops_device *device, const int64_t *v);
 /* Whether values are in the space. */
 bool row_fits(const struct row_shape *shape, uint32_t align, const struct tfops_device *device,
     const int64_t *v);

@@ -12,7 +12,7 @@ static const int64_t CLUSTER_VALUES[] = {1, 2, 4, 8, 16};
 static const int64_t THREE_VALUES[] = {0, 1, 2};
 static const int64_t BLOCKS_VALUES[] = {0, 2, 4};
 static const int64_t STAGES_VALUES[] = {1, 2};
-static const int64_t PREFETCH_VALUES[] = {0, 384};
+static const int64_t PREFETCH_VALUES[] = {0, ROW_PREFETCH_AHEAD};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
@@ -217,9 +217,7 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
     return true;
 }
 
-/* Whether a launch is as short as a few turns of resident blocks, which is what fetching ahead is for. Blocks
- * of grids up to FEW_BLOCKS (device/pdl.cuh) do so anyway. */
-static bool may_prefetch(
+bool row_may_prefetch(
     const struct row_shape *shape, const struct tfops_device *device, const int64_t *v)
 {
     enum { FEW_BLOCKS = 256, PDL_CC = 90 };
@@ -264,7 +262,7 @@ static bool worthwhile(const struct row_shape *shape, uint32_t align,
     if (v[ROW_LOAD_HINT] && (v[ROW_VEC_BYTES] < 16 || v[ROW_RELOAD] || v[ROW_BLOCKS_PER_SM] ||
                                 row_in_bytes(shape) < device->l2_bytes))
         return refuse(reason, "LOAD_HINT is for inputs larger than L2, read once");
-    if (v[ROW_PREFETCH] && !may_prefetch(shape, device, v))
+    if (v[ROW_PREFETCH] && !row_may_prefetch(shape, device, v))
         return refuse(reason, "PREFETCH is for grids of many blocks and inputs that L2 holds");
     if (v[ROW_BLOCKS_PER_SM] && in_registers && shape->columns && v[ROW_WEIGHT_LOAD] != 2)
         return refuse(reason, "a walking block with rows in registers keeps its weight");
