@@ -95,7 +95,9 @@ static enum tfops_status lay_out(
             return error_set(TFOPS_E_RANGE, "buffers", spec->operands[i].name,
                 "a size below 2^57 elements", "more");
         size_t unit = unit_bytes(problem, &spec->operands[i], operand->elem_bytes);
-        place(&layout, operand, unit < WIDEST ? unit : 0, &end);
+        /* What kernels may not rely on is there at times: frameworks align what they allocate. */
+        const bool least = padded || !(spec->operands[i].flags & TFOPS_OPERAND_ELEMENTS);
+        place(&layout, operand, least && unit < WIDEST ? unit : 0, &end);
     }
     layout.bytes = round_up(end + BUFFERS_ZONE_BYTES, layout.large ? LARGE_ALIGN : BASE_ALIGN);
     layout.zones[layout.n_zones++] = (struct buffers_zone){end, layout.bytes - end};

@@ -133,23 +133,16 @@ template <int N> struct Wgmma;
 #    define TF_D_96 TF_D_80 ", %40, %41, %42, %43, %44, %45, %46, %47"
 #    define TF_D_112 TF_D_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
 #    define TF_D_128 TF_D_112 ", %56, %57, %58, %59, %60, %61, %62, %63"
-#    define TF_D_160                                                                               \
-        TF_D_128 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, "   \
-                 "%79"
-#    define TF_D_192                                                                               \
-        TF_D_160 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, "   \
-                 "%95"
-#    define TF_D_224                                                                               \
-        TF_D_192                                                                                   \
-        ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, "       \
-        "%110, %111"
-#    define TF_D_256                                                                               \
-        TF_D_224                                                                                   \
-        ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "         \
-        "%125, %126, %127"
+#    define TF_D_144 TF_D_128 ", %64, %65, %66, %67, %68, %69, %70, %71"
+#    define TF_D_160 TF_D_144 ", %72, %73, %74, %75, %76, %77, %78, %79"
+#    define TF_D_176 TF_D_160 ", %80, %81, %82, %83, %84, %85, %86, %87"
+#    define TF_D_192 TF_D_176 ", %88, %89, %90, %91, %92, %93, %94, %95"
+#    define TF_D_208 TF_D_192 ", %96, %97, %98, %99, %100, %101, %102, %103"
+#    define TF_D_224 TF_D_208 ", %104, %105, %106, %107, %108, %109, %110, %111"
+#    define TF_D_240 TF_D_224 ", %112, %113, %114, %115, %116, %117, %118, %119"
+#    define TF_D_256 TF_D_240 ", %120, %121, %122, %123, %124, %125, %126, %127"
 #    define TF_F4(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #    define TF_F8(i) TF_F4(i), TF_F4(i + 4)
-#    define TF_F16(i) TF_F8(i), TF_F8(i + 8)
 #    define TF_F_8 TF_F4(0)
 #    define TF_F_16 TF_F_8, TF_F4(4)
 #    define TF_F_24 TF_F_16, TF_F4(8)
@@ -162,10 +155,14 @@ template <int N> struct Wgmma;
 #    define TF_F_96 TF_F_80, TF_F8(40)
 #    define TF_F_112 TF_F_96, TF_F8(48)
 #    define TF_F_128 TF_F_112, TF_F8(56)
-#    define TF_F_160 TF_F_128, TF_F16(64)
-#    define TF_F_192 TF_F_160, TF_F16(80)
-#    define TF_F_224 TF_F_192, TF_F16(96)
-#    define TF_F_256 TF_F_224, TF_F16(112)
+#    define TF_F_144 TF_F_128, TF_F8(64)
+#    define TF_F_160 TF_F_144, TF_F8(72)
+#    define TF_F_176 TF_F_160, TF_F8(80)
+#    define TF_F_192 TF_F_176, TF_F8(88)
+#    define TF_F_208 TF_F_192, TF_F8(96)
+#    define TF_F_224 TF_F_208, TF_F8(104)
+#    define TF_F_240 TF_F_224, TF_F8(112)
+#    define TF_F_256 TF_F_240, TF_F8(120)
 
 // One instruction. A, B, C: where the two descriptors and the predicate stand behind the
 // accumulators; TAIL: the factors 1 of A and B, and for 16-bit types "not transposed".
@@ -223,14 +220,17 @@ TF_WGMMA(80, "%40", "%41", "%42", "%43", "%44", "%45")
 TF_WGMMA(96, "%48", "%49", "%50", "%51", "%52", "%53")
 TF_WGMMA(112, "%56", "%57", "%58", "%59", "%60", "%61")
 TF_WGMMA(128, "%64", "%65", "%66", "%67", "%68", "%69")
+TF_WGMMA(144, "%72", "%73", "%74", "%75", "%76", "%77")
 TF_WGMMA(160, "%80", "%81", "%82", "%83", "%84", "%85")
+TF_WGMMA(176, "%88", "%89", "%90", "%91", "%92", "%93")
 TF_WGMMA(192, "%96", "%97", "%98", "%99", "%100", "%101")
+TF_WGMMA(208, "%104", "%105", "%106", "%107", "%108", "%109")
 TF_WGMMA(224, "%112", "%113", "%114", "%115", "%116", "%117")
+TF_WGMMA(240, "%120", "%121", "%122", "%123", "%124", "%125")
 TF_WGMMA(256, "%128", "%129", "%130", "%131", "%132", "%133")
 #    undef TF_WGMMA
 #    undef TF_WGMMA_OP
 #    undef TF_WGMMA_HELD_OP
 #    undef TF_F4
 #    undef TF_F8
-#    undef TF_F16
 #endif

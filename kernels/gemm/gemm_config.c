@@ -9,8 +9,8 @@ enum { ROW_BYTES = 128, STORE_BUFFERS = 2 };
 /* ---- tunables ------------------------------------------------------------------------------- */
 
 static const int64_t BLOCK_M_VALUES[] = {16, 32, 64, 128, 192, 256};
-static const int64_t BLOCK_N_VALUES[] = {
-    1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256};
+static const int64_t BLOCK_N_VALUES[] = {1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128,
+    144, 160, 176, 192, 208, 224, 240, 256};
 static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8, 12, GEMM_MOST_STAGES};
 static const int64_t DEPTH_VALUES[] = {1, 2, 4};
 static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
@@ -93,7 +93,7 @@ static int64_t norm_bytes(const int64_t *v)
 static int64_t scale_bytes(const int64_t *v)
 {
     const int64_t x = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
-    return 4 * v[GEMM_DEPTH] * (x + GEMM_SCALE_BLOCKS);
+    return 4 * v[GEMM_DEPTH] * (x + GEMM_SCALE_PLACES);
 }
 
 /* GemmRowSumsLayout: of the warps that share a row of the output, of the threads that hear of it; on

@@ -102,6 +102,8 @@ template <class C> struct GemmLayout {
     static constexpr int OUT_ROWS = ROWS / PAIR_DOWN, OUT_SLABS = SLABS / PAIR_DOWN; // a consumer's
     static constexpr int EPILOGUE_SCALING = PAIRED ? GEMM_UNSCALED : C::SCALING; // joined: scaled
 
+    static constexpr bool BLOCK_SCALED = C::SCALING == GEMM_PER_BLOCK; // gemm_scales.cuh
+
     static constexpr bool EARLY = C::PDL && GemmConstant<C>::VALUE; // reads the weight, that is
 
     static constexpr bool MOVE_REGS = C::CONSUMERS > 1;
@@ -111,10 +113,10 @@ template <class C> struct GemmLayout {
     static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
     // Together at most what 168 a thread (128 with four warpgroups) make; producers make norms, begin early,
-    // bring residuals or walk over parts of tiles.
-    static constexpr int PRODUCER_WORK = NORM_WARPS                                          ? 32
-                                         : EARLY || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ? 16
-                                                                                             : 0;
+    // bring residuals or scales or walk over parts of tiles.
+    static constexpr bool MORE_TO_BRING =
+        EARLY || BLOCK_SCALED || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL;
+    static constexpr int PRODUCER_WORK = NORM_WARPS ? 32 : MORE_TO_BRING ? 16 : 0;
     static constexpr int MOVED_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : MOVED_REGS);
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - MOVED_REGS / 2;
@@ -123,7 +125,6 @@ template <class C> struct GemmLayout {
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
 
     // Block scales (gemm_scales.cuh): rows of x in a tile, and blocks of weight that its rows lie in.
-    static constexpr bool BLOCK_SCALED = C::SCALING == GEMM_PER_BLOCK;
     static constexpr int SCALE_LINES = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     static constexpr int SCALE_BLOCKS =
         GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
@@ -142,7 +143,7 @@ template <class C> struct GemmLayout {
                                       : ADD_NORMED ? RowSums::BYTES
                                                    : 0;
     static constexpr int SCALE_BYTES =
-        BLOCK_SCALED ? 4 * C::STAGES * C::DEPTH * (SCALE_LINES + GEMM_SCALE_BLOCKS) : NORM_BYTES;
+        BLOCK_SCALED ? 4 * C::STAGES * C::DEPTH * (SCALE_LINES + GEMM_SCALE_PLACES) : NORM_BYTES;
     static constexpr int NORM_BARRIERS = NORM_WARPS ? C::STAGES + 2 : 0;
 
     // Partial sums at a time: two where a stage has several and they fit in the registers, where the
@@ -181,11 +182,9 @@ template <class C> struct GemmLayout {
     static constexpr int RECTANGLE = C::CLUSTER_M * C::CLUSTER_N;
     static constexpr int PEERS = C::CLUSTER_M + C::CLUSTER_N - 1; // that share a tile with a block
     // Of a block, who lets go of a stage: consumers (each of their warps, where they read x
-    // or scales themselves), and the warps that only add up squares. Who fills one: the thread that starts
-    // its copies, and the lanes that bring scales.
+    // or scales themselves), and the warps that only add up squares.
     static constexpr int READERS = (HELD || BLOCK_SCALED ? 4 : 1) * SHARERS +
                                    (NORM_WARPS && !WEIGHED_IN_PLACE ? NORM_TEAM : 0);
-    static constexpr int FILLERS = 1 + (BLOCK_SCALED ? 32 : 0);
     static constexpr bool MULTICAST = PEERS > 1;
 
     static_assert(sizeof(TX) == sizeof(TW), "one element size: one step of K");

@@ -4,6 +4,7 @@
 #include "device/tma.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_pipeline.cuh"
+#include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_walk.cuh"
 
 // The boxes of a tile of ROWS rows that this block brings, its part of those that SHARE blocks of a cluster
@@ -65,11 +66,11 @@ template <class C> struct GemmProducer {
 
     Tiles tiles;
     u16 r_mask, c_mask;
-    bool once;
+    bool once, scales; // tiles of the weight are read; block scales are loaded, too
 
     TF_DEV GemmProducer start(const gemm_params &p)
     {
-        GemmProducer it = {Tiles::start(p), 0, 0, false};
+        GemmProducer it = {Tiles::start(p), 0, 0, false, GemmScales<C>::in_bulk(p)};
         it.once = (C::SWAP ? it.tiles.across : it.tiles.down) == 1;
         // The blocks with the same R tile are those of this block's row of the rectangle.
         const int origin = GemmKRange<C>::share() * L::RECTANGLE;
@@ -115,6 +116,19 @@ template <class C> struct GemmProducer {
             if constexpr (WHICH & X)
                 load_part<!C::SWAP, L2_NORMAL>(it, p, tile, x, full, at);
         }
+        if constexpr (L::BLOCK_SCALED && (WHICH & X))
+            if (it.scales)
+                GemmScales<C>::load(p, tile, k, stage);
+    }
+
+    // That a stage waits for.
+    TF_DEV u32 stage_bytes(
+        [[maybe_unused]] const GemmProducer &it, const gemm_params &p, const GemmTile &tile)
+    {
+        if constexpr (L::BLOCK_SCALED)
+            if (it.scales)
+                return L::STAGE_BYTES + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);
+        return L::STAGE_BYTES;
     }
 
     // Where no tile of the weight is read twice, what one needs first comes to L2 while the kernel before
@@ -141,8 +155,9 @@ template <class C> struct GemmProducer {
         const GemmProducer &it, const gemm_params &p, const GemmTile &tile, const GemmPiece &piece)
     {
         const int count = min_int(C::STAGES, piece.count);
+        const u32 bytes = stage_bytes(it, p, tile);
         for (int i = 0; i < count; i++) {
-            mbar_expect(Ring::full((u32)i), L::STAGE_BYTES);
+            mbar_expect(Ring::full((u32)i), bytes);
             load<WEIGHT>(it, p, tile, piece.first + i, (u32)i);
         }
         pdl_wait();
@@ -175,11 +190,12 @@ template <class C> struct GemmProducer {
                     pdl_wait();
                 }
             }
+            const u32 bytes = stage_bytes(it, p, tile);
             for (int i = done; i < piece.count; i++) {
                 if constexpr (L::ADD_NORMED)
                     gemm_prefetch_residual<C>(p, tile, i);
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
-                mbar_expect(Ring::full(cursor.stage), L::STAGE_BYTES);
+                mbar_expect(Ring::full(cursor.stage), bytes);
                 load<BOTH>(it, p, tile, piece.first + i, cursor.stage);
                 Cursor::advance(cursor);
             }

@@ -53,11 +53,11 @@ template <class C> struct GemmRing {
             stage * L::STAGE_BYTES + (u32)(C::DEPTH * L::R_BYTES + depth * L::C_BYTES));
     }
 
-    // By one thread, before the blocks of the cluster meet.
-    TF_DEV void init()
+    // By one thread, before the blocks of the cluster meet; `fillers`: arrivals at a full stage.
+    TF_DEV void init(u32 fillers)
     {
         for (u32 s = 0; s < C::STAGES; s++) {
-            mbar_init(full(s), L::FILLERS);
+            mbar_init(full(s), fillers);
             mbar_init(empty(s), L::READERS * L::PEERS);
         }
         mbar_init_fence();

@@ -1,15 +1,22 @@
 // gemm_scales.cuh: block scales, one for 128 of K of a row of x, one for 128 x 128 of weight.
 //
 // A tile of K in the ring is one such group, so a factor, x's scale times weight's, multiplies a
-// consumer's partial sum where it is added up. A warp of the producers brings both scales into the
-// stage by asynchronous copies that arrive at its barrier: as far ahead as the ring is long, because a step
-// of K is shorter than a load from memory takes. Any strides will do.
+// consumer's partial sum where it is added up. Both scales come into the stage: as far ahead as the ring is
+// long, because a step of K is shorter than a load from memory takes. Who brings them:
 //
-// Rows and groups beyond the tensors take the last one's scale; their products are zeros or not stored.
+//   rows side by side (x_scale by column, sixteens of bytes)   the thread that loads the operands, in one bulk
+//                                                              copy a tile of K
+//   any other strides                                          a warp of the producers, by copies of 4 bytes
+//
+// A kernel without that warp is a tenth faster (docs/notes/gemm.md, section 10).
+//
+// Products of rows and groups beyond the tensors are zeros or not stored, whatever their scales.
 #pragma once
 #include "device/cp_async.cuh"
 #include "device/mem.cuh"
-#include "gemm/gemm_load.cuh"
+#include "device/tma.cuh"
+#include "gemm/gemm_pipeline.cuh"
+#include "gemm/gemm_walk.cuh"
 
 struct GemmGroups {
     // Of row m of x in a group.
@@ -43,6 +50,7 @@ template <class C> struct GemmScales {
     static constexpr bool ON = L::BLOCK_SCALED;
     static constexpr int GROUPS = ceil_div(C::K, GEMM_GROUP_ELEMS);
     static constexpr int LINES = L::SCALE_LINES, BLOCKS = L::SCALE_BLOCKS;
+    static constexpr int PITCH = LINES + GEMM_SCALE_PLACES;
     // Columns that surely share a block of weight, where tiles have weight across.
     static constexpr int ALIGNED = C::BLOCK_N & -C::BLOCK_N;
     static constexpr int CHUNK = BLOCKS == 1 ? C::BLOCK_N : min_int(ALIGNED, GEMM_GROUP_ELEMS);
@@ -60,14 +68,75 @@ template <class C> struct GemmScales {
     // Scales of tile `depth` of a stage: of x, then of its blocks of weight.
     TF_DEV float *place(u32 stage, int depth)
     {
-        return smem_at<float>(L::SCALES_AT) +
-               ((int)stage * C::DEPTH + depth) * (LINES + GEMM_SCALE_BLOCKS);
+        return smem_at<float>(L::SCALES_AT) + ((int)stage * C::DEPTH + depth) * PITCH;
     }
 
-    // ---- the warp that brings them ----
+    // ---- by the thread that loads the operands ----
+
+    TF_DEV bool in_bulk([[maybe_unused]] const gemm_params &p)
+    {
+        if constexpr (!ON)
+            return false;
+        else
+            return p.x_scale_stride == 1 && p.x_group_stride % 4 == 0 && p.m % 4 == 0 &&
+                   reinterpret_cast<u64>(p.x_scale) % 16 == 0;
+    }
+
+    // Who arrives at a stage's barrier: that thread, and the copies of 4 bytes.
+    TF_DEV u32 fillers(const gemm_params &p)
+    {
+        return !ON ? 1 : in_bulk(p) ? 2 : 33;
+    }
+
+    // By all threads, before they meet: the rows of a tile that x does not have are never brought.
+    TF_DEV void clear([[maybe_unused]] const gemm_params &p)
+    {
+        if constexpr (ON)
+            if (in_bulk(p) && p.m % LINES) {
+                for (int i = thread_index(); i < C::STAGES * C::DEPTH * PITCH; i += L::THREADS)
+                    place(0, 0)[i] = 0;
+                shared_fence_async();
+            }
+    }
+
+    // The first of a tile's rows of x; of a block of a cluster that has none any others.
+    TF_DEV int first_row(const gemm_params &p, const GemmTile &tile)
+    {
+        const int first = C::SWAP ? tile.col : tile.row;
+        return first < p.m ? first : 0;
+    }
+
+    // Of a tile of K, bytes that the copy engine counts.
+    TF_DEV u32 bulk_bytes(const gemm_params &p, const GemmTile &tile)
+    {
+        return 4u * (u32)min_int(LINES, p.m - first_row(p, tile));
+    }
+
+    // Stage k of a sum.
+    TF_DEV void load(const gemm_params &p, const GemmTile &tile, int k, u32 stage)
+    {
+        const float *const x = p.x_scale + first_row(p, tile);
+        const int weight_first = C::SWAP ? tile.row : tile.col;
+        TF_UNROLL
+        for (int d = 0; d < C::DEPTH; d++) {
+            const int group = min_int(k * C::DEPTH + d, GROUPS - 1);
+            float *const to = place(stage, d);
+            bulk_load(to, x + group * p.x_group_stride, bulk_bytes(p, tile),
+                GemmRing<C>::full(stage));
+            TF_UNROLL
+            for (int i = 0; i < BLOCKS; i++)
+                cp_async<4>(to + LINES + i,
+                    GemmGroups::weight_at<C::N>(p, weight_first + i * GEMM_GROUP_ELEMS, group), 4);
+        }
+        cp_async_arrive(GemmRing<C>::full(stage));
+    }
+
+    // ---- by a warp ----
 
     TF_DEV void produce(const gemm_params &p)
     {
+        if (in_bulk(p))
+            return;
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
         GemmWalk<C> walk = GemmWalk<C>::start(tiles);
         GemmPiece piece;

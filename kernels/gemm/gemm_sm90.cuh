@@ -129,8 +129,9 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
     using L = GemmLayout<C>;
     if (thread_index() == 0) {
         GemmNorm<C>::init();
-        GemmRing<C>::init();
+        GemmRing<C>::init(GemmScales<C>::fillers(p));
     }
+    GemmScales<C>::clear(p);
     if constexpr (C::CLUSTER > 1)
         cluster_meet();
     else
