@@ -4,36 +4,47 @@
  */
 #include "gemm_config.h"
 #include "gemm_specs.h"
+#include <math.h>
 
 /*
- * Fitted to 8900 configs of 115 problems on an H200 (docs/notes/gemm.md, section 7); parts of sums, streams and
+ * Fitted to 13000 configs of 361 problems on an H200 (docs/notes/gemm.md, section 10); parts of sums, streams and
  * exchanges to earlier runs. Dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus.
  */
-static const double MACS_NS = 3740, SM_BYTES_NS = 350, L2_BYTES_NS = 9500, MEMORY_BYTES_NS = 4150;
+static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4400;
+/* Of the time that a tile's loads take beside longer products, or products beside longer loads. */
+static const double LOADS_BESIDE = 0.164;
+/* Of a tile that is stored before the next one begins. */
+static const double STORE_BYTES_NS = 56;
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
-static const double ALONE_BYTES_NS = 58, PAIRED_BYTES_NS = 36.7;
+static const double ALONE_BYTES_NS = 64.7, PAIRED_BYTES_NS = 38.2;
 /* Of a weight's bytes, for clusters that read it at a time (weight_reads). */
-static const double MERGED_READS = 0.84, UNMERGED_READS = 1.58;
+static const double MERGED_READS = 0.894, UNMERGED_READS = 1.51;
 /* Of a row of tokens that is not there: the copy engine fills it with zeros. */
-static const double PADDING = 0.83;
-/* A launch, one of the mma.sync kernel; a wait for a stage; until the bytes of one are there. */
-static const double LAUNCH_NS = 1530, MMA_LAUNCH_NS = 6000, STAGE_NS = 90, ARRIVAL_NS = 1580;
+static const double PADDING = 0.8;
+/* A launch, one of the mma.sync kernel; a wait for a stage, longer for each block that shares it; until the
+ * bytes of one are there. */
+static const double LAUNCH_NS = 1163, MMA_LAUNCH_NS = 5600, STAGE_NS = 46.4, SHARED_STAGE_NS = 3.4,
+                    ARRIVAL_NS = 1317;
+/* Of each doubling of a cluster, whose blocks wait for the last one. */
+static const double DOUBLED_CLUSTER = 0.01;
 /* Two meetings of a cluster; a partial tile of a split sum, left in shared memory, read by the cluster. */
-static const double SPLIT_NS = 1100, SPLIT_BYTES_NS = 34;
+static const double SPLIT_NS = 873, SPLIT_BYTES_NS = 26.9;
 /* Parts of sums left in the workspace or added from there, a block's; until one left last is there. */
 static const double CUT_BYTES_NS = 39, CUT_NS = 2700;
 /* Between what a block says of its rows and what it hears of the others'. */
 static const double EXCHANGE_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
-static const double ONE_PARTIAL_SUM = 0.73;
-static const double PROMOTION = 1.18, OVERLAP = 0.01;
+static const double ONE_PARTIAL_SUM = 0.693;
+static const double PROMOTION = 1.113, OVERLAP = 0.086;
+/* Of block scales, with one slab of rows a consumer. */
+static const double BLOCK_SCALED_SLAB = 1.3;
 /* A streamed weight: a launch; the bus; the tokens, which each block reads whole; four warps instead of eight
  * (docs/notes/gated_mlp.md). */
 static const double STREAM_LAUNCH_NS = 3500, STREAM_BYTES_NS = 4050, STREAM_TOKENS_NS = 4000,
                     STREAM_FEW_WARPS = 1.25;
 /* What a kernel gains whose weight is constant: it is loaded while the one before it ends. */
-static const double EARLY_NS = 1500;
+static const double EARLY_NS = 1000;
 
 static double greater(double a, double b)
 {
@@ -61,11 +72,13 @@ static double tile_math_ns(
     return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? PROMOTION : 1);
 }
 
+/* Tokens that a cluster shares are read as fast as those that it does not: L2 merges the loads. */
 static double tile_load_ns(const struct tfops_config *config, int64_t k_bytes, double blocks)
 {
     const int64_t *v = config->values;
-    double rows = (double)v[GEMM_BLOCK_M] / (double)v[GEMM_CLUSTER_N] +
-                  (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
+    const double r = (double)v[GEMM_BLOCK_M], c = (double)v[GEMM_BLOCK_N];
+    const double rows =
+        v[GEMM_SWAP] ? r / (double)v[GEMM_CLUSTER_N] + c : r + c / (double)v[GEMM_CLUSTER_M];
     const double rate = L2_BYTES_NS / blocks;
     return rows * (double)k_bytes / (rate < SM_BYTES_NS ? rate : SM_BYTES_NS);
 }
@@ -163,6 +176,31 @@ static double stream_ns(const struct tfops_problem *problem, const struct tfops_
     return STREAM_LAUNCH_NS - early_ns(problem) + (double)l->across * tile;
 }
 
+/* A tile's sum, without what a split adds: the longest of its products, its loads and the ring's turns. */
+static double tile_ns(const struct tfops_problem *problem, const struct tfops_config *config,
+    const struct gemm_layout *l, int64_t stages, double blocks)
+{
+    const int64_t *v = config->values;
+    const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
+    const bool promoted = l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
+    const bool slab_scaled = gemm_scaling(problem) == GEMM_PER_BLOCK && l->slabs == 1;
+    const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
+    const double math =
+        tile_math_ns(config, l, depth / l->elem, promoted) * (slab_scaled ? BLOCK_SCALED_SLAB : 1) +
+        (STAGE_NS + SHARED_STAGE_NS * sharers) * (double)stages;
+    const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
+    const double load = tile_load_ns(config, depth, blocks);
+    return greater(greater(math, arrival), load) + LOADS_BESIDE * (math < load ? math : load);
+}
+
+/* All tiles are stored one after the other, or with PINGPONG each beside the next one's products. */
+static double store_ns(const struct tfops_config *config, double waves)
+{
+    const int64_t *v = config->values;
+    const double tile = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 2 / v[GEMM_SPLIT_K]);
+    return tile / STORE_BYTES_NS * (v[GEMM_PINGPONG] ? 1 : waves);
+}
+
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config)
 {
@@ -174,20 +212,17 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
     double blocks, waves;
     count_tiles(problem, device, config, &l, &blocks, &waves);
-    const bool promoted = l.elem == 1 && !problem->options[GEMM_FAST_ACCUM];
-    const double math = tile_math_ns(config, &l, depth / l.elem, promoted);
-    const double waits = STAGE_NS * (double)stages;
-    const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
-    const double tile =
-        greater(greater(math + waits, arrival), tile_load_ns(config, depth, blocks));
     const double split = join_ns(device, config, &l);
     const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
-    const double work = waves * (tile + exchange);
+    const double tile = tile_ns(problem, config, &l, stages, blocks);
+    const double work = waves * (tile + exchange) + store_ns(config, waves);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, device, config, &l, depth, blocks, waves);
     const double launch =
         v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS - early_ns(problem);
-    return launch + split + greater(work, memory) + OVERLAP * (work < memory ? work : memory);
+    const double both = greater(work, memory) + OVERLAP * (work < memory ? work : memory);
+    const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N]);
+    return launch + split + both * (1 + DOUBLED_CLUSTER * log2(sharers));
 }
 
 double gemm_predict(void *user, const struct tfops_problem *problem,

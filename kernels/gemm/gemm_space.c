@@ -54,24 +54,41 @@ static int64_t width_for(int64_t tokens)
     return widths->values[i];
 }
 
+/* Widths whose stores are boxes of 32 bytes are for as many tiles as the next narrower ones do not do with. */
+static bool wider_than_needed(
+    const struct tfops_problem *problem, const struct tfops_config *config, int64_t across)
+{
+    enum { LEAST = 128, STEP = 16 };
+    const int64_t width = config->values[GEMM_BLOCK_N];
+    if (width <= LEAST || width % (2 * STEP) == 0 || config->values[GEMM_SWAP])
+        return false;
+    struct tfops_config narrower = *config;
+    narrower.values[GEMM_BLOCK_N] = width - STEP;
+    return gemm_lay_out(problem, &narrower).across == across;
+}
+
 /* What it can do but lost wherever it was measured (docs/notes/gemm.md). */
 static bool hopeless(const struct tfops_problem *problem, const struct tfops_device *device,
-    const int64_t *v, const struct gemm_layout *l)
+    const struct tfops_config *config, const struct gemm_layout *l)
 {
+    const int64_t *v = config->values;
     enum { FEW_TOKENS = 32 };
     const bool promotes = gemm_promoted(problem, l);
     if (v[GEMM_MAINLOOP] == GEMM_STREAM)
         return v[GEMM_CONSUMERS] == 1;
     if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
         return false;
-    if (v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP]))
+    if ((v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP])) ||
+        wider_than_needed(problem, config, l->across))
         return true;
     if (v[GEMM_CONSUMERS] == 1 && l->slabs > (gemm_paired(problem) && v[GEMM_SWAP] ? 2 : 1))
         return true;
     if (v[GEMM_DEPTH] > 1 && (v[GEMM_STAGES] < 3 || v[GEMM_DEPTH] * v[GEMM_BLOCK_N] > 256 ||
                                  (v[GEMM_BLOCK_N] > 128 && !(promotes && l->slabs == 1))))
         return true;
-    if (v[GEMM_DEPTH] > 1 && v[GEMM_SPLIT_K] > 1 && promotes && v[GEMM_BLOCK_N] > 96) /* spills */
+    const bool wide = v[GEMM_BLOCK_N] > (v[GEMM_SPLIT_K] > 1 ? 96 : 112);
+    if (v[GEMM_DEPTH] > 1 && promotes && wide && /* spills */
+        (v[GEMM_SPLIT_K] > 1 || (v[GEMM_CONSUMERS] > 1 && l->cluster > 1)))
         return true;
     if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
         return true;
@@ -146,6 +163,27 @@ static const struct shape WIDE[] = {
     {128, 2, 0, 2, 1, 96},
     {128, 2, 0, 1, 1, 112},
     {128, 2, 0, 2, 1, 160},
+    {128, 2, 0, 1, 1, 144},
+    {128, 2, 0, 2, 1, 144},
+    {128, 2, 0, 1, 1, 176},
+    {128, 2, 0, 2, 1, 176},
+    {128, 2, 0, 1, 1, 208},
+    {128, 2, 0, 2, 1, 208},
+    {128, 2, 0, 1, 1, 240},
+    {128, 2, 0, 2, 1, 240},
+    {256, 2, 0, 1, 1, 144},
+    {256, 2, 0, 2, 1, 144},
+    {64, 1, 0, 1, 1, 144},
+    {64, 1, 0, 1, 1, 176},
+    {64, 2, 1, 2, 1, 128},
+    {128, 2, 1, 1, 1, 64},
+    {128, 2, 1, 1, 1, 80},
+    {128, 2, 1, 1, 1, 112},
+    {128, 2, 1, 1, 1, 128},
+    {128, 2, 1, 1, 1, 192},
+    {256, 2, 0, 1, 1, 64},
+    {256, 2, 0, 1, 1, 80},
+    {256, 2, 0, 1, 1, 128},
 };
 
 static const struct shape MMA_SHAPES[] = {
@@ -189,7 +227,7 @@ static void try_one(struct search *search, struct tfops_config *config)
     settle_stages(search->problem, search->device, config);
     const struct gemm_layout l = gemm_lay_out(search->problem, config);
     if (!gemm_possible(search->problem, search->device, config, &l, NULL) ||
-        hopeless(search->problem, search->device, config->values, &l))
+        hopeless(search->problem, search->device, config, &l))
         return;
     double ns = gemm_model_ns(search->problem, search->device, config);
     if (search->ns > 0 && ns >= search->ns)
@@ -331,7 +369,7 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
     const int64_t *v = config->values;
     if (!stages_make_sense(problem, device, config))
         return gemm_refuse(reason, "STAGES is not the number that fits");
-    if (hopeless(problem, device, v, l))
+    if (hopeless(problem, device, config, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");
     if (v[GEMM_GROUP] > GEMM_LEAST_GROUP && l->down <= GEMM_LEAST_GROUP)
         return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
