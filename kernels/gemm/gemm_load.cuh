@@ -66,7 +66,7 @@ template <class C> struct GemmProducer {
 
     Tiles tiles;
     u16 r_mask, c_mask;
-    bool once, scales; // tiles of the weight are read; block scales are loaded, too
+    bool once, scales; // tiles of the weight are read once; block scales are loaded, too
 
     TF_DEV GemmProducer start(const gemm_params &p)
     {

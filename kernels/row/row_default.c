@@ -45,9 +45,9 @@ static bool shrinks(const struct row_shape *shape)
     return shape->out_bytes && shape->out_bytes < shape->elem_bytes;
 }
 
-/* Inputs of more than L2 holds are read 1 to 4% faster where it prefers to keep them (docs/notes/rmsnorm.md),
- * of more than twice that unless they are one weighed row or none is reduced; but for one that is written as
- * fewer bytes and for pairs of distant vectors, which lose 2 to 5%. */
+/* Inputs that L2 does not hold are read 1 to 4% faster where it prefers to keep them (docs/notes/rmsnorm.md):
+ * one that is weighed and those that nothing reduces from L2's size on, others from twice that; not one that
+ * is written as fewer bytes, nor pairs of distant vectors, which lose 2 to 5%. */
 static bool wants_l2(const struct row_shape *shape, const struct tfops_device *device)
 {
     const bool simple =
