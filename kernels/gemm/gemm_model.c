@@ -197,7 +197,7 @@ static double tile_ns(const struct tfops_problem *problem, const struct tfops_co
 static double store_ns(const struct tfops_config *config, double waves)
 {
     const int64_t *v = config->values;
-    const double tile = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N] * 2 / v[GEMM_SPLIT_K]);
+    const double tile = 2 * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / (double)v[GEMM_SPLIT_K];
     return tile / STORE_BYTES_NS * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
