@@ -17,7 +17,8 @@ enum { GEMM_NONE, GEMM_RELU, GEMM_SILU, GEMM_GELU, GEMM_GELU_TANH };
  * one a block of weight (GEMM_GROUP_ELEMS of k; as many rows of weight); none */
 enum { GEMM_PER_TENSOR, GEMM_PER_ROW, GEMM_PER_BLOCK, GEMM_UNSCALED };
 enum { GEMM_GROUP_ELEMS = 128, GEMM_SCALE_BLOCKS = 2 }; /* a tile has rows of so many at most */
-enum { GEMM_SCALE_PLACES = 4 }; /* for their scales: the next ones begin at a multiple of 16 bytes */
+/* Places for their scales: what follows begins at a multiple of 16 bytes. */
+enum { GEMM_SCALE_PLACES = 4 };
 /* Tokens that each block of a cluster loads at least, of those that its tiles share. */
 enum { GEMM_LEAST_SHARE = 2 };
 /* SPLIT_TAIL: parts of a sum; tiles whose rests are a cluster's. */
