@@ -54,7 +54,7 @@ static int64_t width_for(int64_t tokens)
     return widths->values[i];
 }
 
-/* Widths whose stores are boxes of 32 bytes are for as many tiles as the next narrower ones do not do with. */
+/* Widths whose stores are boxes of 32 bytes are worth it only where the next narrower one takes more tiles. */
 static bool wider_than_needed(
     const struct tfops_problem *problem, const struct tfops_config *config, int64_t across)
 {
