@@ -62,6 +62,12 @@ TF_DEV u64 wgmma_operand(const void *p)
 
 enum { WGMMA_STEP_BYTES = 32 };
 
+// Moves an operand by multiples of 1024 bytes.
+TF_DEV u64 wgmma_skip(u64 operand, int bytes)
+{
+    return operand + (u64)(bytes / 16);
+}
+
 // Moves an operand by whole K steps.
 TF_DEV u64 wgmma_advance(u64 operand, int steps)
 {

@@ -20,11 +20,22 @@ template <class C> struct GemmMainloop {
     using Factors = typename Scales::Factors;
     static constexpr int UNITS = C::DEPTH * L::SLABS; // partial sums of a stage
 
-    // Starts the products of one slab with tile `depth` of a stage.
-    TF_DEV void issue(Slab &d, u32 stage, int depth, int row, bool keep)
+    // Where this consumer's rows and the columns of a stage's first tile are.
+    struct Operands {
+        u64 r, c;
+    };
+
+    TF_DEV Operands operands(u32 stage, int row)
     {
-        const u64 a = wgmma_operand(Ring::r_tile(stage, depth) + row * L::ROW_BYTES);
-        const u64 b = wgmma_operand(Ring::c_tile(stage, depth));
+        return {wgmma_operand(Ring::r_tile(stage, 0) + row * L::ROW_BYTES),
+            wgmma_operand(Ring::c_tile(stage, 0))};
+    }
+
+    // Starts the products of one slab with tile `depth` of a stage.
+    TF_DEV void issue(Slab &d, const Operands &from, int depth, int slab, bool keep)
+    {
+        const u64 a = wgmma_skip(from.r, depth * L::R_BYTES + slab * 64 * L::ROW_BYTES);
+        const u64 b = wgmma_skip(from.c, depth * L::C_BYTES);
         TF_UNROLL
         for (int i = 0; i < L::K_STEPS; i++)
             Wgmma<C::BLOCK_N>::template multiply<typename L::TR, typename L::TC>(
@@ -57,13 +68,14 @@ template <class C> struct GemmMainloop {
         {
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
             GemmNorm<C>::wait(cursor);
+            const Operands from = operands(cursor.stage, row);
             pin(acc);
             wgmma_fence();
             TF_UNROLL
             for (int d = 0; d < C::DEPTH; d++)
                 TF_UNROLL
             for (int s = 0; s < L::SLABS; s++)
-                issue(acc[s], cursor.stage, d, row + 64 * s, d > 0 || k > 0);
+                issue(acc[s], from, d, s, d > 0 || k > 0);
             wgmma_commit();
             wgmma_wait<1>();
             pin(acc);
@@ -79,11 +91,11 @@ template <class C> struct GemmMainloop {
     }
 
     // One tile of K and one slab: a partial sum.
-    TF_DEV void start(Slab &part, u32 stage, int unit, int row)
+    TF_DEV void start(Slab &part, const Operands &from, int unit)
     {
         wgmma_pin(part);
         wgmma_fence();
-        issue(part, stage, unit / L::SLABS, row + 64 * (unit % L::SLABS), false);
+        issue(part, from, unit / L::SLABS, unit % L::SLABS, false);
         wgmma_commit();
     }
 
@@ -119,35 +131,45 @@ template <class C> struct GemmMainloop {
     }
 
     // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
-    // with one, while the other consumer's is. None is in flight at the loop's edge.
+    // with one, while the other consumer's is. None is in flight at the loop's edge. A step is as long as what
+    // lies between the end of its products and the next ones' begin, so the next stage's operands are known
+    // before that; factors of few registers are read in one go while the first products run.
     TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
         const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         constexpr int PARTS = L::PARTS;
+        constexpr int TOGETHER =
+            UNITS * Scales::USED <= 4 ? UNITS : 1; // units whose factors are read
         float part[PARTS][L::REGS];
         clear(acc);
+        Operands from = operands(cursor.stage, row);
         _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
+            Factors factors[UNITS];
             mbar_wait(Ring::full(cursor.stage), cursor.parity);
-            start(part[0], cursor.stage, 0, row);
+            start(part[0], from, 0);
             TF_UNROLL
             for (int u = 0; u < UNITS; u++) {
-                Factors factors;
-                if (PARTS == 2 && u + 1 < UNITS) {
-                    start(part[(u + 1) % PARTS], cursor.stage, u + 1, row);
-                    factors = scale(tile, cursor.stage, u, row);
+                const bool two = PARTS == 2 && u + 1 < UNITS;
+                if (two)
+                    start(part[(u + 1) % PARTS], from, u + 1);
+                if (u % TOGETHER == 0)
+                    TF_UNROLL
+                for (int i = u; i < u + TOGETHER; i++)
+                    factors[i] = scale(tile, cursor.stage, i, row);
+                if (two)
                     wgmma_wait<1>();
-                } else {
-                    factors = scale(tile, cursor.stage, u, row);
+                else
                     wgmma_wait<0>();
-                }
-                if (u == UNITS - 1)
+                if (u == UNITS - 1) {
                     release(cursor.stage, at);
-                add(acc[u % L::SLABS], part[u % PARTS], factors);
+                    Cursor::advance(cursor);
+                    from = operands(cursor.stage, row);
+                }
+                add(acc[u % L::SLABS], part[u % PARTS], factors[u]);
                 if (PARTS == 1 && u + 1 < UNITS)
-                    start(part[0], cursor.stage, u + 1, row);
+                    start(part[0], from, u + 1);
             }
-            Cursor::advance(cursor);
         }
         Turn::give(turn);
         pin(acc);
