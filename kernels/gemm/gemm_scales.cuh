@@ -96,6 +96,8 @@ template <class C> struct GemmScales {
                 for (int i = thread_index(); i < C::STAGES * C::DEPTH * PITCH; i += L::THREADS)
                     place(0, 0)[i] = 0;
                 shared_fence_async();
+                if constexpr (C::CLUSTER > 1)
+                    block_sync(); // blocks that meet order no memory
             }
     }
 
