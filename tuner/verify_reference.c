@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "key.h"
+#include "tolerance.h"
 #include "verify_state.h"
 #include <math.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static enum tfops_status run_cpu(const struct verify_case *vcase, unsigned char 
 }
 
 struct host_sums {
-    double diff_squares, ref_squares;
+    double diff_squares, ref_squares, n, beyond;
 };
 
 /* Whether one element is right; the rule of the compare kernel. */
@@ -60,7 +61,10 @@ static bool add_pair(
         return out == ref || (isnan(out) && isnan(ref));
     sums->diff_squares += (out - ref) * (out - ref);
     sums->ref_squares += ref * ref;
-    return fabs(out - ref) <= tolerance->atol + tolerance->rtol * fabs(ref);
+    sums->n++;
+    const double beyond = fabs(out - ref) - tolerance->rtol * fabs(ref);
+    sums->beyond = fmax(sums->beyond, beyond);
+    return beyond <= tolerance->atol;
 }
 
 static enum tfops_status compare_operand(
@@ -69,7 +73,7 @@ static enum tfops_status compare_operand(
     const struct buffers_operand *operand = &vcase->layout.operands[i];
     const struct tfops_spec *spec = vcase->problem.spec;
     struct tfops_tolerance tolerance = {0};
-    struct host_sums sums = {0, 0};
+    struct host_sums sums = {0};
     char element[VERIFY_TEXT_BYTES], where[VERIFY_TEXT_BYTES];
     verify_describe_case(vcase, where);
     spec->tolerance(spec->user, &vcase->problem, i, &tolerance);
@@ -86,6 +90,12 @@ static enum tfops_status compare_operand(
                 "%s: the CPU reference has %.6g, the device %.6g (%s)", element, ref, out, where);
         }
     double relative = sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
+    const double most =
+        tolerance_of_element(&tolerance, vcase->kind == VERIFY_SPECIAL, sums.ref_squares, sums.n);
+    if (sums.beyond > most)
+        return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,
+            "%s: an element differs from the CPU reference by %.3g, at most %.3g (%s)",
+            spec->operands[i].name, sums.beyond, most, where);
     if (relative <= tolerance.relative)
         return TFOPS_OK;
     return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "key.h"
+#include "tolerance.h"
 #include "verify_state.h"
 #include <math.h>
 #include <stdio.h>
@@ -55,17 +56,37 @@ double verify_relative(const struct compare_result *result)
     return sqrt(result->diff_squares / result->ref_squares);
 }
 
-bool verify_is_right(const struct verifier *verifier, uint32_t i)
+static struct tfops_tolerance tolerance_of(const struct verifier *verifier, uint32_t i)
 {
     const struct verify_case *vcase = &verifier->cases[verifier->checks[i].vcase];
     const struct tfops_spec *spec = verifier->problem->spec;
     struct tfops_tolerance tolerance = {0};
+    spec->tolerance(spec->user, &vcase->problem, (size_t)verifier->checks[i].operand, &tolerance);
+    return tolerance;
+}
+
+/* How far the element furthest off is, beside what its size allows, and how far it may be. */
+static double furthest(const struct verifier *verifier, uint32_t i, double *ret_most)
+{
+    const struct verify_check *check = &verifier->checks[i];
+    const struct tfops_tolerance tolerance = tolerance_of(verifier, i);
+    const bool special = verifier->cases[check->vcase].kind == VERIFY_SPECIAL;
+    float beyond;
+    memcpy(&beyond, &verifier->host[i].max_beyond_bits, sizeof beyond);
+    *ret_most = tolerance_of_element(&tolerance, special, verifier->host[i].ref_squares,
+        (double)check->params.rows * (double)check->params.cols);
+    return beyond;
+}
+
+bool verify_is_right(const struct verifier *verifier, uint32_t i)
+{
+    double most;
     if (verifier->host[i].violations)
         return false;
     if (verifier->checks[i].kind != CHECK_VALUES)
         return true;
-    spec->tolerance(spec->user, &vcase->problem, (size_t)verifier->checks[i].operand, &tolerance);
-    return verify_relative(&verifier->host[i]) <= tolerance.relative;
+    return verify_relative(&verifier->host[i]) <= tolerance_of(verifier, i).relative &&
+           furthest(verifier, i, &most) <= most;
 }
 
 /* An element of both tensors of a check, and whether the tested one is still poison. */
@@ -98,10 +119,16 @@ static enum tfops_status explain_values(const struct verifier *verifier, uint32_
     const struct verify_check *check = &verifier->checks[i];
     struct wrong_pair pair;
     char actual[32];
+    const char *const name = verifier->problem->spec->operands[check->operand].name;
+    double most;
+    const double beyond = furthest(verifier, i, &most);
     if (!verifier->host[i].violations) {
-        snprintf(text, bytes, "%s: relative error %.3g is above the tolerance (%s)",
-            verifier->problem->spec->operands[check->operand].name,
-            verify_relative(&verifier->host[i]), where);
+        if (beyond > most)
+            snprintf(text, bytes, "%s: an element is off by %.3g, at most %.3g (%s)", name, beyond,
+                most, where);
+        else
+            snprintf(text, bytes, "%s: relative error %.3g is above the tolerance (%s)", name,
+                verify_relative(&verifier->host[i]), where);
         return TFOPS_OK;
     }
     enum tfops_status status = read_pair(verifier, &check->params, row, col, &pair);

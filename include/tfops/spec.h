@@ -133,7 +133,8 @@ struct tfops_cost {
     uint64_t bytes_read, bytes_written, flops;
 };
 
-/* ‖out − ref‖ / ‖ref‖ at most `relative`, every element |out − ref| ≤ atol + rtol·|ref|. */
+/* ‖out − ref‖ / ‖ref‖ at most `relative`, every element |out − ref| ≤ atol + rtol·|ref|; where no values of
+ * a trial are special, atol is at most 16 times `relative` of the root mean square of ref. */
 struct tfops_tolerance {
     double relative, atol, rtol;
 };

@@ -85,8 +85,7 @@ static const struct norm_family LAYERNORM = {.row = {norm_shape},
     .bias = NORM_AT(LAYERNORM_BIAS),
     .out = NORM_AT(LAYERNORM_OUT),
     .steps = 2,
-    .flops = 7,
-    .samples = true};
+    .flops = 7};
 static const struct tfops_constant_spec LAYERNORM_CONSTANTS[] = {
     {"HAS_RESIDUAL", 0}, {"RESIDUAL_ROUND", 0}};
 

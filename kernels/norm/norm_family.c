@@ -30,15 +30,12 @@ static uint8_t out_dtype(const struct norm_family *family)
     return family->out_dtype ? family->out_dtype - 1 : NORM_DTYPE;
 }
 
-enum { SAMPLE_WORDS = 5 }; /* registers of the second sum and what it is relative to */
-
 /* A row that is quantised as a whole is reduced once more. */
 void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape)
 {
     const struct norm_family *family = problem->spec->user;
     const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, NORM_DTYPE);
     const bool add = family->residual != 0, grouped = is_grouped(family, problem);
-    const bool sampled = family->samples && elem_bytes == 2;
     const bool wide = add && !option_at(problem, family->residual_round);
     *ret_shape = (struct row_shape){.rows = problem->dims[NORM_ROWS],
         .width = problem->dims[NORM_HIDDEN],
@@ -48,9 +45,8 @@ void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape
         .out_bytes = (int64_t)spec_elem_bytes(problem, out_dtype(family)),
         .inputs = add ? 2 : 1,
         .columns = columns_of(family, problem),
-        .steps = sampled ? 1 : family->steps + (family->scales && !grouped),
-        .words = sampled ? 2 : 1,
-        .own_words = sampled ? SAMPLE_WORDS : 0,
+        .steps = family->steps + (family->scales && !grouped),
+        .words = 1,
         .unit = 1,
         .group = grouped ? QUANT_GROUP : 0};
 }

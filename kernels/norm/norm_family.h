@@ -20,7 +20,6 @@ struct norm_family {
     uint8_t residual_round, granularity, scale_major;             /* options */
     uint8_t out_dtype;                                            /* 0: that of x */
     uint8_t steps, flops; /* reductions of a row before it is quantised; operations an element */
-    bool samples; /* one reduction of two sums does where elements have 16 bits (layernorm.cu) */
 };
 
 void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape);

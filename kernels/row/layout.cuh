@@ -34,15 +34,6 @@ template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
     static constexpr bool VALUE = O::HIDES;
 };
 
-// Whether O says SAMPLED: it has read something of the row before its loads, and makes use of it while they
-// are under way (row.cuh).
-template <class O, class = void> struct RowSamples {
-    static constexpr bool VALUE = false;
-};
-template <class O> struct RowSamples<O, decltype((void)O::SAMPLED)> {
-    static constexpr bool VALUE = O::SAMPLED;
-};
-
 // Whether O says SURVEYS: it sees the loaded vectors of several units before it gathers them (row.cuh).
 template <class O, class = void> struct RowSurveys {
     static constexpr bool VALUE = false;

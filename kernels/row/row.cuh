@@ -19,8 +19,6 @@
 //                             come out as zeros; leave() sees to the unit where they end, each lane alone
 //   SURVEYS                   optional, of one input that waits raw: survey(v) sees the vectors of up to
 //                             two units and says what gather() shall see of them, after surveyed()
-//   SAMPLED                   optional: begin() reads something of the row; loading() uses it while the row's
-//                             first loads are under way
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
@@ -442,9 +440,6 @@ template <class C, class O> class RowKernel {
                 fetch_first(at);
             if constexpr (C::WEIGHT_LOAD == 1)
                 fetch_columns<CHUNK>(at);
-            if constexpr (RowSamples<O>::VALUE)
-                if (at == 0)
-                    op.loading();
             first_pass(at);
         }
         reduce<0>(turn);

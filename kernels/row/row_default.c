@@ -96,8 +96,9 @@ static int64_t default_threads(
     else if (shape->columns && !is_busy(shape) && units > 960 && units <= 1024)
         threads = wants_l2(shape, device) ? 256 : 320;
     else
-        threads = units <= 1024 ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, 224)
-                                : least_idle(units);
+        threads = units <= 1024
+                      ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, shrinks(shape) ? 256 : 224)
+                      : least_idle(units);
     return threads_of_period(threads, shape->period);
 }
 
@@ -214,6 +215,16 @@ static void default_of_many_columns(const struct row_layout *l, int64_t *v)
     v[ROW_WEIGHT_LOAD] = row_ceil_div(l->units, THREADS) == MOST_HELD;
 }
 
+/* A norm whose groups of elements are reduced at the end, from memory: as many threads as leave each eight
+ * units or more, and the row is read again rather than held (docs/notes/quant.md). */
+static bool leaves_in_groups(
+    const struct row_shape *shape, const struct tfops_device *device, const struct row_layout *l)
+{
+    return shape->group && shape->steps && shape->columns == 1 && shape->inputs == 1 &&
+           !l->shifted && l->units >= 512 && l->units <= 1024 &&
+           row_in_bytes(shape) >= device->l2_bytes;
+}
+
 /* One column beside a row of more units than registers hold well: it waits in shared memory, eight units
  * a thread (docs/notes/rmsnorm.md). */
 static bool waits_in_shared_memory(
@@ -243,6 +254,11 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
         l.units > 256)
         default_of_many_columns(&l, v);
+    if (leaves_in_groups(&shape, device, &l)) {
+        v[ROW_THREADS_PER_ROW] = l.units > 768 ? 128 : 64;
+        v[ROW_RELOAD] = 2;
+        v[ROW_WEIGHT_LOAD] = 0;
+    }
     if (waits_in_shared_memory(&shape, device, &l)) {
         v[ROW_THREADS_PER_ROW] = 192;
         v[ROW_RELOAD] = 1;

@@ -16,7 +16,7 @@
 struct CompareTally {
     double diff_squares, ref_squares;
     u64 class_diffs, violations, first;
-    u32 max_diff_bits;
+    u32 max_beyond_bits;
 };
 
 TF_DEV u32 compare_raw(const void *base, int dtype, long long i)
@@ -81,9 +81,10 @@ TF_DEV void compare_pair(CompareTally &t, const compare_params &p, double a, dou
     const double ref = b < 0 ? -b : b;
     t.diff_squares += diff * diff;
     t.ref_squares += ref * ref;
-    const u32 bits = f32_bits((float)size);
-    t.max_diff_bits = bits > t.max_diff_bits ? bits : t.max_diff_bits;
-    if (size > (double)p.atol + (double)p.rtol * ref)
+    const double beyond = size - (double)p.rtol * ref;
+    const u32 bits = beyond > 0 ? f32_bits((float)beyond) : 0;
+    t.max_beyond_bits = bits > t.max_beyond_bits ? bits : t.max_beyond_bits;
+    if (beyond > (double)p.atol)
         compare_violation(t, at);
 }
 
@@ -114,9 +115,9 @@ TF_DEV void compare_add(compare_result *r, CompareTally t)
     TF_UNROLL
     for (int mask = 16; mask; mask /= 2) {
         const u64 first = shfl_xor(t.first, mask);
-        const u32 bits = shfl_xor(t.max_diff_bits, mask);
+        const u32 bits = shfl_xor(t.max_beyond_bits, mask);
         t.first = first < t.first ? first : t.first;
-        t.max_diff_bits = bits > t.max_diff_bits ? bits : t.max_diff_bits;
+        t.max_beyond_bits = bits > t.max_beyond_bits ? bits : t.max_beyond_bits;
     }
     t.diff_squares = lanes_sum<32>(t.diff_squares);
     t.ref_squares = lanes_sum<32>(t.ref_squares);
@@ -126,7 +127,7 @@ TF_DEV void compare_add(compare_result *r, CompareTally t)
         return;
     atomic_add(&r->diff_squares, t.diff_squares);
     atomic_add(&r->ref_squares, t.ref_squares);
-    atomic_max(&r->max_diff_bits, t.max_diff_bits);
+    atomic_max(&r->max_beyond_bits, t.max_beyond_bits);
     if (t.violations == 0)
         return;
     atomic_add(&r->class_diffs, t.class_diffs);

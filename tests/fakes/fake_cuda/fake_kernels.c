@@ -160,13 +160,14 @@ static void compare_values(const struct compare_params *p, int64_t row, int64_t 
         return;
     }
     const double diff = fabs(a - b), ref = fabs(b);
-    const float size = (float)diff;
+    const double beyond = diff - (double)p->rtol * ref;
+    const float size = (float)fmax(beyond, 0);
     uint32_t bits;
     memcpy(&bits, &size, sizeof bits);
     r->diff_squares += diff * diff;
     r->ref_squares += ref * ref;
-    r->max_diff_bits = bits > r->max_diff_bits ? bits : r->max_diff_bits;
-    if (diff > (double)p->atol + (double)p->rtol * ref)
+    r->max_beyond_bits = bits > r->max_beyond_bits ? bits : r->max_beyond_bits;
+    if (beyond > (double)p->atol)
         violation(r, at);
 }
 

@@ -1,0 +1,19 @@
+/* How far an element may be from its reference (struct tfops_tolerance), as every verifier has it. */
+#ifndef TFOPS_TUNER_TOLERANCE_H
+#define TFOPS_TUNER_TOLERANCE_H
+
+#include <math.h>
+#include <tfops/spec.h>
+
+/* Of n elements whose squares sum up to ref_squares, beside rtol · |ref|. atol is for sums of large values:
+ * where no values are `special`, one element is at most off by what the norm allows, sixteenfold, or by two
+ * of the least steps of f16. */
+static inline double tolerance_of_element(
+    const struct tfops_tolerance *tolerance, bool special, double ref_squares, double n)
+{
+    enum { SPREAD = 16 };
+    const double usual = SPREAD * tolerance->relative * sqrt(n > 0 ? ref_squares / n : 0);
+    return special ? tolerance->atol : fmin(tolerance->atol, fmax(usual, 0x1p-23));
+}
+
+#endif
