@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Lines of the build log that tell of a variant not worth running (KERNELS: measured facts). */
+/* Lines of the build log that tell of a variant not worth running. */
 static const char *const DISQUALIFYING[] = {
     "Potential Performance Loss", "C7504", "C7508", "C7510", "C7514", "C7517", "C7519"};
 

@@ -40,6 +40,14 @@ struct tfops_bench_result {
     double peer_ns;        /* of the peer's fastest kernel; 0: no peer */
     uint32_t peer_kernels; /* it was chosen from */
 };
+/*
+ * Measures one problem. Blocks; compiles what is missing; writes no record. options: NULL means all
+ * defaults. ret_result: its size is set by the caller; written on success only.
+ * TFOPS_E_ARGUMENT; TFOPS_E_UNSUPPORTED: the engine has no GPU, no template for its architecture, or the
+ * peer is not there or does not take the problem; TFOPS_E_UNKNOWN: there is no such peer; TFOPS_E_RANGE:
+ * an extent of 0, among others; TFOPS_E_NVRTC, TFOPS_E_COMPILE: the default or the generic variant
+ * cannot be compiled; TFOPS_E_MEMORY; TFOPS_E_DRIVER; else those of tfops_prepare().
+ */
 enum tfops_status tfops_bench(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_bench_options *options, struct tfops_bench_result *ret_result);
 
@@ -60,6 +68,11 @@ struct tfops_bench_launch_result {
      * operands moved since, and if they were encoded each time. 0: it has none. */
     double maps_ns, maps_moved_ns, maps_encode_ns;
 };
+/*
+ * Blocks. ret_result: its size is set by the caller; written on success only.
+ * TFOPS_E_ARGUMENT; TFOPS_E_UNSUPPORTED: the engine has no GPU; TFOPS_E_RANGE: an extent of 0, among
+ * others; TFOPS_E_MEMORY; TFOPS_E_DRIVER; else those of tfops_prepare() and tfops_launch().
+ */
 enum tfops_status tfops_bench_launch(struct tfops_engine *engine,
     const struct tfops_problem *problem, struct tfops_bench_launch_result *ret_result);
 

@@ -20,21 +20,29 @@ extern "C" {
 struct tfops_cache;
 
 /*
- * Opens a cache file for reading, without creating or changing it. TFOPS_E_UNKNOWN when it is not
- * there; TFOPS_E_CACHE when it is not a tfops cache, newer than this library, malformed, or not to be
- * trusted (owner or mode of it or its directory, a link); TFOPS_E_IO; TFOPS_E_BUSY; TFOPS_E_MEMORY;
- * TFOPS_E_FORKED when the parent of this process had a cache open at fork(). A file that an engine
- * replaced because it was damaged is opened in its newest generation (<path>.generation).
+ * Opens a cache file for reading. The file itself is neither created nor changed; beside it SQLite
+ * makes <path>-shm and an empty <path>-wal where they are missing and the directory can be written, and
+ * leaves them to the next writer, who removes them at its close. A file that an engine replaced because
+ * it was damaged is opened in its newest generation (<path>.generation).
+ *
+ * TFOPS_E_UNKNOWN when it is not there; TFOPS_E_CACHE when it is not a tfops cache, newer than this
+ * library, malformed, or not to be trusted (owner or mode of it or its directory, a link); TFOPS_E_IO;
+ * TFOPS_E_BUSY; TFOPS_E_MEMORY; TFOPS_E_ARGUMENT, TFOPS_E_RANGE for a path that is none or too long;
+ * TFOPS_E_FORKED when the parent of this process had a cache open at fork(). The calls below on a cache
+ * give TFOPS_E_ARGUMENT, TFOPS_E_MEMORY, TFOPS_E_FORKED, and of the file TFOPS_E_CACHE, TFOPS_E_IO,
+ * TFOPS_E_BUSY.
  */
 enum tfops_status tfops_cache_open(const char *path, struct tfops_cache **ret_cache);
-/* Opens for writing (prune). Creates nothing. */
+/* Opens for writing (prune). Creates no cache. TFOPS_E_BUSY also when this process has the file open as
+ * a shipped one; TFOPS_E_IO when it cannot be written; else as tfops_cache_open(). */
 enum tfops_status tfops_cache_open_writable(const char *path, struct tfops_cache **ret_cache);
 void tfops_cache_close(struct tfops_cache *cache);
 
 /*
  * Where the user's cache is by the rule of tfops_engine_options.cache_path; an empty variable counts as
  * unset, a relative XDG_CACHE_HOME or HOME too, and without HOME the password file is asked.
- * TFOPS_E_RANGE: it was cut at `bytes`; TFOPS_E_UNKNOWN: there is no home directory.
+ * TFOPS_E_RANGE: it does not fit into `bytes`; TFOPS_E_UNKNOWN: there is no home directory;
+ * TFOPS_E_ARGUMENT.
  */
 enum tfops_status tfops_cache_default_path(char *ret_path, size_t bytes);
 
@@ -47,7 +55,7 @@ struct tfops_record {
     uint32_t spec_version;
     const char *problem; /* static part: "hidden=4096 dtype=f16 … align=16" */
     int64_t extent;      /* measured dynamic extent */
-    const char *config;  /* "THREADS=256 …" */
+    const char *config;  /* "VEC_BYTES=16 THREADS_PER_ROW=256 …" */
     uint8_t binary_sha256[32];
     double median_ns, low_ns, high_ns; /* 95% interval of the median */
     double default_ns;                 /* the default config's median in the same race */

@@ -45,7 +45,10 @@ struct tfops_engine_options {
     enum tfops_miss_policy miss_policy;
     uint32_t flags;
     const char *driver_path; /* libcuda; NULL: $TFOPS_LIBCUDA, else libcuda.so.1 */
-    const char *nvrtc_path;  /* NVRTC; NULL: $TFOPS_LIBNVRTC, else by the rule of DESIGN */
+    /* NVRTC; NULL: $TFOPS_LIBNVRTC, else libnvrtc.so.N, N from the driver's major version (without a
+     * driver from 20) down to 12: one that is loaded already, else one that the loader finds; else
+     * /usr/local/cuda's, else the one of the build. Never one newer than the driver. */
+    const char *nvrtc_path;
     const char *worker_path; /* tfops-worker; NULL: $TFOPS_WORKER, else beside the library */
     const char *const *plugin_paths; /* shared objects whose operators are added at open */
     size_t n_plugins;
@@ -62,7 +65,8 @@ struct tfops_engine_options {
  * generic variants, opens the caches; a cache that cannot be used is logged and left out.
  * options: NULL means all defaults. Owns nothing of it after return.
  * Errors: TFOPS_E_ARGUMENT, TFOPS_E_UNKNOWN (device name), TFOPS_E_DRIVER, TFOPS_E_MEMORY,
- * TFOPS_E_ABI (plug-in), TFOPS_E_FORKED.
+ * TFOPS_E_ABI (plug-in), TFOPS_E_RANGE (more plug-ins or operators than there is room for),
+ * TFOPS_E_FORKED.
  */
 enum tfops_status tfops_engine_open(
     const struct tfops_engine_options *options, struct tfops_engine **ret_engine);
@@ -77,7 +81,8 @@ const struct tfops_device *tfops_engine_device(const struct tfops_engine *engine
  * Adds an operator, from any thread; it can be found when the call returns, its generic variant
  * loaded. The spec's tables are copied; its callbacks and `user` must outlive the engine.
  * TFOPS_E_ABI for another ABI or a spec that contradicts itself (the record names the field),
- * TFOPS_E_ARGUMENT when the name is taken.
+ * TFOPS_E_ARGUMENT when the name is taken, TFOPS_E_RANGE when there is no room for one more,
+ * TFOPS_E_MEMORY, TFOPS_E_FORKED. A generic variant that cannot be had is a line in the log.
  */
 enum tfops_status tfops_engine_register(struct tfops_engine *engine, const struct tfops_spec *spec);
 
@@ -89,7 +94,8 @@ const struct tfops_spec *tfops_engine_operator_at(const struct tfops_engine *eng
 
 /*
  * Prepares problems ahead (records, binaries, modules), so that their launches hit. Compiles what is
- * missing where NVRTC is there. Goes on after a failure; returns the first one.
+ * missing where NVRTC is there. Goes on after a failure; returns the first one: those of
+ * tfops_prepare().
  */
 enum tfops_status tfops_engine_warm(
     struct tfops_engine *engine, const struct tfops_problem *problems, size_t n_problems);
@@ -110,12 +116,14 @@ struct tfops_engine_stats {
     uint64_t plans;          /* keys in the plan map */
     uint64_t open_ns;        /* time of tfops_engine_open */
 };
+/* TFOPS_E_ARGUMENT, TFOPS_E_FORKED. */
 enum tfops_status tfops_engine_stats(
     const struct tfops_engine *engine, struct tfops_engine_stats *ret_stats);
 
 /*
  * A digest over the effective records of this engine's device (key, config, pinned binary), so that
- * ranks of one job can compare: equal digests choose equal kernels. 32 bytes.
+ * ranks of one job can compare: equal digests choose equal kernels. 32 bytes. Reads the caches.
+ * TFOPS_E_ARGUMENT, TFOPS_E_MEMORY, TFOPS_E_FORKED; a cache that cannot be read counts as empty.
  */
 enum tfops_status tfops_engine_fingerprint(
     const struct tfops_engine *engine, uint8_t ret_digest[32]);
@@ -132,9 +140,12 @@ struct tfops_platform {
     int32_t device_count;
     char message[256]; /* why something is absent; "" when nothing is */
 };
-/* What this host has. Paths as in tfops_engine_options. Absence is not an error. */
+/* What this host has. Paths as in tfops_engine_options. Absence is not an error, only an argument is:
+ * TFOPS_E_ARGUMENT. */
 enum tfops_status tfops_platform_query(
     const char *driver_path, const char *nvrtc_path, struct tfops_platform *ret_platform);
+/* TFOPS_E_ARGUMENT; TFOPS_E_DRIVER; TFOPS_E_UNKNOWN: there is no device of that index. The size of
+ * *ret_device is set, not read. */
 enum tfops_status tfops_platform_device(
     const char *driver_path, int32_t index, struct tfops_device *ret_device);
 
@@ -144,8 +155,12 @@ const char *tfops_arch_name(size_t i); /* NULL beyond the end */
 
 /* ---- memory of the engine's device, for tools and tests -------------------------------------- */
 
-/* Device memory on a CUDA engine, host memory on the cpu device. Copies block. Launches never
- * allocate: these are conveniences for programs that have no allocator of their own. */
+/*
+ * Device memory on a CUDA engine, host memory on the cpu device. Copies block. Launches never
+ * allocate: these are conveniences for programs that have no allocator of their own.
+ * TFOPS_E_ARGUMENT for what is NULL; TFOPS_E_MEMORY; TFOPS_E_DRIVER: the driver failed, of which
+ * earlier work may be the culprit, or the engine only compiles; TFOPS_E_FORKED.
+ */
 enum tfops_status tfops_device_alloc(struct tfops_engine *engine, size_t bytes, void **ret_memory);
 void tfops_device_free(struct tfops_engine *engine, void *memory);
 enum tfops_status tfops_device_write(
@@ -157,7 +172,7 @@ enum tfops_status tfops_device_synchronize(struct tfops_engine *engine);
 
 /* ---- configs as text ------------------------------------------------------------------------ */
 
-/* "THREADS=256 ROWS_PER_BLOCK=1", cut at `bytes`; returns the full length. "generic" for that one. */
+/* "VEC_BYTES=16 THREADS_PER_ROW=256 …", cut at `bytes`; returns the full length. "generic" for that one. */
 size_t tfops_config_format(
     const struct tfops_spec *spec, const struct tfops_config *config, char *ret_text, size_t bytes);
 /* Sets the tunables named in "K=V K=V" or "K=V,K=V", starting from *config. TFOPS_E_UNKNOWN names

@@ -334,6 +334,7 @@ enum tfops_status tfops_fp8_linear(struct tfops_engine *engine,
  * Prepares both kernels for what `args` describes (tfops_prepare(): may compile and block, not while
  * capturing), so that calls like it hit, and says how large their workspace must be: for as many rows as x
  * has, and any fewer. Of args.workspace nothing is looked at. Refuses tensors that the device cannot read.
+ * Errors as above, and those of tfops_prepare().
  */
 enum tfops_status tfops_fp8_linear_prepare(struct tfops_engine *engine,
     const struct tfops_fp8_linear_args *args, size_t *ret_workspace_bytes);

@@ -255,7 +255,8 @@ struct tfops_spec {
      * and the options. NULL: no dimension is derived. */
     int64_t (*derive)(void *user, const struct tfops_problem *problem, size_t dim);
     /* Whether `problem` is one the operator can do at all, beyond the tables' ranges. NULL: always. A
-     * reason in the form "operand: expected …, got …" fills the error record's fields. Asked at every launch of an operator with free or derived dimensions, else once for a key. */
+     * reason in the form "operand: expected …, got …" fills the error record's fields. Asked at every
+     * launch of an operator with free or derived dimensions, else once for a key. */
     bool (*accepts)(
         void *user, const struct tfops_problem *problem, char reason[TFOPS_REASON_BYTES]);
     /* Whether `config` is in the space for this problem and device. */

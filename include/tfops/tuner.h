@@ -80,7 +80,7 @@ struct tfops_tune_options {
     bool force;        /* tune although a record is there */
     bool resume;       /* use the samples an interrupted run left */
     bool dry_run;      /* list the space, compile nothing */
-    const struct tfops_config *only; /* run this one config */
+    const struct tfops_config *only; /* run this one config beside the default, record nothing */
     const char *dump_dir;            /* write source, PTX, cubin and log of each candidate there */
     /* Called from tfops_tune's thread. candidate: after each one; progress: several times a second. */
     void (*candidate)(void *user, const struct tfops_candidate *candidate);
@@ -90,11 +90,19 @@ struct tfops_tune_options {
 };
 
 /*
- * Tunes one problem and writes the record. Blocks. TFOPS_E_CANCELLED after the cancel flag (a record
- * is still written when the default and another config were measured), TFOPS_E_BUSY, TFOPS_E_WORKER,
- * TFOPS_E_UNSUPPORTED, TFOPS_E_WRONG when even the default config fails verification.
+ * Tunes one problem and writes the record; where a record is there already it is the result. Blocks.
  * options: NULL means all defaults. ret_result: its size is set by the caller; written on failure too,
- * with the counts of what was done.
+ * with the counts of what was done. A record that cannot be written is a line in the log.
+ *
+ * TFOPS_E_CANCELLED after the cancel flag (a record is still written when the default and another
+ * config were measured). TFOPS_E_BUSY: another process tunes this GPU. TFOPS_E_UNSUPPORTED: there is no
+ * template for the architecture, or no GPU to measure on. TFOPS_E_TIMEOUT: the budget ended before the
+ * default config was measured. Of the default config, without which nothing is decided:
+ * TFOPS_E_COMPILE, TFOPS_E_NVRTC, TFOPS_E_WRONG (its verification failed), TFOPS_E_DRIVER (it faults),
+ * TFOPS_E_TIMEOUT (it hangs). TFOPS_E_WORKER: worker processes do not start or do not stay alive.
+ * TFOPS_E_ARGUMENT; TFOPS_E_RANGE: a number of the problem or the options, a config that is not in the
+ * space; TFOPS_E_UNKNOWN: there is no such strategy; TFOPS_E_ABI: the spec's default config is not in
+ * its own space; TFOPS_E_IO; TFOPS_E_MEMORY; TFOPS_E_FORKED.
  */
 enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_tune_options *options, struct tfops_tune_result *ret_result);
@@ -131,7 +139,9 @@ struct tfops_emulate_result {
  *
  * Blocks; works on any engine, the cpu device's too. The code runs in a tfops-worker process.
  * TFOPS_E_WRONG: ret_result->text says what and where. TFOPS_E_UNSUPPORTED: there is no compiler, or
- * no template for the architecture; TFOPS_E_COMPILE; TFOPS_E_RANGE: the config is not in the space.
+ * no template for the architecture; TFOPS_E_COMPILE; TFOPS_E_RANGE: the config is not in the space;
+ * TFOPS_E_UNKNOWN: there is no such architecture; TFOPS_E_ARGUMENT; TFOPS_E_IO; TFOPS_E_WORKER;
+ * TFOPS_E_MEMORY; TFOPS_E_FORKED; of options.args those of a launch's arguments.
  * ret_result: its size is set by the caller; written on failure too.
  */
 enum tfops_status tfops_emulate(struct tfops_engine *engine, const struct tfops_problem *problem,

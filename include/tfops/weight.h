@@ -68,7 +68,7 @@ enum tfops_status tfops_weight_new(struct tfops_engine *engine,
  * Replaces the contents, in the order of `stream`: a source of the same shape, its dtype any. Launches
  * that are enqueued before and still run, must be on that stream or waited for by it. One thread at a
  * time; launches of other threads see the old version or the new one. Of a refresh that fails midway
- * the weight has version 0, and launches refuse it until one succeeds.
+ * the weight has version 0, and launches refuse it until one succeeds. Errors as of tfops_weight_new().
  */
 enum tfops_status tfops_weight_refresh(struct tfops_weight *weight,
     const struct tfops_tensor *source, const struct tfops_tensor *source_scale, uint64_t version,
@@ -87,6 +87,7 @@ struct tfops_weight_info {
     float input_scale;
     size_t device_bytes; /* all that it holds */
 };
+/* TFOPS_E_ARGUMENT. */
 enum tfops_status tfops_weight_describe(
     const struct tfops_weight *weight, struct tfops_weight_info *ret_info);
 
