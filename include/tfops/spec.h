@@ -116,7 +116,7 @@ struct tfops_launch_args {
     size_t workspace_bytes;
 };
 
-/* A tiled tensor map (TMA descriptor), encoded by the engine before each launch. */
+/* A tiled tensor map (TMA descriptor), which the engine has ready before each launch. */
 struct tfops_tensor_map {
     int32_t operand;       /* whose address */
     uint32_t param_offset; /* where its 128 bytes stand in the parameter pack; 64-byte aligned */
