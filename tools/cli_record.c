@@ -20,6 +20,15 @@ static void short_digest(char ret_text[13], const uint8_t sha256[32])
         snprintf(ret_text + 2 * i, 3, "%02x", sha256[i]);
 }
 
+/* It comes from what a run had measured when it was interrupted: the next one tunes again. */
+static bool is_interrupted(const struct tfops_record *record)
+{
+    json *provenance = json_parse(text_or(record->provenance));
+    bool interrupted = json_bool(json_get(provenance, "interrupted"), false);
+    json_free(provenance);
+    return interrupted;
+}
+
 void cli_record_row(struct cli_table *table, const struct tfops_record *record)
 {
     char time[32];
@@ -39,7 +48,8 @@ void cli_record_row(struct cli_table *table, const struct tfops_record *record)
         cli_table_cell(table, "%.3f", record->median_ns / record->default_ns);
     else
         cli_table_cell(table, "-");
-    cli_table_cell(table, "%s%s", text_or(record->date), record->revalidate ? " (old driver)" : "");
+    cli_table_cell(table, "%s%s%s", text_or(record->date),
+        record->revalidate ? " (old driver)" : "", is_interrupted(record) ? " (interrupted)" : "");
     cli_table_cell(table, "%s", text_or(record->config));
 }
 
@@ -69,7 +79,8 @@ void cli_record_print(const struct tfops_record *record)
     printf("NVRTC        %s\n", text_or(record->nvrtc));
     printf("host         %s\n", text_or(record->host));
     printf("tfops        %s\n", text_or(record->tfops_version));
-    printf("date         %s\n", text_or(record->date));
+    printf("date         %s%s\n", text_or(record->date),
+        is_interrupted(record) ? " (of an interrupted run: tune again, or --resume)" : "");
     printf("provenance   %s\n", text_or(record->provenance));
 }
 
@@ -99,6 +110,7 @@ json *cli_record_json(const struct tfops_record *record)
     json_add_string(line, "tfops_version", record->tfops_version);
     json_add_string(line, "date", record->date);
     json_add_bool(line, "revalidate", record->revalidate);
+    json_add_bool(line, "interrupted", is_interrupted(record));
     json_add_string(line, "provenance", record->provenance); /* JSON inside a string */
     return line;
 }

@@ -61,6 +61,7 @@ void candidate_judge(struct candidate *candidate, enum tfops_verdict verdict, co
 void candidate_public(
     const struct env *env, const struct candidate *candidate, struct tfops_candidate *ret_public);
 
+#define CANDIDATE_RESUMED "found by the run that this one resumes"
 /* Whether it came through verification with samples. */
 bool candidate_is_measured(const struct candidate *candidate);
 /* Blocks per SM from the build's resources, for runs without a GPU (CUDA occupancy rules: registers

@@ -202,7 +202,8 @@ enum tfops_status gpu_client_take_added(
     if (added.wrong)
         candidate_judge(candidate, TFOPS_VERDICT_WRONG, "%s", added.report.first_wrong);
     else
-        candidate_judge(candidate, TFOPS_VERDICT_OK, "%s", "");
+        candidate_judge(
+            candidate, TFOPS_VERDICT_OK, "%s", candidate->has_resume ? CANDIDATE_RESUMED : "");
     return TFOPS_OK;
 }
 

@@ -143,13 +143,17 @@ static enum tfops_status finish(struct tune *tune, struct tfops_tune_result *res
     return status;
 }
 
-/* A cancelled run keeps its samples for a resume, and a record where there is enough for one. */
+/* A cancelled run keeps its samples for a resume, and a record where there is enough for one: until a
+ * run comes to its end, never instead of the record of one that did. */
 static enum tfops_status cancelled(struct tune *tune, struct tfops_tune_result *result)
 {
-    enum tfops_status status = TFOPS_OK;
-    if (!tune->winner_samples.n) /* else the race was decided, only its confirmation is missing */
+    struct tfops_tune_result kept = {.size = sizeof kept};
+    bool found = false;
+    enum tfops_status status = job_record_find(tune, &found, &kept);
+    tune->interrupted = true;
+    if (!status && !tune->winner_samples.n) /* else only the race's confirmation is missing */
         status = race_decide_early(tune);
-    if (!status && tune->winner != STATS_NONE)
+    if (!status && !found && tune->winner != STATS_NONE)
         status = job_record_put(tune, result);
     if (!status && result->recorded)
         engine_forget(tune->engine, &tune->problem);

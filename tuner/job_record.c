@@ -46,6 +46,15 @@ static enum tfops_status result_from(
     return TFOPS_OK;
 }
 
+/* An interrupted run's record serves launches, but is no result to stop at. */
+static bool is_interrupted(const struct tfops_record *row)
+{
+    json *provenance = json_parse(row->provenance ? row->provenance : "");
+    bool interrupted = json_bool(json_get(provenance, "interrupted"), false);
+    json_free(provenance);
+    return interrupted;
+}
+
 enum tfops_status job_record_find(
     const struct tune *tune, bool *ret_found, struct tfops_tune_result *ret_result)
 {
@@ -56,7 +65,7 @@ enum tfops_status job_record_find(
         log_line(tune->env, TFOPS_LOG_WARN, "tune: cache: %s", error_message());
     for (size_t i = 0; i < list.n && !*ret_found; i++) {
         const struct tfops_record *row = &list.records[i].row;
-        if (row->extent != tune->extent || row->revalidate)
+        if (row->extent != tune->extent || row->revalidate || is_interrupted(row))
             continue;
         if (result_from(tune, row, ret_result))
             log_line(tune->env, TFOPS_LOG_WARN, "tune: record of %s %s is left out: %s",
@@ -79,6 +88,8 @@ static char *provenance(const struct tune *tune)
     json_add_number(root, "interval", tune->options.interval);
     json_add_number(root, "margin", tune->options.margin);
     json_add_bool(root, "confirmed", tune->confirmed);
+    if (tune->interrupted)
+        json_add_bool(root, "interrupted", true);
     json_add_number(root, "speedup", tune->speedup.median);
     json_add_number(root, "speedup_low", tune->speedup.low);
     json_add_number(root, "speedup_high", tune->speedup.high);

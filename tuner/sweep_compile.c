@@ -70,9 +70,9 @@ static enum tfops_status has_binary(struct sweep *sweep, uint32_t index)
         candidate_judge(candidate, TFOPS_VERDICT_COMPILED, "%s", "");
         return sweep_settle(sweep, candidate);
     }
-    if (candidate->samples.n) { /* measured by the run that this one resumes */
+    if (candidate->samples.n) {
         candidate->verified = true;
-        candidate_judge(candidate, TFOPS_VERDICT_OK, "%s", "");
+        candidate_judge(candidate, TFOPS_VERDICT_OK, CANDIDATE_RESUMED);
         enum tfops_status status = sweep_settle(sweep, candidate);
         if (!status)
             sweep_look(sweep, candidate);
@@ -161,8 +161,7 @@ static enum tfops_status begin(struct sweep *sweep, uint32_t index)
         sample_set_release(tune->env, &candidate->samples);
     }
     if (candidate->has_resume && candidate->resume_verdict != TFOPS_VERDICT_OK) {
-        candidate_judge(
-            candidate, candidate->resume_verdict, "found by the run that this one resumes");
+        candidate_judge(candidate, candidate->resume_verdict, CANDIDATE_RESUMED);
         return abandon(sweep, candidate);
     }
     return find_or_compile(sweep, index);

@@ -52,7 +52,7 @@ struct tune {
 
     /* Result of the race and the confirmation. */
     uint32_t winner, runner_up; /* UINT32_MAX: none */
-    bool confirmed;
+    bool confirmed, interrupted;
     struct sample_set winner_samples, default_samples; /* fresh, interleaved */
     struct estimate speedup;                           /* default over winner, paired */
     double roof_ns;

@@ -90,12 +90,13 @@ struct tfops_tune_options {
 };
 
 /*
- * Tunes one problem and writes the record; where a record is there already it is the result. Blocks.
+ * Tunes one problem and writes the record; where a finished run has left one it is the result. Blocks.
  * options: NULL means all defaults. ret_result: its size is set by the caller; written on failure too,
  * with the counts of what was done. A record that cannot be written is a line in the log.
  *
  * TFOPS_E_CANCELLED after the cancel flag (a record is still written when the default and another
- * config were measured). TFOPS_E_BUSY: another process tunes this GPU. TFOPS_E_UNSUPPORTED: there is no
+ * config were measured: "interrupted" in its provenance, launches use it, the next run tunes again or
+ * resumes; one of a finished run stays as it is). TFOPS_E_BUSY: another process tunes this GPU. TFOPS_E_UNSUPPORTED: there is no
  * template for the architecture, or no GPU to measure on. TFOPS_E_TIMEOUT: the budget ended before the
  * default config was measured. Of the default config, without which nothing is decided:
  * TFOPS_E_COMPILE, TFOPS_E_NVRTC, TFOPS_E_WRONG (its verification failed), TFOPS_E_DRIVER (it faults),
