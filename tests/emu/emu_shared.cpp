@@ -13,7 +13,8 @@ bool ordered(const Actor &actor, const Stamp &earlier)
     return !earlier.time || own || actor.seen->at(earlier.agent) >= earlier.time;
 }
 
-// An ordinary write that a copy or wgmma may not see: no fence on the way.
+// An ordinary write that a copy or wgmma may not see, and that may come after a copy's: no fence on the
+// way.
 bool hidden(const Actor &actor, const Stamp &write)
 {
     if (!actor.asynchronous || !write.time || write.agent >= threads_of_cluster())
@@ -61,6 +62,11 @@ void judge(
         report("fence", site,
             "a copy or wgmma reads shared memory +0x%x, written by %s at %s: no fence for the "
             "asynchronous proxy between them",
+            offset, agent_name(shadow.write).c_str(), source_line(shadow.write.site).c_str());
+    if (access == Access::WRITE && hidden(actor, shadow.write))
+        report("fence", site,
+            "a copy writes shared memory +0x%x after %s at %s: no fence for the asynchronous proxy "
+            "between them",
             offset, agent_name(shadow.write).c_str(), source_line(shadow.write.site).c_str());
     if (!ordered(actor, shadow.write))
         race(shadow.write, Access::WRITE, access, offset, site);

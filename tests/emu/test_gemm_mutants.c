@@ -116,6 +116,8 @@ static const struct mutant {
         "return L::STAGE_BYTES;", "bytes are missing"},
     {"rows without scales not cleared", SCALED_BULK, "gemm/gemm_scales.cuh", "place(0, 0)[i] = 0;",
         "", "which nobody wrote"},
+    {"rows without scales cleared without a fence", SCALED_BULK, "gemm/gemm_scales.cuh",
+        "shared_fence_async();", "", "a copy writes shared memory"},
     {"no wait for a free stage, scales", SCALED, "gemm/gemm_scales.cuh",
         "mbar_wait(GemmRing<C>::empty(cursor.stage), cursor.parity ^ 1);", "",
         "race on shared memory"},
