@@ -13,7 +13,8 @@ enum { SPECIAL_EVERY = 7, ROW_NAN = 1, ROW_ZERO = 2, ROW_INF = 4 };
 
 const char *emulate_kind_name(enum emulate_kind kind)
 {
-    static const char *const NAMES[EMULATE_KINDS] = {"plain", "special values", "in place"};
+    static const char *const NAMES[EMULATE_KINDS] = {
+        "plain values", "special values and padded rows", "operands in place"};
     return NAMES[kind];
 }
 
@@ -305,68 +306,105 @@ static void name_element(
 
 struct sums {
     double diff_squares, ref_squares;
-    uint64_t wrong, n;
+    uint64_t beyond, n; /* elements beyond the bound, and all */
+    /* The worst element. */
+    double off, out, ref;
+    int64_t row, col;
 };
 
-/* Not-finite values must be the same. */
-static bool add_pair(
-    struct sums *sums, const struct tfops_tolerance *tolerance, double out, double ref)
+/* Not-finite values must be the same: else they are off by infinity. */
+static double distance(double out, double ref)
 {
-    sums->n++;
-    if (!isfinite(out) || !isfinite(ref))
-        return out == ref || (isnan(out) && isnan(ref));
-    sums->diff_squares += (out - ref) * (out - ref);
-    sums->ref_squares += ref * ref;
-    return fabs(out - ref) <= tolerance->atol + tolerance->rtol * fabs(ref);
+    if (isfinite(out) && isfinite(ref))
+        return fabs(out - ref);
+    return out == ref || (isnan(out) && isnan(ref)) ? 0 : INFINITY;
 }
 
-static void say_first(const struct emulate_case *ecase, size_t i, int64_t row, int64_t col,
+/* Whether the element is within its bound. */
+static bool add_pair(struct sums *sums, const struct tfops_tolerance *tolerance, double out,
+    double ref, int64_t row, int64_t col)
+{
+    double off = distance(out, ref);
+    if (!sums->n++ || off > sums->off) {
+        sums->off = off;
+        sums->out = out;
+        sums->ref = ref;
+        sums->row = row;
+        sums->col = col;
+    }
+    if (!isfinite(out) || !isfinite(ref))
+        return off == 0;
+    sums->diff_squares += off * off;
+    sums->ref_squares += ref * ref;
+    return off <= tolerance->atol + tolerance->rtol * fabs(ref);
+}
+
+/* "out[3, 17] is 0.5, expected 1.25" */
+static void add_element(const struct emulate_case *ecase, size_t i, int64_t row, int64_t col,
     double out, double ref, struct emulate_verdict *verdict)
 {
     char place[128];
+    size_t used = strlen(verdict->text);
     name_element(ecase, i, row, col, place, sizeof place);
-    verdict->wrong = true;
-    snprintf(verdict->text, sizeof verdict->text, "%s is %.9g, expected %.9g", place, out, ref);
+    snprintf(verdict->text + used, sizeof verdict->text - used, "%s is %.9g, expected %.9g", place,
+        out, ref);
 }
 
-static void judge_output(
-    const struct emulate_case *ecase, size_t i, struct emulate_verdict *verdict)
+static void add_worst(const struct emulate_case *ecase, size_t i, const struct sums *sums,
+    struct emulate_verdict *verdict)
 {
-    const struct tfops_spec *spec = ecase->problem.spec;
+    size_t used = strlen(verdict->text);
+    snprintf(verdict->text + used, sizeof verdict->text - used, "; worst: ");
+    add_element(ecase, i, sums->row, sums->col, sums->out, sums->ref, verdict);
+}
+
+/* Every element of an output; the first one beyond its bound is said, unless something else was. */
+static struct sums compare(const struct emulate_case *ecase, size_t i,
+    const struct tfops_tolerance *tolerance, struct emulate_verdict *verdict)
+{
     const struct buffers_operand *operand = &ecase->layout.operands[i];
-    struct tfops_tolerance tolerance = {0};
-    struct sums sums = {0};
     int8_t onto = ecase->kind == EMULATE_ALIAS ? ecase->onto[i] : -1;
     const struct buffers_operand *place = onto >= 0 ? &ecase->layout.operands[onto] : operand;
-    bool first = !verdict->wrong;
-    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
+    struct sums sums = {0};
     for (int64_t row = 0; row < operand->rows; row++)
         for (int64_t col = 0; col < operand->cols; col++) {
             double out =
                 value_at(ecase->live + place->offset, operand->dtype, row * place->stride + col);
             double ref = value_at(
                 ecase->gold + operand->offset, operand->dtype, row * operand->stride + col);
-            if (add_pair(&sums, &tolerance, out, ref))
+            if (add_pair(&sums, tolerance, out, ref, row, col) || sums.beyond++ || verdict->wrong)
                 continue;
-            if (!verdict->wrong)
-                say_first(ecase, i, row, col, out, ref, verdict);
-            sums.wrong++;
+            add_element(ecase, i, row, col, out, ref, verdict);
         }
+    return sums;
+}
+
+static void judge_output(
+    const struct emulate_case *ecase, size_t i, struct emulate_verdict *verdict)
+{
+    const struct tfops_spec *spec = ecase->problem.spec;
+    struct tfops_tolerance tolerance = {0};
+    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
+    const struct sums sums = compare(ecase, i, &tolerance, verdict);
     double relative =
         sums.ref_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : sqrt(sums.diff_squares);
     if (relative > verdict->error)
         verdict->error = relative;
-    size_t used = strlen(verdict->text);
-    if (first && verdict->wrong)
-        snprintf(verdict->text + used, sizeof verdict->text - used,
-            " (%llu of %llu elements of %s wrong)", (unsigned long long)sums.wrong,
-            (unsigned long long)sums.n, spec->operands[i].name);
     /* A few large values among zeros make a norm that one rounding moves. */
-    if (verdict->wrong || relative <= tolerance.relative || ecase->kind == EMULATE_SPECIAL)
+    bool norm = relative > tolerance.relative && ecase->kind != EMULATE_SPECIAL;
+    if (verdict->wrong || (!sums.beyond && !norm))
         return;
     verdict->wrong = true;
-    snprintf(verdict->text, sizeof verdict->text, "%s differs by %.3g of its norm, more than %.3g",
-        spec->operands[i].name, relative, tolerance.relative);
+    size_t used = strlen(verdict->text);
+    if (sums.beyond)
+        snprintf(verdict->text + used, sizeof verdict->text - used,
+            " (%llu of %llu elements of %s beyond the bound)", (unsigned long long)sums.beyond,
+            (unsigned long long)sums.n, spec->operands[i].name);
+    else
+        snprintf(verdict->text, sizeof verdict->text,
+            "%s differs by %.3g of its norm, more than %.3g", spec->operands[i].name, relative,
+            tolerance.relative);
+    add_worst(ecase, i, &sums, verdict);
 }
 
 /* A byte that no output owns: an input's, of the padding of rows, between operands. */

@@ -14,6 +14,7 @@ enum emulate_kind {
     EMULATE_ALIAS,     /* in place: each output that may be an input is that input */
     EMULATE_KINDS
 };
+/* "special values and padded rows" */
 const char *emulate_kind_name(enum emulate_kind kind);
 
 struct emulate_case {
@@ -32,7 +33,7 @@ struct emulate_case {
 struct emulate_verdict {
     bool wrong;
     double error;   /* ‖out − ref‖ / ‖ref‖, the worst operand's */
-    char text[512]; /* the first wrong element: operand, coordinates, expected, actual */
+    char text[512]; /* the first element beyond its bound, how many are, the worst one */
 };
 
 /* A case with the problem's extents. Runs the reference. */

@@ -57,9 +57,8 @@ static enum tfops_status try_once(struct server *server, const struct trial *tri
         emulate_case_judge(&ecase, &verdict);
     emulate_case_release(&ecase);
     if (!status && (report.findings || verdict.wrong))
-        snprintf(outcome->text, sizeof outcome->text, "%s values, %s:\n%s",
-            emulate_kind_name(trial->kind), trial->name,
-            report.findings ? report.text : verdict.text);
+        snprintf(outcome->text, sizeof outcome->text, "%s, %s:\n%s", emulate_kind_name(trial->kind),
+            trial->name, report.findings ? report.text : verdict.text);
     if (verdict.error > outcome->message.error)
         outcome->message.error = verdict.error;
     return status;

@@ -35,7 +35,11 @@ check 'a missing barrier: exit' exits 1
 check 'a missing barrier: the race' out_has 'block 0 thread .* at row/row.cuh:[0-9]* .*race on shared memory'
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 2.0f;|'
 check 'a wrong factor: exit' exits 1
-check 'a wrong factor: the element' out_has 'out\[0, 0\] is .*, expected .* elements of out wrong'
+check 'a wrong factor: the element' out_has 'out\[0, 0\] is .*, expected .* elements of out beyond the bound); worst: out\[[0-9]*, [0-9]*\] is .*, expected '
+check 'a wrong factor: with which operands' out_has '^  WRONG: plain values, threads in order:'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 1.01f;|'
+check 'a norm: exit' exits 1
+check 'a norm: its worst element' out_has 'out differs by .* of its norm, more than .*; worst: out\[[0-9]*, [0-9]*\] is .*, expected '
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weights;|'
 check 'what does not compile: exit' exits 1
 check 'what does not compile: the line' err_has 'rmsnorm_op.cuh:[0-9]*:.*error'
