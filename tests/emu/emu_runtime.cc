@@ -12,4 +12,5 @@
 #include "emu_schedule.cpp"
 #include "emu_shared.cpp"
 #include "emu_trace.cpp"
+#include "emu_undefined.cpp"
 #include "emu_wgmma.cpp"
