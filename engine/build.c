@@ -153,13 +153,13 @@ enum tfops_status build_store(struct tfops_engine *engine, const struct tfops_pr
     const struct tfops_config *config, struct binary *binary)
 {
     struct build_job job;
-    store(engine, binary);
-    enum tfops_status status =
-        render_job(&engine->env, problem, &engine->device, config, RENDER_TUNED, 0, &job);
+    enum tfops_status status = overlay_put_binary(engine->overlay, binary);
+    if (!status)
+        status = render_job(&engine->env, problem, &engine->device, config, RENDER_TUNED, 0, &job);
     if (status)
         return status;
     memcpy(binary->build_key, job.build_key, HASH_BYTES);
-    store(engine, binary);
+    status = overlay_put_binary(engine->overlay, binary);
     build_job_release(&engine->env, &job);
-    return TFOPS_OK;
+    return status;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <tfops/cache.h>
 #include <tfops/plan.h>
 
 int cli_engine_open(
@@ -24,6 +25,25 @@ int cli_engine_open(
     };
     enum tfops_status status = tfops_engine_open(&options, ret_engine);
     return status == TFOPS_OK ? CLI_OK : cli_fail_last(cli, status, NULL);
+}
+
+int cli_cache_check(const struct cli *cli, const char *path)
+{
+    char usual[4096];
+    struct tfops_cache *cache = NULL;
+    struct tfops_error error;
+    enum tfops_status status = TFOPS_OK;
+    if (path && !path[0]) {
+        cli_error(&error, TFOPS_E_CACHE, "--cache", "a file to write", "none",
+            "--cache: expected a file to write, got none");
+        return cli_fail(cli, CLI_FAILED, &error);
+    }
+    if (!path)
+        status = tfops_cache_default_path(usual, sizeof usual);
+    if (status == TFOPS_OK)
+        status = tfops_cache_open_writable(path ? path : usual, &cache);
+    tfops_cache_close(cache);
+    return status == TFOPS_OK ? CLI_OK : cli_fail_last(cli, status, "nothing can be kept");
 }
 
 bool cli_device_name(const char *text, char ret_name[32])

@@ -21,6 +21,10 @@ struct cli_target {
 int cli_engine_open(
     const struct cli *cli, const struct cli_target *target, struct tfops_engine **ret_engine);
 
+/* Whether the cache (NULL: the user's) can be written, for tools whose work is lost without it, once
+ * an engine has made it. Returns CLI_OK or, after saying why not, an exit code. */
+int cli_cache_check(const struct cli *cli, const char *path);
+
 /* "0" and "cuda:0" → "cuda:0", "cpu" → "cpu"; false for anything else. */
 bool cli_device_name(const char *text, char ret_name[32]);
 /* The number in "cuda:0"; -1 for another device. */

@@ -121,10 +121,26 @@ static void report_text(
     fflush(stdout);
 }
 
+/* The tuner goes on when it cannot write one; what was in the way, its warning has said. */
+static bool lacks_record(const struct cli_run *run, const struct tfops_tune_result *result)
+{
+    return run->records && result->configs > 0 && !result->recorded;
+}
+
+static void report_unrecorded(const struct cli_lane *lane)
+{
+    struct tfops_error error;
+    cli_error(&error, TFOPS_E_CACHE, lane->text, "a record in the cache", "none",
+        "%.400s: measured, but its record could not be written", lane->text);
+    cli_fail(lane->run->cli, CLI_FAILED, &error);
+}
+
 static void report(struct cli_lane *lane, const struct tfops_problem *problem,
-    struct tfops_tune_result *result, enum tfops_status status)
+    struct tfops_tune_result *result, enum tfops_status tuned)
 {
     struct cli_run *run = lane->run;
+    enum tfops_status status =
+        tuned == TFOPS_OK && lacks_record(run, result) ? TFOPS_E_CACHE : tuned;
     if (status != TFOPS_OK && result->configs == 0)
         count_sweep(&lane->sweep, result);
     pthread_mutex_lock(&run->lock);
@@ -136,8 +152,10 @@ static void report(struct cli_lane *lane, const struct tfops_problem *problem,
         report_json(lane, problem, result, status);
     else
         report_text(lane, result, status);
-    if (status != TFOPS_OK)
-        cli_fail_last(run->cli, status, lane->text);
+    if (tuned != TFOPS_OK)
+        cli_fail_last(run->cli, tuned, lane->text);
+    else if (status != TFOPS_OK)
+        report_unrecorded(lane);
     pthread_mutex_unlock(&run->lock);
 }
 

@@ -39,6 +39,7 @@ struct cli_run {
     /* Copied for each problem; callbacks, user, cancel, budget_s and only are set here. */
     struct tfops_tune_options options;
     char *config;           /* "K=V K=V" for the one config to run, NULL: the space */
+    bool records;           /* a measured problem without its record has failed */
     double deadline;        /* cli_seconds(); 0: none */
     uint64_t shard, shards; /* problem i belongs to shard i % shards, counted from 0 */
     size_t top;             /* rows of a table, 0: all */

@@ -283,6 +283,12 @@ static int check_config(const struct cli_run *run)
     return cli_fail(run->cli, CLI_USAGE, &error);
 }
 
+/* One config that is only looked at leaves no record; everything else is done for the cache. */
+static bool fills_cache(const struct tune_options *options)
+{
+    return !options->dry_run && (options->compile_only || options->config.count == 0);
+}
+
 static void set_options(struct cli_run *run, const struct tune_options *options)
 {
     run->options = (struct tfops_tune_options){
@@ -296,6 +302,7 @@ static void set_options(struct cli_run *run, const struct tune_options *options)
         .dry_run = options->dry_run,
         .dump_dir = options->dump,
     };
+    run->records = fills_cache(options) && !options->compile_only;
     run->deadline = options->budget > 0 ? cli_seconds() + options->budget : 0;
     bool many = run->lanes[0].problems.count > 1;
     run->top = options->top != NO_TOP ? (size_t)options->top : many ? 10 : 0;
@@ -326,6 +333,8 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
     code = add_lanes(run, options);
     if (code == CLI_OK)
         code = check_config(run);
+    if (code == CLI_OK && fills_cache(options))
+        code = cli_cache_check(run->cli, options->cache);
     if (code != CLI_OK)
         return code;
     set_options(run, options);

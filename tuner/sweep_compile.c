@@ -206,18 +206,20 @@ enum tfops_status sweep_feed_compilers(struct sweep *sweep)
 }
 
 /* The default is stored under the key for any NVRTC too: what an engine looks for when there is no
- * record. A cache that cannot be written costs nothing else. */
-static void store(struct sweep *sweep, struct candidate *candidate)
+ * record. A cache that cannot be written costs nothing else, unless filling it is all the run does. */
+static enum tfops_status store(struct sweep *sweep, struct candidate *candidate)
 {
     struct tune *tune = sweep->tune;
     enum tfops_status status =
         candidate->is_default
             ? build_store(tune->engine, &tune->problem, &candidate->config, &candidate->binary)
             : overlay_put_binary(tune->access.overlay, &candidate->binary);
-    if (status && !tune->store_failed) {
-        tune->store_failed = true;
+    if (!status || tune->options.compile_only)
+        return status;
+    if (!tune->store_failed)
         log_line(tune->env, TFOPS_LOG_WARN, "tune: binaries are not stored: %s", error_message());
-    }
+    tune->store_failed = true;
+    return TFOPS_OK;
 }
 
 static enum tfops_status take_image(
@@ -268,9 +270,9 @@ static enum tfops_status take_compiled(
         candidate_judge(candidate, TFOPS_VERDICT_SPILLS, "%s", compiled.disqualified);
         return abandon(sweep, candidate);
     }
-    store(sweep, candidate);
+    status = store(sweep, candidate);
     sweep_release_claim(sweep, candidate);
-    return has_binary(sweep, index);
+    return status ? status : has_binary(sweep, index);
 }
 
 enum tfops_status sweep_take_compiled(struct sweep *sweep, struct worker_event *event)

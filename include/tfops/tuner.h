@@ -92,18 +92,20 @@ struct tfops_tune_options {
 /*
  * Tunes one problem and writes the record; where a finished run has left one it is the result. Blocks.
  * options: NULL means all defaults. ret_result: its size is set by the caller; written on failure too,
- * with the counts of what was done. A record that cannot be written is a line in the log.
+ * with the counts of what was done. A record that cannot be written is a line in the log and
+ * ret_result->recorded false; a compile-only run fails by it.
  *
  * TFOPS_E_CANCELLED after the cancel flag (a record is still written when the default and another
  * config were measured: "interrupted" in its provenance, launches use it, the next run tunes again or
- * resumes; one of a finished run stays as it is). TFOPS_E_BUSY: another process tunes this GPU. TFOPS_E_UNSUPPORTED: there is no
- * template for the architecture, or no GPU to measure on. TFOPS_E_TIMEOUT: the budget ended before the
- * default config was measured. Of the default config, without which nothing is decided:
+ * resumes; one of a finished run stays as it is). TFOPS_E_BUSY: another process tunes this GPU.
+ * TFOPS_E_UNSUPPORTED: there is no template for the architecture, or no GPU to measure on.
+ * TFOPS_E_TIMEOUT: the budget ended before the default config was measured. Of the default config, without which nothing is decided:
  * TFOPS_E_COMPILE, TFOPS_E_NVRTC, TFOPS_E_WRONG (its verification failed), TFOPS_E_DRIVER (it faults),
  * TFOPS_E_TIMEOUT (it hangs). TFOPS_E_WORKER: worker processes do not start or do not stay alive.
  * TFOPS_E_ARGUMENT; TFOPS_E_RANGE: a number of the problem or the options, a config that is not in the
  * space; TFOPS_E_UNKNOWN: there is no such strategy; TFOPS_E_ABI: the spec's default config is not in
- * its own space; TFOPS_E_IO; TFOPS_E_MEMORY; TFOPS_E_FORKED.
+ * its own space; TFOPS_E_CACHE, TFOPS_E_IO, also of a compile-only run that cannot store what it
+ * compiled; TFOPS_E_MEMORY; TFOPS_E_FORKED.
  */
 enum tfops_status tfops_tune(struct tfops_engine *engine, const struct tfops_problem *problem,
     const struct tfops_tune_options *options, struct tfops_tune_result *ret_result);
