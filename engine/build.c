@@ -50,6 +50,17 @@ static enum tfops_status find(struct tfops_engine *engine, const struct build_jo
     return status ? status : keep_if_fits(engine, job, ret_found, ret_binary);
 }
 
+/* What the environment asks for costs a launch nothing when it cannot be had. */
+static void dump_logged(const struct tfops_engine *engine, const char *dir,
+    const struct build_job *job, const struct compiled *compiled)
+{
+    struct tfops_error saved;
+    error_save(&saved);
+    if (compile_dump(dir, job, compiled))
+        log_line(&engine->env, TFOPS_LOG_WARN, "%s", error_message());
+    error_restore(&saved);
+}
+
 static enum tfops_status compile_here(
     struct tfops_engine *engine, const struct build_job *job, struct binary *ret_binary)
 {
@@ -63,7 +74,7 @@ static enum tfops_status compile_here(
     status = compile_job(&engine->env, nvrtc, job, dump != NULL, &compiled);
     pthread_mutex_unlock(&engine->compile_lock);
     if (dump)
-        compile_dump(&engine->env, dump, job, &compiled);
+        dump_logged(engine, dump, job, &compiled);
     if (!status && compiled.disqualified[0])
         log_line(&engine->env, TFOPS_LOG_WARN, "compile: %s %s: %s", job->op, job->config,
             compiled.disqualified);

@@ -1,9 +1,10 @@
 /* Compiling with NVRTC (see compile.h). */
 #include "compile.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mem.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,30 +222,41 @@ enum tfops_status compiled_to_binary(const struct env *env, const struct build_j
     return TFOPS_OK;
 }
 
-static void dump_file(const struct env *env, const char *dir, const char *name, const char *suffix,
-    const void *data, size_t bytes)
+static enum tfops_status dump_file(
+    const char *dir, const char *name, const char *suffix, const void *data, size_t bytes)
 {
-    char path[1024];
-    snprintf(path, sizeof path, "%s/%s.%s", dir, name, suffix);
-    FILE *file = fopen(path, "wbe");
+    char path[PATH_MAX];
+    errno = ENAMETOOLONG;
+    bool fits = (size_t)snprintf(path, sizeof path, "%s/%s.%s", dir, name, suffix) < sizeof path;
+    FILE *file = fits ? fopen(path, "wbe") : NULL;
     bool written = file && fwrite(data, 1, bytes, file) == bytes;
-    if (file && fclose(file))
+    int code = errno;
+    if (file && fclose(file) && written) {
         written = false;
-    if (!written)
-        log_line(env, TFOPS_LOG_WARN, "dump: cannot write %s", path);
+        code = errno;
+    }
+    return written ? TFOPS_OK
+                   : error_setf(
+                         TFOPS_E_IO, code, "dump", path, "cannot be written: %s", strerror(code));
 }
 
-void compile_dump(const struct env *env, const char *dir, const struct build_job *job,
-    const struct compiled *compiled)
+enum tfops_status compile_dump(
+    const char *dir, const struct build_job *job, const struct compiled *compiled)
 {
+    const struct {
+        const char *suffix;
+        const void *data;
+        size_t bytes;
+    } files[] = {{"cu", job->source, strlen(job->source)},
+        {"ptx", compiled->ptx, compiled->ptx ? strlen(compiled->ptx) : 0},
+        {"cubin", compiled->image, compiled->image_bytes},
+        {"log", compiled->log, compiled->log ? strlen(compiled->log) : 0}};
     char hex[HASH_HEX_BYTES], name[192];
+    enum tfops_status status = TFOPS_OK;
     hash_hex(job->build_key, hex);
     snprintf(name, sizeof name, "%s-%s-%.12s", job->op, job->arch, hex);
-    dump_file(env, dir, name, "cu", job->source, strlen(job->source));
-    if (compiled->ptx)
-        dump_file(env, dir, name, "ptx", compiled->ptx, strlen(compiled->ptx));
-    if (compiled->image)
-        dump_file(env, dir, name, "cubin", compiled->image, compiled->image_bytes);
-    if (compiled->log)
-        dump_file(env, dir, name, "log", compiled->log, strlen(compiled->log));
+    for (size_t i = 0; !status && i < sizeof files / sizeof files[0]; i++)
+        if (files[i].data)
+            status = dump_file(dir, name, files[i].suffix, files[i].data, files[i].bytes);
+    return status;
 }

@@ -33,8 +33,8 @@ void compiled_release(const struct env *env, struct compiled *compiled);
 enum tfops_status compiled_to_binary(const struct env *env, const struct build_job *job,
     struct compiled *compiled, int nvrtc_version, struct binary *ret_binary);
 
-/* Writes source, PTX, cubin and log under `dir` (named by op and build key). Failures are logged. */
-void compile_dump(const struct env *env, const char *dir, const struct build_job *job,
-    const struct compiled *compiled);
+/* Writes source, PTX, cubin and log under `dir` (named by op and build key). TFOPS_E_IO. */
+enum tfops_status compile_dump(
+    const char *dir, const struct build_job *job, const struct compiled *compiled);
 
 #endif

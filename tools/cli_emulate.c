@@ -2,11 +2,9 @@
 #include "cli_emulate.h"
 #include "cli_engine.h"
 #include "cli_json.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <tfops/tuner.h>
 
 struct tally {
@@ -78,16 +76,6 @@ static int check_one(const struct cli *cli, const struct cli_emulation *emulatio
     return CLI_OK;
 }
 
-static int make_dump(const struct cli *cli, const char *dump)
-{
-    struct tfops_error error;
-    if (!dump || !mkdir(dump, 0777) || errno == EEXIST)
-        return CLI_OK;
-    cli_error(&error, TFOPS_E_IO, dump, NULL, NULL, "cannot make the folder %s: %s", dump,
-        strerror(errno));
-    return cli_fail(cli, CLI_FAILED, &error);
-}
-
 int cli_emulate(const struct cli *cli, const struct cli_emulation *emulation)
 {
     char device[32];
@@ -98,9 +86,7 @@ int cli_emulate(const struct cli *cli, const struct cli_emulation *emulation)
     cli_arch_device(emulation->arch ? emulation->arch : "sm_90a", device);
     const struct cli_target target = {
         .device = device, .cache = "", .plugins = &emulation->common->plugins};
-    int code = make_dump(cli, emulation->dump);
-    if (code == CLI_OK)
-        code = cli_engine_open(cli, &target, &engine);
+    int code = cli_engine_open(cli, &target, &engine);
     if (code == CLI_OK)
         code =
             cli_problems_load(cli, engine, &emulation->common->words, emulation->dtype, &problems);

@@ -2,6 +2,7 @@
  * tfops-tune: finds and records the fastest config of each problem on a live GPU, or fills a cache
  * with binaries without one. Turns the command line into a run; cli_lane.c does the run.
  */
+#define _POSIX_C_SOURCE 200809L
 #include "cli.h"
 #include "cli_cancel.h"
 #include "cli_emulate.h"
@@ -10,10 +11,14 @@
 #include "cli_options.h"
 #include "cli_suite.h"
 #include "cli_text.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <tfops/tfops.h>
+#include <unistd.h>
 
 struct tune_options {
     struct cli_common common;
@@ -289,6 +294,22 @@ static bool fills_cache(const struct tune_options *options)
     return !options->dry_run && (options->compile_only || options->config.count == 0);
 }
 
+/* The folder of --dump, made when it is not there. */
+static int make_dump(const struct cli *cli, const char *dir)
+{
+    struct tfops_error error;
+    int fd = -1;
+    if (!mkdir(dir, 0777) || errno == EEXIST)
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        cli_error(&error, TFOPS_E_IO, dir, "a folder to write to", strerror(errno),
+            "--dump: no folder %s can be had: %s", dir, strerror(errno));
+        return cli_fail(cli, CLI_FAILED, &error);
+    }
+    close(fd);
+    return CLI_OK;
+}
+
 static void set_options(struct cli_run *run, const struct tune_options *options)
 {
     run->options = (struct tfops_tune_options){
@@ -323,6 +344,8 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
         return code;
     if (options->config.count > 0 && !(run->config = join(&options->config)))
         return cli_fail_memory(run->cli);
+    if (options->dump && !options->dry_run && (code = make_dump(run->cli, options->dump)) != CLI_OK)
+        return code;
     if (options->check)
         return cli_emulate(run->cli, &(struct cli_emulation){.common = &options->common,
                                          .arch = options->arch,

@@ -243,13 +243,16 @@ static enum tfops_status take_compiled(
     struct tune *tune = sweep->tune;
     struct candidate *candidate = sweep_candidate(sweep, index);
     struct compiled compiled = {0};
+    enum tfops_status status = TFOPS_OK;
     bool has_body = event->kind == WORKER_ANSWER &&
                     (!event->answer.status || event->answer.status == TFOPS_E_COMPILE) &&
                     get_compiled(&event->payload, &compiled);
     if (has_body) {
         candidate->compile_ms = compiled.ms;
         if (tune->options.dump_dir)
-            compile_dump(tune->env, tune->options.dump_dir, &candidate->job, &compiled);
+            status = compile_dump(tune->options.dump_dir, &candidate->job, &compiled);
+        if (status)
+            return status;
     }
     if (event->kind != WORKER_ANSWER)
         candidate_judge(
@@ -262,7 +265,7 @@ static enum tfops_status take_compiled(
     if (candidate->state == CANDIDATE_DONE)
         return abandon(sweep, candidate);
     candidate->compiled = true;
-    enum tfops_status status = take_image(sweep, candidate, &compiled);
+    status = take_image(sweep, candidate, &compiled);
     if (status)
         return status;
     /* Spills are a column of the row; any other reason the cache would not know: not stored. */

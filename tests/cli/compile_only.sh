@@ -73,4 +73,26 @@ run tfops-cache prune "$scratch/c.db" --json
 check 'prune: exit' exits 0
 run tfops-cache verify "$scratch/c.db" --json
 check 'pruned: no binary is left' equals "$(number binaries)" 0
+
+dump() {
+    run tfops-tune rmsnorm rows=16 hidden=4096 --compile-only --arch sm_90a --config STORE_HINT=1 \
+        --cache "$scratch/dump.db" --json --dump "$1"
+}
+dump "$scratch/new"
+check 'dump: exit' exits 0
+check 'dump: nothing on stderr' err_empty
+for suffix in cu ptx cubin log; do
+    check "dump: a .$suffix" eval "ls '$scratch'/new/rmsnorm-sm_90a-*.$suffix >/dev/null"
+done
+dump "$scratch/new"
+check 'dump: a folder that is there' exits 0
+dump "$scratch/missing/new"
+check 'dump without a place: exit' exits 1
+check 'dump without a place: says so' err_has '--dump: no folder .*missing/new can be had: No such file'
+dump "$scratch/dump.db"
+check 'dump into a file: exit' exits 1
+check 'dump into a file: JSON' last_has '"event":"error","status":"TFOPS_E_IO".*"subject":"[^"]*dump.db"'
+dump /proc/self
+check 'dump where nothing can be written: exit' exits 1
+check 'dump where nothing can be written: says so' err_has 'dump: /proc/self/rmsnorm.*cannot be written'
 finish
