@@ -4,10 +4,12 @@
 #include "base/mem.h"
 #include "embedded.h"
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- files under the kernel root ------------------------------------------------------------- */
 
@@ -37,18 +39,29 @@ static const struct embedded_source *find_embedded(const char *path)
     return NULL;
 }
 
+/* The text under TFOPS_KERNEL_DIR; NULL where the folder lacks the file or the variable is not set. */
+static enum tfops_status read_override(const struct env *env, const char *path, char **ret_text)
+{
+    static const char VARIABLE[] = "TFOPS_KERNEL_DIR";
+    const char *root = getenv(VARIABLE);
+    char full[PATH_MAX];
+    struct stat st;
+    *ret_text = NULL;
+    if (!root || !*root || strstr(path, ".."))
+        return TFOPS_OK;
+    if ((size_t)snprintf(full, sizeof full, "%s/%s", root, path) >= sizeof full)
+        return error_setf(TFOPS_E_IO, ENAMETOOLONG, VARIABLE, root, "too long for a path");
+    if (stat(root, &st) || !S_ISDIR(st.st_mode))
+        return error_setf(TFOPS_E_IO, ENOENT, VARIABLE, root, "no such folder");
+    return read_file(env, full, ret_text);
+}
+
 enum tfops_status render_file(
     const struct env *env, const char *path, const char **ret_text, char **ret_owned)
 {
-    const char *root = getenv("TFOPS_KERNEL_DIR");
-    char full[1024];
-    *ret_owned = NULL;
-    if (root && *root && !strstr(path, "..")) {
-        snprintf(full, sizeof full, "%s/%s", root, path);
-        enum tfops_status status = read_file(env, full, ret_owned);
-        if (status)
-            return status; /* never the embedded text in place of one that is there */
-    }
+    enum tfops_status status = read_override(env, path, ret_owned);
+    if (status)
+        return status; /* never the embedded text in place of one that is there */
     const struct embedded_source *embedded = *ret_owned ? NULL : find_embedded(path);
     *ret_text = embedded ? embedded->text : *ret_owned;
     return TFOPS_OK;

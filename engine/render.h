@@ -52,7 +52,8 @@ enum tfops_status render_collect(const struct env *env, const char *source, cons
 void render_includes_release(const struct env *env, struct render_includes *includes);
 
 /* The text of a file under the kernel root: TFOPS_KERNEL_DIR where set, else the embedded one; NULL
- * when there is none. *ret_owned is the text to mem_free when it was read from the directory. */
+ * when there is none. *ret_owned is the text to mem_free when it was read from the directory.
+ * TFOPS_E_IO: there is no such directory, or its path is too long. */
 enum tfops_status render_file(
     const struct env *env, const char *path, const char **ret_text, char **ret_owned);
 

@@ -1,4 +1,5 @@
 /* Rendering: the source's constants, the closure of includes, what the digests cover. */
+#include "base/error.h"
 #include "base/mem.h"
 #include "device.h"
 #include "embedded.h"
@@ -9,6 +10,8 @@
 #include "tests/support/toy_spec.h"
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <tfops/plan.h>
 
@@ -225,6 +228,26 @@ Test(render, kernel_dir_does_not_lead_out_of_itself)
     cr_assert_null(text_of("../x.cu", &owned));
     EXPECT_TEXT(text_of("x.cu", &owned), "// inside\n");
     mem_free(&env, owned);
+}
+
+Test(render, kernel_dir_is_refused_when_it_is_no_folder)
+{
+    const char *text;
+    char *owned, path[SUPPORT_PATH_BYTES + 8], *endless = calloc(8192, 1);
+    write_file("x.cu", "");
+    snprintf(path, sizeof path, "%s/gone", dir);
+    setenv("TFOPS_KERNEL_DIR", path, 1);
+    EXPECT_STATUS(render_file(&env, "device/core.cuh", &text, &owned), TFOPS_E_IO);
+    EXPECT_CONTAINS(error_message(), "TFOPS_KERNEL_DIR");
+    EXPECT_CONTAINS(error_message(), "gone: no such folder");
+    snprintf(path, sizeof path, "%s/x.cu", dir);
+    setenv("TFOPS_KERNEL_DIR", path, 1);
+    EXPECT_STATUS(render_file(&env, "device/core.cuh", &text, &owned), TFOPS_E_IO);
+    memset(endless, '/', 8191);
+    setenv("TFOPS_KERNEL_DIR", endless, 1);
+    EXPECT_STATUS(render_file(&env, "device/core.cuh", &text, &owned), TFOPS_E_IO);
+    EXPECT_CONTAINS(error_message(), "too long");
+    free(endless);
 }
 
 Test(render, kernel_dir_enters_the_build_key)
