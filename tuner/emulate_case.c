@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "key.h"
+#include "tolerance.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -379,12 +380,30 @@ static struct sums compare(const struct emulate_case *ecase, size_t i,
     return sums;
 }
 
+/* What this trial's elements are held to. */
+static struct tfops_tolerance tolerance_of(const struct emulate_case *ecase, size_t i)
+{
+    const struct tfops_spec *spec = ecase->problem.spec;
+    const struct buffers_operand *operand = &ecase->layout.operands[i];
+    struct tfops_tolerance tolerance = {0};
+    double squares = 0;
+    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
+    for (int64_t row = 0; row < operand->rows; row++)
+        for (int64_t col = 0; col < operand->cols; col++) {
+            double ref = value_at(
+                ecase->gold + operand->offset, operand->dtype, row * operand->stride + col);
+            squares += isfinite(ref) ? ref * ref : 0;
+        }
+    tolerance.atol = tolerance_of_element(&tolerance, ecase->kind == EMULATE_SPECIAL, squares,
+        (double)operand->rows * (double)operand->cols);
+    return tolerance;
+}
+
 static void judge_output(
     const struct emulate_case *ecase, size_t i, struct emulate_verdict *verdict)
 {
     const struct tfops_spec *spec = ecase->problem.spec;
-    struct tfops_tolerance tolerance = {0};
-    spec->tolerance(spec->user, &ecase->problem, i, &tolerance);
+    const struct tfops_tolerance tolerance = tolerance_of(ecase, i);
     const struct sums sums = compare(ecase, i, &tolerance, verdict);
     double relative =
         sums.ref_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : sqrt(sums.diff_squares);
