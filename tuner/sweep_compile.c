@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "build.h"
+#include "engine_state.h"
 #include "sweep_state.h"
 #include <string.h>
 
@@ -104,6 +105,15 @@ static bool find_in_cache(struct sweep *sweep, struct candidate *candidate)
     return true;
 }
 
+/* Why there is no NVRTC is known since it was tried. */
+static enum tfops_status no_default(struct tune *tune)
+{
+    const struct nvrtc *nvrtc;
+    engine_nvrtc(tune->engine, &nvrtc);
+    return error_setf(TFOPS_E_NVRTC, 0, "tune", tune->spec->name,
+        "the default config is in no cache, and cannot be compiled: %s", error_message());
+}
+
 /* Looks the candidate up, claims it, or leaves it to the process that has claimed it. */
 static enum tfops_status find_or_compile(struct sweep *sweep, uint32_t index)
 {
@@ -113,8 +123,7 @@ static enum tfops_status find_or_compile(struct sweep *sweep, uint32_t index)
         return has_binary(sweep, index);
     if (!tune->access.nvrtc_version) {
         if (candidate->is_default)
-            return error_set(
-                TFOPS_E_NVRTC, "tune", candidate->text, "NVRTC, or the binary in a cache", NULL);
+            return no_default(tune);
         candidate_judge(candidate, TFOPS_VERDICT_COMPILE_FAILED, "no NVRTC, and not in the cache");
         return abandon(sweep, candidate);
     }

@@ -46,9 +46,25 @@ const char *tfops_status_text(enum tfops_status status)
     return (unsigned)status < TFOPS_STATUS_COUNT ? STATUS[status].text : "unknown status";
 }
 
+/* How much of a text longer than `bytes` is kept: whole words, or whole characters of a long word. */
+static size_t cut(const char *text, size_t bytes)
+{
+    for (size_t end = bytes; end > bytes / 2; end--)
+        if (text[end - 1] == ' ')
+            return end;
+    while (bytes && ((unsigned char)text[bytes] & 0xc0) == 0x80)
+        bytes--;
+    return bytes;
+}
+
 static void put(char *field, size_t bytes, const char *text)
 {
-    snprintf(field, bytes, "%s", text ? text : "");
+    static const char MORE[] = "…";
+    text = text ? text : "";
+    if (strlen(text) < bytes)
+        snprintf(field, bytes, "%s", text);
+    else
+        snprintf(field, bytes, "%.*s%s", (int)cut(text, bytes - sizeof MORE), text, MORE);
 }
 
 static void start(enum tfops_status status, int32_t native, const char *where, const char *subject)

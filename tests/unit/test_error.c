@@ -57,6 +57,19 @@ Test(error, clears_parts_of_the_failure_before)
     EXPECT_TEXT(expect_error().actual, "");
 }
 
+Test(error, cuts_a_list_behind_a_whole_word)
+{
+    char text[512] = "";
+    while (strlen(text) < 300)
+        strcat(text, "TUNABLE=1 ");
+    error_set(TFOPS_E_RANGE, "tune", text, NULL, NULL);
+    const struct tfops_error error = expect_error();
+    size_t kept = strlen(error.subject) - strlen("…");
+    EXPECT_INT(kept % strlen("TUNABLE=1 "), 0);
+    EXPECT_TEXT(error.subject + kept, "…");
+    EXPECT_INT(kept, 120);
+}
+
 Test(error, cuts_long_parts_at_their_fields)
 {
     char text[2048];
