@@ -88,7 +88,7 @@ enum tfops_status tfops_config_parse(
     memcpy(copy, text, strlen(text) + 1);
     for (char *pair = strtok_r(copy, " ,", &save); pair; pair = strtok_r(NULL, " ,", &save)) {
         char *value = strchr(pair, '=');
-        if (!value)
+        if (!value || value == pair)
             return error_set(TFOPS_E_ARGUMENT, "config", pair, "TUNABLE=VALUE", pair);
         *value++ = '\0';
         enum tfops_status status = set_tunable(spec, pair, value, &parsed);

@@ -8,6 +8,8 @@
 #include "embedded.h"
 #include "engine_state.h"
 #include "generic.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tfops/tfops.h>
@@ -34,6 +36,17 @@ static uint64_t now_ns(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static enum tfops_status __attribute__((format(printf, 3, 4)))
+refuse_option(const char *option, const char *expected, const char *format, ...)
+{
+    char actual[32];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(actual, sizeof actual, format, arguments);
+    va_end(arguments);
+    return error_set(TFOPS_E_ARGUMENT, "engine", option, expected, actual);
+}
+
 /* Known fields as given, newer ones zero. */
 static enum tfops_status read_options(
     const struct tfops_engine_options *given, struct tfops_engine_options *ret_options)
@@ -41,9 +54,8 @@ static enum tfops_status read_options(
     struct tfops_engine_options options = {.size = sizeof options};
     const unsigned char *bytes = (const unsigned char *)given;
     if (given && given->size < offsetof(struct tfops_engine_options, cache_path))
-        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.size",
-            "expected sizeof(struct tfops_engine_options) = %zu, got %zu", sizeof options,
-            given->size);
+        return refuse_option(
+            "options.size", "sizeof(struct tfops_engine_options)", "%zu", given->size);
     for (size_t i = sizeof options; given && i < given->size; i++)
         if (bytes[i])
             return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options",
@@ -52,11 +64,11 @@ static enum tfops_status read_options(
         memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
     const uint32_t known = TFOPS_ENGINE_UNLOAD_AT_CLOSE | TFOPS_ENGINE_READ_ONLY;
     if (options.flags & ~known)
-        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.flags", "unknown bits %#x",
-            options.flags & ~known);
+        return refuse_option(
+            "options.flags", "no bits unknown here", "%#x", options.flags & ~known);
     if ((unsigned)options.miss_policy > TFOPS_MISS_STRICT)
-        return error_setf(TFOPS_E_ARGUMENT, 0, "engine", "options.miss_policy",
-            "expected generic, compile or strict, got %d", (int)options.miss_policy);
+        return refuse_option(
+            "options.miss_policy", "generic, compile or strict", "%d", (int)options.miss_policy);
     if ((options.n_shipped && !options.shipped_paths) ||
         (options.n_plugins && !options.plugin_paths))
         return error_set(TFOPS_E_ARGUMENT, "engine",

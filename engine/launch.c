@@ -344,6 +344,13 @@ size_t tfops_plan_workspace(const struct tfops_plan *plan, int64_t extent)
         problem.spec->user, &problem, &plan->engine->device, &variant->launcher.config);
 }
 
+static enum tfops_status no_extent(int64_t extent)
+{
+    char actual[24];
+    snprintf(actual, sizeof actual, "%lld", (long long)extent);
+    return error_set(TFOPS_E_ARGUMENT, "describe", "extent", "1 or more", actual);
+}
+
 enum tfops_status tfops_plan_describe(
     const struct tfops_plan *plan, int64_t extent, struct tfops_plan_info *ret_info)
 {
@@ -353,7 +360,7 @@ enum tfops_status tfops_plan_describe(
         return error_set(TFOPS_E_ARGUMENT, "describe", "ret_info", "sizeof(struct tfops_plan_info)",
             "NULL or another size");
     if (extent < 1)
-        return error_set(TFOPS_E_ARGUMENT, "describe", "extent", "1 or more", "less");
+        return no_extent(extent);
     enum tfops_status status = engine_usable(plan->engine);
     if (status)
         return status;

@@ -7,6 +7,7 @@
 #include "build.h"
 #include "engine_access.h"
 #include "engine_state.h"
+#include "key.h"
 #include "plan_state.h"
 #include "session.h"
 #include <math.h>
@@ -76,10 +77,14 @@ static enum tfops_status take_tuned(struct bench *bench, struct tfops_bench_resu
 {
     struct tfops_plan_info info = {.size = sizeof info};
     struct tfops_plan *plan = NULL;
+    uint32_t dim = key_dynamic_dim(bench->problem->spec);
+    int64_t extent = bench->problem->dims[dim];
+    if (extent < 1)
+        return error_set(
+            TFOPS_E_RANGE, "bench", bench->problem->spec->dims[dim].name, "1 or more", "0");
     enum tfops_status status = tfops_prepare(bench->engine, bench->problem, &plan);
     if (status)
         return status;
-    int64_t extent = bench->problem->dims[plan->dynamic_dim];
     status = tfops_plan_describe(plan, extent, &info);
     if (!status) {
         snprintf(result->source, sizeof result->source, "%s", info.source);

@@ -366,10 +366,11 @@ static enum tfops_status bench_plan(
 {
     struct driver_scope scope;
     struct tfops_engine *engine = launches->engine;
-    int64_t extent = launches->problem->dims[launches->plan->dynamic_dim];
+    uint32_t dim = launches->plan->dynamic_dim;
+    int64_t extent = launches->problem->dims[dim];
     if (extent < 1)
         return error_set(
-            TFOPS_E_RANGE, "bench", launches->problem->spec->name, "an extent above 0", "0");
+            TFOPS_E_RANGE, "bench", launches->problem->spec->dims[dim].name, "1 or more", "0");
     launches->launcher = &plan_choose(launches->plan, extent)->launcher;
     enum tfops_status status = driver_enter(launches->gpu.driver, engine->context, &scope);
     if (status)

@@ -175,6 +175,7 @@ Test(api, problem_and_config_calls)
     BAD(tfops_config_parse(&rmsnorm_spec, "SPEED=9", &config), TFOPS_E_UNKNOWN, "SPEED");
     BAD(tfops_config_parse(&rmsnorm_spec, "CLUSTER=3", &config), TFOPS_E_RANGE, "CLUSTER");
     BAD(tfops_config_parse(&rmsnorm_spec, "CLUSTER", &config), TFOPS_E_ARGUMENT, "CLUSTER");
+    BAD(tfops_config_parse(&rmsnorm_spec, "=1", &config), TFOPS_E_ARGUMENT, "=1");
     NONE_WRONG();
     EXPECT_INT(tfops_problem_format(NULL, text, sizeof text), 0);
     EXPECT_INT(tfops_config_format(NULL, NULL, text, sizeof text), 0);

@@ -174,9 +174,12 @@ Test(engine, refuses_options_of_another_shape)
     EXPECT_REFUSED(tfops_engine_open(&wide.known, &engine), TFOPS_E_ARGUMENT, "options.size");
     options.flags = 4;
     EXPECT_REFUSED(tfops_engine_open(&options, &engine), TFOPS_E_ARGUMENT, "options.flags");
+    EXPECT_TEXT(expect_error().actual, "0x4");
     options.flags = 0;
     options.miss_policy = (enum tfops_miss_policy)3;
     EXPECT_REFUSED(tfops_engine_open(&options, &engine), TFOPS_E_ARGUMENT, "options.miss_policy");
+    EXPECT_TEXT(expect_error().expected, "generic, compile or strict");
+    EXPECT_TEXT(expect_error().actual, "3");
     options.miss_policy = TFOPS_MISS_GENERIC;
     options.alloc = expect_heap_alloc;
     EXPECT_REFUSED(tfops_engine_open(&options, &engine), TFOPS_E_ARGUMENT, "options.alloc");

@@ -381,7 +381,7 @@ Test(config, parse_refuses_and_names_the_tunable)
         {"UNROLL=two", "UNROLL", TFOPS_E_RANGE},
         {"UNROLL=2.0", "UNROLL", TFOPS_E_RANGE},
         {"THREADS=64 UNROLL", "UNROLL", TFOPS_E_ARGUMENT},
-        {"=1", "", TFOPS_E_UNKNOWN},
+        {"=1", "=1", TFOPS_E_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct tfops_config config = {.values = {128, 2}};
