@@ -189,6 +189,16 @@ static void log_switch(const struct env *env, const char *path, const struct pla
         place_generation(place));
 }
 
+/* What can be no cache gets no lock file beside it. */
+static enum tfops_status check_before_lock(const struct place *place)
+{
+    char path[PLACE_BYTES];
+    struct stat st;
+    place_file(place, place_generation(place), path);
+    enum tfops_status status = place_check_file(path, &st);
+    return status == TFOPS_E_UNKNOWN ? TFOPS_OK : status;
+}
+
 /*
  * Owners set up one at a time among processes: else N starting ranks race to create, to switch to
  * WAL and to migrate. Without the lock (it cannot be made) the busy timeout has to do. Only an
@@ -198,8 +208,10 @@ static enum tfops_status attach_owner(const struct env *env, const struct place 
     const struct db_options *options, struct shared_file **ret_file)
 {
     struct byte_lock setup = {.fd = -1};
-    enum tfops_status status;
     bool damaged, locked;
+    enum tfops_status status = check_before_lock(place);
+    if (status)
+        return status;
     locked = !byte_lock_take(place->lock, PLACE_LOCK_SETUP, SETUP_WAIT_MS, &setup);
     for (;;) {
         uint32_t generation = place_generation(place);

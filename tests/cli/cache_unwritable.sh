@@ -52,4 +52,7 @@ if [ -e "$fake" ]; then
     run tfops-tune rmsnorm hidden=64 rows=16 --config STAGES=1 --cache "$scratch/dir.db"
     check 'one config is only looked at: exit' exits 0
 fi
+for name in dir link fifo; do
+    check "$name: no lock is left" test ! -e "$scratch/$name.db.lock"
+done
 finish
