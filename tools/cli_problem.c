@@ -33,17 +33,18 @@ struct parse {
 const struct tfops_spec *cli_operator_find(
     const struct cli_operators *operators, const char *name, struct tfops_error *ret_error)
 {
-    char known[sizeof ret_error->expected] = "", hint[96];
+    char known[sizeof ret_error->expected] = "", all[512] = "", hint[96];
     struct cli_guess guess = cli_guess_start(name);
     for (size_t i = 0; i < operators->count; i++) {
         if (strcmp(operators->items[i]->name, name) == 0)
             return operators->items[i];
         cli_guess_try(&guess, operators->items[i]->name);
         cli_text_list(known, sizeof known, operators->items[i]->name);
+        cli_text_list(all, sizeof all, operators->items[i]->name);
     }
     cli_guess_text(&guess, hint, sizeof hint);
     cli_error(ret_error, TFOPS_E_UNKNOWN, name, known, name,
-        "unknown operator '%.80s'%s (there is: %s)", name, hint, known);
+        "unknown operator '%.80s'%s (there is: %s)", name, hint, all);
     return NULL;
 }
 

@@ -49,9 +49,14 @@ void cli_text_copy(char *ret_text, size_t bytes, const char *text)
 
 void cli_text_list(char *text, size_t bytes, const char *item)
 {
-    size_t used = strlen(text);
-    if (used + 1 < bytes)
-        snprintf(text + used, bytes - used, "%s%s", used ? ", " : "", item);
+    static const char MORE[] = "…";
+    const char *comma = text[0] ? ", " : "";
+    size_t used = strlen(text), more = strlen(MORE);
+    if (used >= more && strcmp(text + used - more, MORE) == 0)
+        return;
+    /* Behind each item there is room for the mark. */
+    bool fits = used + strlen(comma) + strlen(item) + strlen(", ") + more < bytes;
+    snprintf(text + used, bytes - used, "%s%s", comma, fits ? item : MORE);
 }
 
 static size_t least(size_t a, size_t b)

@@ -9,7 +9,7 @@
 /* Copies, cut at `bytes` between characters, control characters and
  * malformed UTF-8 replaced by '?'. NULL as "". */
 void cli_text_copy(char *ret_text, size_t bytes, const char *text);
-/* Appends "a", ", b" …; silently cut. */
+/* Appends "a", ", b" …; the first that does not fit becomes ", …", and nothing follows it. */
 void cli_text_list(char *text, size_t bytes, const char *item);
 
 /* Picks the name nearest to `wrong`: feed candidates, then ask. */

@@ -422,6 +422,17 @@ Test(cli_text, cut_between_characters_when_too_long)
     cr_expect_str_eq(text, "");
 }
 
+Test(cli_text, a_list_ends_behind_a_whole_item_when_too_long)
+{
+    char text[16] = "";
+    cli_text_list(text, sizeof text, "abc");
+    cli_text_list(text, sizeof text, "defgh");
+    cr_expect_str_eq(text, "abc, defgh");
+    cli_text_list(text, sizeof text, "ijkl");
+    cli_text_list(text, sizeof text, "m");
+    cr_expect_str_eq(text, "abc, defgh, …", "'%s'", text);
+}
+
 Test(cli_text, malformed_bytes_replaced_when_not_utf8)
 {
     char text[32];
