@@ -79,6 +79,12 @@ static enum tfops_status open_pool(struct tune *tune)
     return status;
 }
 
+static uint64_t engine_compiles(const struct tune *tune)
+{
+    struct tfops_engine_stats stats = {.size = sizeof stats};
+    return tfops_engine_stats(tune->engine, &stats) ? 0 : stats.compiles;
+}
+
 /* The statically known needs of a host that never compiles: the generic variant too. */
 static void compile_generic(struct tune *tune)
 {
@@ -105,12 +111,14 @@ static void compile_defaults(struct tune *tune)
 
 static enum tfops_status compile_only(struct tune *tune)
 {
+    uint64_t before = engine_compiles(tune);
     compile_generic(tune);
     enum tfops_status status = open_pool(tune);
     if (!status)
         status = sweep_run(tune);
     if (!status && !tune_should_stop(tune))
         compile_defaults(tune);
+    tune->compiled_beside = (uint32_t)(engine_compiles(tune) - before);
     if (!status && tune_should_stop(tune) == TUNE_CANCELLED)
         status = error_set(TFOPS_E_CANCELLED, "tune", tune->spec->name, NULL, NULL);
     return status;
@@ -201,6 +209,7 @@ static enum tfops_status tune_on_gpu(struct tune *tune, struct tfops_tune_result
 
 static void count(const struct tune *tune, struct tfops_tune_result *result)
 {
+    result->compiled = tune->compiled_beside;
     for (uint32_t i = 0; i < tune->candidates.n; i++) {
         const struct candidate *candidate = &tune->candidates.list[i];
         enum tfops_verdict verdict = candidate->verdict;

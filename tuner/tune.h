@@ -48,6 +48,7 @@ struct tune {
     struct gpu_client gpu;
     int64_t start_ms, progress_ms;
     bool store_failed, samples_failed; /* said once */
+    uint32_t compiled_beside;          /* by the engine, for hosts that never compile */
     double best_ns;                    /* of the first look */
 
     /* Result of the race and the confirmation. */

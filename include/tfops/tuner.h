@@ -51,7 +51,8 @@ struct tfops_candidate {
 struct tfops_tune_result {
     size_t size;
     /* Candidates: tried; of these compiled now, found in the cache, verified; rejected (spills, wrong,
-     * fault, hang); failed (did not compile, error). A record that was there already: all 0. */
+     * fault, hang); failed (did not compile, error). A record that was there already: all 0. Compiled
+     * in a compile-only run: the generic variant and the defaults of other extents too. */
     uint32_t configs, compiled, cached, verified, rejected, failed;
     bool recorded; /* a record was written */
     bool winner_is_default;

@@ -48,6 +48,16 @@ static struct tfops_problem a_problem(struct tfops_engine *engine)
     return problem;
 }
 
+static uint64_t binaries_in_cache(void)
+{
+    struct tfops_cache *file;
+    struct tfops_cache_totals totals = {.size = sizeof totals};
+    cr_assert_eq(tfops_cache_open(cache, &file), TFOPS_OK, "%s", error_message());
+    cr_assert_eq(tfops_cache_totals(file, &totals), TFOPS_OK, "%s", error_message());
+    tfops_cache_close(file);
+    return totals.binaries;
+}
+
 struct seen {
     uint32_t n, compiled, defaults;
     char first[512];
@@ -149,7 +159,9 @@ Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 120)
         cr_assert_eq(
             tfops_tune(engine, &problem, &options, &result), TFOPS_OK, "%s", error_message());
         cr_assert_eq(result.configs, 3);
-        cr_assert_eq(result.compiled, round ? 0 : 3, "compiled %u", result.compiled);
+        /* Beside the three: defaults of other extents, one of which may be among them. */
+        cr_assert(round ? result.compiled == 0 : result.compiled >= binaries_in_cache(),
+            "compiled %u", result.compiled);
         cr_assert_eq(result.cached, round ? 3 : 0, "cached %u", result.cached);
         cr_assert_eq(seen.defaults, 1);
         tfops_engine_close(engine);
