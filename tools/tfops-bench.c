@@ -144,7 +144,10 @@ static void kernel_row(
     time_cell(table, result->roof_ns);
     cli_table_cell(table, "%.3f", result->ratio);
     time_cell(table, result->peer_ns);
-    cli_table_cell(table, "%.3f", result->tuned_ns > 0 ? result->peer_ns / result->tuned_ns : 0);
+    if (result->peer_ns > 0 && result->tuned_ns > 0)
+        cli_table_cell(table, "%.3f", result->peer_ns / result->tuned_ns);
+    else
+        cli_table_cell(table, "-");
     cli_table_cell(table, "%s", result->source);
     cli_table_cell(table, "%s", result->config);
 }
@@ -337,6 +340,9 @@ static int check_options(struct bench *bench)
             "give OP DIM=VALUE… or --suite NAME");
     if (options->samples < 1 || options->samples > 1000)
         return cli_usage(&bench->cli, "--samples", "1 … 1000", "", "--samples: 1 … 1000");
+    if (options->peer && strcmp(options->peer, "cublaslt") != 0)
+        return cli_usage(&bench->cli, "--peer", "cublaslt", options->peer,
+            "--peer: expected cublaslt, got '%.40s'", options->peer);
     snprintf(bench->device, sizeof bench->device, "cuda:0");
     if (options->device && !cli_device_name(options->device, bench->device))
         return cli_usage(&bench->cli, "--device", "N", options->device,

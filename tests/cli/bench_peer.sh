@@ -37,4 +37,12 @@ FAKE_CUBLASLT_KERNELS=0 run tfops-bench linear m=16 n=32 k=64 --peer cublaslt --
 check "no kernel: the rule is named" says 'cublasLtMatmulAlgoGetHeuristic'
 TFOPS_LIBCUBLASLT=$scratch/none.so run tfops-bench linear m=16 n=32 k=64 --peer cublaslt --json
 check "no library: its name is told" says 'none.so'
+run tfops-bench linear m=16 n=32 k=64 --budget 0.05
+check 'without a peer: exit' exits 0
+check 'without a peer: no ratio' eval '! out_has " 0\.000 "'
+for mode in --warm --launch; do
+    run tfops-bench linear m=0 n=32 k=64 $mode
+    check "$mode of no rows: exit" exits 1
+    check "$mode of no rows: says so" err_has 'bench: m: .*expected 1 or more, got 0'
+done
 finish
