@@ -73,7 +73,10 @@ void cli_record_print(const struct tfops_record *record)
     printf("default      %s µs\n", usual);
     printf("runner-up    %s µs  %s\n", second, text_or(record->runner_up));
     printf("error        %.2e\n", record->error);
-    printf("clock        %d MHz\n", record->sm_clock_mhz);
+    if (record->sm_clock_mhz)
+        printf("clock        %d MHz\n", record->sm_clock_mhz);
+    else
+        printf("clock        unknown\n");
     printf("driver       %s%s\n", text_or(record->driver),
         record->revalidate ? " (older than the newest seen: tune again)" : "");
     printf("NVRTC        %s\n", text_or(record->nvrtc));

@@ -35,6 +35,7 @@ run tfops-cache verify "$scratch/c.db" --json
 check 'verify' exits 0
 run tfops-cache show "$scratch/c.db"
 check 'show: runner-up and default' out_has '^runner-up'
+check 'show: a clock, or that it is unknown' out_has '^clock  *\([1-9][0-9]* MHz\|unknown\)$'
 # shellcheck disable=SC2086
 run tfops-cache explain rmsnorm $shape "$scratch/c.db" --json
 check 'explain: by the record' out_has '"source":"record"'
