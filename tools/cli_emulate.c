@@ -2,14 +2,11 @@
 #include "cli_emulate.h"
 #include "cli_engine.h"
 #include "cli_json.h"
+#include "cli_lane.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tfops/tuner.h>
-
-struct tally {
-    size_t checked, wrong;
-};
 
 static void print_json(const char *problem, const struct tfops_emulate_result *result, bool right)
 {
@@ -25,6 +22,12 @@ static void print_json(const char *problem, const struct tfops_emulate_result *r
     cli_json_emit(line);
 }
 
+static bool ends_line(const char *text)
+{
+    size_t length = strlen(text);
+    return length && text[length - 1] == '\n';
+}
+
 static void print_text(const char *problem, const struct tfops_emulate_result *result, bool right)
 {
     printf("%s\n  %s\n", problem, result->config);
@@ -33,7 +36,7 @@ static void print_text(const char *problem, const struct tfops_emulate_result *r
             "  right: %u runs on the CPU, relative error %.2e (built in %.1f s, run in %.1f s)\n",
             result->runs, result->error, result->build_s, result->run_s);
     else
-        printf("  WRONG: %s%s", result->text, strchr(result->text, '\n') ? "" : "\n");
+        printf("  WRONG: %s%s", result->text, ends_line(result->text) ? "" : "\n");
     fflush(stdout);
 }
 
@@ -48,7 +51,7 @@ static enum tfops_status choose_config(const struct cli_emulation *emulation,
 }
 
 static int check_one(const struct cli *cli, const struct cli_emulation *emulation,
-    struct tfops_engine *engine, const struct tfops_problem *problem, struct tally *tally)
+    struct tfops_engine *engine, const struct tfops_problem *problem, struct cli_totals *totals)
 {
     struct tfops_config config = {0};
     struct tfops_emulate_result result = {.size = sizeof result};
@@ -71,8 +74,11 @@ static int check_one(const struct cli *cli, const struct cli_emulation *emulatio
         return cli_fail_memory(cli);
     (cli->json ? print_json : print_text)(text, &result, status == TFOPS_OK);
     free(text);
-    tally->checked++;
-    tally->wrong += status != TFOPS_OK;
+    totals->problems++;
+    totals->configs++;
+    totals->compiled++;
+    totals->verified += status == TFOPS_OK;
+    totals->rejected += status != TFOPS_OK;
     return CLI_OK;
 }
 
@@ -81,7 +87,8 @@ int cli_emulate(const struct cli *cli, const struct cli_emulation *emulation)
     char device[32];
     struct tfops_engine *engine = NULL;
     struct cli_problems problems = {0};
-    struct tally tally = {0};
+    struct cli_totals totals = {0};
+    double started = cli_seconds();
     struct tfops_error error;
     cli_arch_device(emulation->arch ? emulation->arch : "sm_90a", device);
     const struct cli_target target = {
@@ -91,12 +98,15 @@ int cli_emulate(const struct cli *cli, const struct cli_emulation *emulation)
         code =
             cli_problems_load(cli, engine, &emulation->common->words, emulation->dtype, &problems);
     for (size_t i = 0; i < problems.count && code == CLI_OK; i++)
-        code = check_one(cli, emulation, engine, &problems.items[i], &tally);
+        code = check_one(cli, emulation, engine, &problems.items[i], &totals);
     cli_problems_release(&problems);
     tfops_engine_close(engine);
-    if (code != CLI_OK || !tally.wrong)
-        return code;
-    cli_error(&error, TFOPS_E_WRONG, "check", NULL, NULL, "%zu of %zu variants wrong", tally.wrong,
-        tally.checked);
-    return cli_fail(cli, CLI_FAILED, &error);
+    if (code == CLI_OK && totals.rejected) {
+        cli_error(&error, TFOPS_E_WRONG, "check", NULL, NULL, "%llu of %llu variants wrong",
+            (unsigned long long)totals.rejected, (unsigned long long)totals.problems);
+        code = cli_fail(cli, CLI_FAILED, &error);
+    }
+    if (cli->json)
+        cli_totals_emit(&totals, cli_seconds() - started);
+    return code;
 }

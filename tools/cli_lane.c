@@ -115,7 +115,7 @@ static void report_text(
     char verdict[1536];
     cli_sweep_verdict(result, run->options.compile_only, verdict, sizeof verdict);
     if (run->options.dry_run)
-        printf("%zu configs in the space; nothing was compiled (--dry-run)\n\n", lane->sweep.count);
+        printf("%u configs to try; nothing was compiled (--dry-run)\n\n", result->configs);
     else
         printf("%s%s\n\n", status == TFOPS_OK ? "" : "stopped: ", verdict);
     fflush(stdout);
@@ -257,16 +257,8 @@ static void count_total(struct cli_run *run)
             run->total += shard_size(run, run->lanes[i].problems.count);
 }
 
-static void summarise(const struct cli_run *run, double seconds)
+void cli_totals_emit(const struct cli_totals *totals, double seconds)
 {
-    const struct cli_totals *totals = &run->totals;
-    if (!run->cli->json) {
-        if (run->total > 1)
-            printf("%llu of %zu problems, %llu configs in %.1f s\n",
-                (unsigned long long)totals->problems, run->total,
-                (unsigned long long)totals->configs, seconds);
-        return;
-    }
     json *line = cli_json_event("summary");
     json_add_int(line, "problems", (int64_t)totals->problems);
     json_add_int(line, "configs", (int64_t)totals->configs);
@@ -279,6 +271,19 @@ static void summarise(const struct cli_run *run, double seconds)
     cli_json_emit(line);
 }
 
+static void summarise(const struct cli_run *run, double seconds)
+{
+    const struct cli_totals *totals = &run->totals;
+    if (!run->cli->json) {
+        if (run->total > 1)
+            printf("%llu of %zu problems, %llu configs in %.1f s\n",
+                (unsigned long long)totals->problems, run->total,
+                (unsigned long long)totals->configs, seconds);
+        return;
+    }
+    cli_totals_emit(totals, seconds);
+}
+
 int cli_run_all(struct cli_run *run)
 {
     double started = cli_seconds();
@@ -286,6 +291,9 @@ int cli_run_all(struct cli_run *run)
     work_all(run);
     cli_progress_clear(&run->progress);
     summarise(run, cli_seconds() - started);
+    if (run->total == 0)
+        fprintf(stderr, "%s: no problem is in shard %llu of %llu\n", run->cli->program,
+            (unsigned long long)run->shard + 1, (unsigned long long)run->shards);
     if (run->totals.problems < run->total && !cli_cancelled())
         fprintf(stderr, "%s: the budget ended before %zu of %zu problems\n", run->cli->program,
             run->total - (size_t)run->totals.problems, run->total);

@@ -20,6 +20,9 @@ struct cli_totals {
     uint64_t problems, problems_failed, configs, compiled, cached, verified, rejected, failed;
 };
 
+/* The "summary" line of --json. */
+void cli_totals_emit(const struct cli_totals *totals, double seconds);
+
 struct cli_run;
 
 struct cli_lane {

@@ -16,6 +16,7 @@ emulate --json --config STORE_HINT=1
 check 'JSON: exit' exits 0
 check 'JSON' all_json
 check 'JSON: the config' out_has '"event":"check".*STORE_HINT=1.*"right":true'
+check 'JSON: the summary ends it' last_has '^{"event":"summary","problems":1,"configs":1,"compiled":1,"cached":0,"verified":1,"rejected":0,'
 
 # 33792 threads at a time: more stacks than Linux has regions for, were each guarded.
 run tfops-tune quantize rows=256 hidden=1024 granularity=per_tensor_dynamic scales=1 --arch sm_90a --check emu --config THREADS_PER_ROW=256
@@ -36,8 +37,9 @@ check 'a missing barrier: the race' out_has 'block 0 thread .* at row/row.cuh:[0
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 2.0f;|'
 check 'a wrong factor: exit' exits 1
 check 'a wrong factor: the element' out_has 'out\[0, 0\] is .*, expected .* elements of out beyond the bound); worst: out\[[0-9]*, [0-9]*\] is .*, expected '
+check 'a wrong factor: whole lines' equals "$(tail -c 1 "$scratch/out")" ''
 check 'a wrong factor: with which operands' out_has '^  WRONG: plain values, threads in order:'
-broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 1.01f;|'
+broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 1.00001f;|'
 check 'a norm: exit' exits 1
 check 'a norm: its worst element' out_has 'out differs by .* of its norm, more than .*; worst: out\[[0-9]*, [0-9]*\] is .*, expected '
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * *(const float *)(u64)(n != n);|'
