@@ -92,6 +92,11 @@ static int check_numbers(const struct cli *cli, const struct tune_options *optio
     if (options->max_configs > UINT32_MAX)
         return cli_usage(
             cli, "--max-configs", "at most 4294967295", "", "--max-configs: at most 4294967295");
+    if (options->max_configs > 0 && strcmp(STRATEGIES[options->strategy], "random") != 0)
+        return cli_usage(cli, "--max-configs", "--strategy random with it",
+            STRATEGIES[options->strategy],
+            "--max-configs: expected --strategy random with it, got %s",
+            STRATEGIES[options->strategy]);
     return CLI_OK;
 }
 

@@ -95,4 +95,20 @@ check 'dump into a file: JSON' last_has '"event":"error","status":"TFOPS_E_IO".*
 dump /proc/self
 check 'dump where nothing can be written: exit' exits 1
 check 'dump where nothing can be written: says so' err_has 'dump: /proc/self/rmsnorm.*cannot be written'
+
+run tfops-tune rmsnorm rows=1 hidden=64 --compile-only --arch sm_90a --config STAGES=1 --json \
+    --cache "$scratch/count.db"
+compiled=$(number compiled)
+run tfops-cache verify "$scratch/count.db" --json
+check 'what is compiled is what is stored' equals "$compiled" "$(number binaries)"
+run tfops-tune rmsnorm rows=1 hidden=64 --dry-run --arch sm_90a --strategy random --max-configs 3
+check 'dry run: what would be tried' out_has '^3 configs to try; nothing was compiled'
+run tfops-tune rmsnorm rows=1 hidden=64 --dry-run --arch sm_90a --shard 2/2 --json
+check 'an empty shard: exit' exits 0
+check 'an empty shard: said' err_has 'no problem is in shard 2 of 2'
+check 'an empty shard: summary' last_has '"event":"summary","problems":0'
+TFOPS_LIBNVRTC=/nonexistent.so run tfops-tune rmsnorm rows=1 hidden=64 --compile-only --arch sm_90a \
+    --cache "$scratch/none.db"
+check 'no NVRTC: exit' exits 1
+check 'no NVRTC: which' err_has 'cannot be compiled: nvrtc: /nonexistent.so: cannot be opened: '
 finish

@@ -22,6 +22,8 @@ golden usage-no-command tfops-cache
 golden usage-age tfops-cache prune --older-than 90x
 golden usage-suite tfops-bench --suite opn
 golden usage-bench-nothing tfops-bench
+golden usage-peer tfops-bench linear m=1 n=8 k=8 --peer foo
+golden usage-max-configs tfops-tune rmsnorm rows=1 hidden=8 --max-configs 3
 golden usage-worker tfops-worker --json
 
 # What the operators are must not matter here: names, not lists.
@@ -53,4 +55,9 @@ check 'info of an unknown operator' exits 2
 run tfops-info --plugin "$scratch/none.so"
 check 'a plug-in that is not there: exit' exits 1
 check 'a plug-in that is not there: name' err_has none.so
+run tfops-tune nope
+check 'unknown operator: a whole list' err_has "unknown operator 'nope'.* (there is: rmsnorm, .*, rmsnorm_rope)$"
+run tfops-tune rmsnorm rows=1 hidden=8 --compile-only --arch sm_90a --config =1
+check 'a value of no tunable: exit' exits 2
+check 'a value of no tunable: says so' err_has '=1: .*expected TUNABLE=VALUE, got =1'
 finish
