@@ -6,18 +6,19 @@
 #include <unistd.h>
 
 static volatile int cancelled;
+static const char *said; /* set before the handler is */
 
 static void on_signal(int number)
 {
-    static const char TEXT[] = "\nstopping; what was measured is kept (once more: stop now)\n";
     (void)number;
     cancelled = 1;
-    if (write(STDERR_FILENO, TEXT, sizeof TEXT - 1) < 0)
+    if (write(STDERR_FILENO, said, strlen(said)) < 0)
         cancelled = 1; /* stderr is gone: nobody to tell */
 }
 
-void cli_cancel_install(void)
+void cli_cancel_install(const char *text)
 {
+    said = text;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

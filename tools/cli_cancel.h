@@ -4,7 +4,9 @@
 
 #include <stdbool.h>
 
-void cli_cancel_install(void);
+/* `text` is a constant that goes to stderr at the first one. */
+void cli_cancel_install(const char *text);
+#define CLI_CANCEL_KEEPS "\nstopping; what was measured is kept (once more: stop now)\n"
 /* For tfops_tune_options.cancel. */
 const volatile int *cli_cancel_flag(void);
 bool cli_cancelled(void);

@@ -1,5 +1,6 @@
 /* Emulated checks (see cli_emulate.h). */
 #include "cli_emulate.h"
+#include "cli_cancel.h"
 #include "cli_engine.h"
 #include "cli_json.h"
 #include "cli_lane.h"
@@ -59,7 +60,8 @@ static int check_one(const struct cli *cli, const struct cli_emulation *emulatio
         .config = &config,
         .arch = emulation->arch,
         .dump_dir = emulation->dump,
-        .seed = emulation->seed};
+        .seed = emulation->seed,
+        .cancel = cli_cancel_flag()};
     struct tfops_error error;
     enum tfops_status status = choose_config(emulation, engine, problem, &config);
     if (status != TFOPS_OK) {
@@ -90,6 +92,7 @@ int cli_emulate(const struct cli *cli, const struct cli_emulation *emulation)
     struct cli_totals totals = {0};
     double started = cli_seconds();
     struct tfops_error error;
+    cli_cancel_install("\nstopping (once more: stop now)\n");
     cli_arch_device(emulation->arch ? emulation->arch : "sm_90a", device);
     const struct cli_target target = {
         .device = device, .cache = "", .plugins = &emulation->common->plugins};

@@ -285,7 +285,7 @@ static int run(struct demo *demo)
         code = open_engine(demo, "cpu", "", TFOPS_MISS_GENERIC, &demo->reference);
     if (code != CLI_OK)
         return code;
-    cli_cancel_install();
+    cli_cancel_install(CLI_CANCEL_KEEPS);
     code = tell(demo);
     tfops_engine_close(demo->reference);
     return code;

@@ -1,4 +1,5 @@
 /* Whether results are right: the GPU's, the cpu device's, the template's on the CPU. */
+#include "cli_cancel.h"
 #include "cli_operands.h"
 #include "demo.h"
 #include "demo_rows.h"
@@ -123,7 +124,7 @@ static enum tfops_status execute(const struct demo *demo, const struct tfops_pro
                                                          : NULL;
     }
     const struct tfops_emulate_options options = {
-        .size = sizeof options, .arch = DEMO_ARCH, .args = &args};
+        .size = sizeof options, .arch = DEMO_ARCH, .args = &args, .cancel = cli_cancel_flag()};
     return tfops_emulate(demo->reference, problem, &options, ret_result);
 }
 

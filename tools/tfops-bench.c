@@ -406,7 +406,7 @@ static int run(struct bench *bench)
         code = open_engine(bench);
     if (code != CLI_OK)
         return code;
-    cli_cancel_install();
+    cli_cancel_install(CLI_CANCEL_KEEPS);
     code = suite && bench->kind == CLI_SUITE_OPEN ? bench_starts(bench, suite)
                                                   : bench_all(bench, suite);
     if (!bench->cli.json && bench->table.n_cells > 0) {

@@ -367,7 +367,7 @@ static int run_tune(struct cli_run *run, const struct tune_options *options)
         return code;
     set_options(run, options);
     cli_progress_start(&run->progress, options->progress);
-    cli_cancel_install();
+    cli_cancel_install(CLI_CANCEL_KEEPS);
     return cli_run_all(run);
 }
 

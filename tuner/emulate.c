@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_TIMEOUT_MS = 600000 };
+enum { RUN_TIMEOUT_MS = 600000, CANCEL_POLL_MS = 50 };
 
 /* What one call works with. */
 struct emulation {
@@ -148,8 +148,11 @@ static enum tfops_status choose_config(struct emulation *e)
 static enum tfops_status build(struct emulation *e)
 {
     struct build_job job;
-    const struct emulate_builder builder = {
-        .env = e->env, .compiler = e->options.compiler, .dir = e->dir, .mode = EMULATE_CHECK};
+    const struct emulate_builder builder = {.env = e->env,
+        .compiler = e->options.compiler,
+        .dir = e->dir,
+        .mode = EMULATE_CHECK,
+        .cancel = e->options.cancel};
     double start = seconds();
     enum tfops_status status =
         render_job(e->env, &e->problem, &e->device, &e->config, RENDER_TUNED, 0, &job);
@@ -228,6 +231,19 @@ static enum tfops_status take(struct emulation *e, struct worker_event *event)
     return emulated.text[0] ? found(e, emulated.text) : TFOPS_OK;
 }
 
+/* The watchdog stands behind the request; this wait only ends for the flag. */
+static enum tfops_status wait_for(
+    struct emulation *e, struct worker_pool *pool, struct worker_event *event)
+{
+    enum tfops_status status = TFOPS_OK;
+    while (!status && event->kind == WORKER_NONE) {
+        if (e->options.cancel && *e->options.cancel)
+            return error_set(TFOPS_E_CANCELLED, "emulator", e->problem.spec->name, NULL, NULL);
+        status = worker_pool_wait(pool, e->options.cancel ? CANCEL_POLL_MS : RUN_TIMEOUT_MS, event);
+    }
+    return status;
+}
+
 static enum tfops_status run(struct emulation *e)
 {
     struct worker_pool *pool = NULL;
@@ -236,8 +252,8 @@ static enum tfops_status run(struct emulation *e)
     enum tfops_status status = open_pool(e, &pool);
     if (!status)
         status = send(e, pool);
-    while (!status && event.kind == WORKER_NONE)
-        status = worker_pool_wait(pool, RUN_TIMEOUT_MS, &event);
+    if (!status)
+        status = wait_for(e, pool, &event);
     if (!status)
         status = take(e, &event);
     worker_pool_close(pool);

@@ -4,12 +4,14 @@
 #include "base/mem.h"
 #include "embedded.h"
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is compiled once and run for
@@ -81,18 +83,73 @@ static const char *compiler_of(const struct emulate_builder *builder)
     return named && *named ? named : "g++";
 }
 
-int emulate_shell(const char *command)
+/* With a process group of its own, which can be ended as a whole. */
+static int spawn_shell(const char *command, bool group, pid_t *ret_child)
 {
     char *argv[] = {
         (char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", (char *)(uintptr_t)command, NULL};
+    posix_spawnattr_t attributes;
+    int failed = posix_spawnattr_init(&attributes);
+    if (failed)
+        return failed;
+    if (group)
+        failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    if (!failed)
+        failed = posix_spawn(ret_child, "/bin/sh", NULL, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    return failed;
+}
+
+int emulate_shell(const char *command)
+{
     pid_t child;
     int status = 0;
-    if (posix_spawn(&child, "/bin/sh", NULL, NULL, argv, environ))
+    if (spawn_shell(command, false, &child))
         return -1;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+enum { POLL_MS = 20, TERM_POLLS = 100, SHELL_NOT_FOUND = 127, SHELL_CANCELLED = -2 };
+
+/* First by a signal that a compiler removes its files at. */
+static void end_group(pid_t child)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    kill(-child, SIGTERM);
+    for (int i = 0; i < TERM_POLLS; i++) {
+        if (waitpid(child, NULL, WNOHANG) == child)
+            break;
+        nanosleep(&pause, NULL);
+        if (i == TERM_POLLS - 1) {
+            kill(-child, SIGKILL);
+            waitpid(child, NULL, 0);
+        }
+    }
+}
+
+/* emulate_shell() that looks at a flag while the command runs. */
+static int shell_until(const char *command, const volatile int *cancel)
+{
+    const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+    pid_t child, ended;
+    int status = 0;
+    if (!cancel)
+        return emulate_shell(command);
+    if (*cancel)
+        return SHELL_CANCELLED;
+    if (spawn_shell(command, true, &child))
+        return -1;
+    while (!(ended = waitpid(child, &status, WNOHANG)) || (ended < 0 && errno == EINTR)) {
+        if (*cancel) {
+            end_group(child);
+            return SHELL_CANCELLED;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return ended == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /* The first line of a log that tells of an error, else its first line. */
@@ -113,8 +170,6 @@ static void first_error(const char *path, char *text, size_t bytes)
         fclose(file);
 }
 
-enum { SHELL_NOT_FOUND = 127 };
-
 static enum tfops_status compile(
     const struct emulate_builder *builder, const char *what, const char *arguments)
 {
@@ -125,10 +180,12 @@ static enum tfops_status compile(
     strbuf_init(&command, builder->env);
     strbuf_addf(
         &command, "cd '%s' && exec %s %s >'%s' 2>&1", builder->dir, compiler, arguments, log);
-    int code = command.failed ? -1 : emulate_shell(strbuf_text(&command));
+    int code = command.failed ? -1 : shell_until(strbuf_text(&command), builder->cancel);
     strbuf_release(&command);
     if (code == 0)
         return TFOPS_OK;
+    if (code == SHELL_CANCELLED)
+        return error_set(TFOPS_E_CANCELLED, "emulator", what, NULL, NULL);
     if (code == SHELL_NOT_FOUND)
         return error_setf(TFOPS_E_UNSUPPORTED, 0, "emulator", compiler,
             "running a template without a GPU needs a C++ compiler, and there is no %s: install "

@@ -20,6 +20,7 @@ struct emulate_builder {
     const char *compiler; /* NULL: $CXX, else g++ */
     const char *dir;      /* exists; everything is written there */
     enum emulate_mode mode;
+    const volatile int *cancel; /* non-zero: the compiler is ended, TFOPS_E_CANCELLED; NULL: none */
 };
 
 /* A stand-in for sm_<cc> that the jobs were rendered for. */

@@ -124,6 +124,7 @@ struct tfops_emulate_options {
      * times with threads in other orders, compared with the operator's reference. */
     const struct tfops_args *args;
     uint64_t seed;
+    const volatile int *cancel; /* non-zero: stop soon, leave nothing; NULL: none */
 };
 
 struct tfops_emulate_result {
@@ -144,7 +145,8 @@ struct tfops_emulate_result {
  * Blocks; works on any engine, the cpu device's too. The code runs in a tfops-worker process.
  * TFOPS_E_WRONG: ret_result->text says what and where. TFOPS_E_UNSUPPORTED: there is no compiler, or
  * no template for the architecture; TFOPS_E_COMPILE; TFOPS_E_RANGE: the config is not in the space;
- * TFOPS_E_UNKNOWN: there is no such architecture; TFOPS_E_ARGUMENT; TFOPS_E_IO; TFOPS_E_WORKER;
+ * TFOPS_E_CANCELLED: the cancel flag was seen, compiler and worker
+ * were ended; TFOPS_E_UNKNOWN: there is no such architecture; TFOPS_E_ARGUMENT; TFOPS_E_IO; TFOPS_E_WORKER;
  * TFOPS_E_MEMORY; TFOPS_E_FORKED; of options.args those of a launch's arguments.
  * ret_result: its size is set by the caller; written on failure too.
  */

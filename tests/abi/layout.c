@@ -547,7 +547,7 @@ OFFSET(tfops_tune_options, progress, 104);
 OFFSET(tfops_tune_options, user, 112);
 OFFSET(tfops_tune_options, cancel, 120);
 
-SIZE(tfops_emulate_options, 56);
+SIZE(tfops_emulate_options, 64);
 OFFSET(tfops_emulate_options, size, 0);
 OFFSET(tfops_emulate_options, config, 8);
 OFFSET(tfops_emulate_options, arch, 16);
@@ -555,6 +555,7 @@ OFFSET(tfops_emulate_options, compiler, 24);
 OFFSET(tfops_emulate_options, dump_dir, 32);
 OFFSET(tfops_emulate_options, args, 40);
 OFFSET(tfops_emulate_options, seed, 48);
+OFFSET(tfops_emulate_options, cancel, 56);
 
 SIZE(tfops_emulate_result, 4648);
 OFFSET(tfops_emulate_result, size, 0);

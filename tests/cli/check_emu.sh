@@ -54,6 +54,32 @@ broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weights;|'
 check 'what does not compile: exit' exits 1
 check 'what does not compile: the line' err_has 'rmsnorm_op.cuh:[0-9]*:.*error'
 
+# A compiler that does not come to its end.
+mkdir "$scratch/tmp"
+cat >"$scratch/slow" <<'END'
+#!/bin/sh
+echo $$ >"$SLOW_PID.new" && mv "$SLOW_PID.new" "$SLOW_PID"
+sleep 60 &
+wait
+END
+chmod +x "$scratch/slow"
+export SLOW_PID=$scratch/slow.pid
+CXX=$scratch/slow TMPDIR=$scratch/tmp "$bin/tfops-tune" rmsnorm rows=3 hidden=4096 --check emu \
+    >"$scratch/out" 2>"$scratch/err" &
+tool=$!
+for _ in $(seq 300); do
+    [ -e "$SLOW_PID" ] && break
+    sleep 0.1
+done
+kill -INT "$tool"
+rc=0
+wait "$tool" || rc=$?
+check 'stopped: exit' exits 1
+check 'stopped: says so' err_has '^stopping (once more'
+check 'stopped: no folder is left' equals "$(ls "$scratch/tmp")" ''
+no_compiler() { ! kill -0 "$(cat "$SLOW_PID")" 2>/dev/null; }
+check 'stopped: the compiler is ended' no_compiler
+
 CXX=$scratch/no-compiler emulate
 check 'no compiler: exit' exits 1
 check 'no compiler: named' err_has 'needs a C++ compiler, and there is no .*no-compiler'
