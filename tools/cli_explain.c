@@ -24,6 +24,9 @@ struct answer {
     int64_t extent; /* its dynamic dimension */
     const struct tfops_device *device;
     struct cli_table table;
+    const char *heads[CLI_RECORD_COLUMNS + 1];
+    const char *file; /* that is read */
+    bool many;        /* there are others */
     size_t shown;
     bool exact; /* a record at this extent is among them */
     /* Measured and predicted times of the record that was chosen, else of the nearest one. */
@@ -90,10 +93,15 @@ static bool show_record(void *user, const struct tfops_record *record)
     answer->shown++;
     answer->exact |= record->extent == answer->extent;
     rank_record(answer, record);
-    if (answer->cli->json)
-        cli_json_emit(cli_record_json(record));
-    else
-        cli_record_row(&answer->table, record);
+    if (answer->cli->json) {
+        json *line = cli_record_json(record);
+        json_add_string(line, "path", answer->file);
+        cli_json_emit(line);
+        return true;
+    }
+    cli_record_row(&answer->table, record);
+    if (answer->many)
+        cli_table_cell(&answer->table, "%s", answer->file);
     return true;
 }
 
@@ -102,6 +110,7 @@ static int show_records(struct answer *answer, const char *const *files, size_t 
     enum tfops_status status = TFOPS_OK;
     for (size_t i = 0; i < n_files && status == TFOPS_OK; i++) {
         struct tfops_cache *cache = NULL;
+        answer->file = files[i];
         status = tfops_cache_open(files[i], &cache);
         if (status == TFOPS_OK)
             status = tfops_cache_each_record(
@@ -221,10 +230,20 @@ static void show_ranking(const struct answer *answer)
         cli_ranking_print(&answer->ranking, answer->problem, answer->device);
 }
 
+/* Numbers of records are a file's own: where there are several, each is named. */
+static void init_table(struct answer *answer, size_t n_files)
+{
+    const char **heads = answer->heads;
+    memcpy(heads, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS * sizeof *heads);
+    heads[CLI_RECORD_COLUMNS] = "file";
+    answer->many = n_files > 1;
+    cli_table_init(&answer->table, heads, CLI_RECORD_COLUMNS + answer->many, CLI_RECORD_RIGHT);
+}
+
 static int explain_one(
     struct answer *answer, struct tfops_engine *engine, const char *const *files, size_t n_files)
 {
-    cli_table_init(&answer->table, CLI_RECORD_HEADS, CLI_RECORD_COLUMNS, CLI_RECORD_RIGHT);
+    init_table(answer, n_files);
     answer->text = cli_problem_text(answer->problem);
     if (!answer->text)
         return cli_fail_memory(answer->cli);

@@ -42,6 +42,14 @@ check 'explain: by the record' out_has '"source":"record"'
 check 'explain: what was measured, without a model' last_has \
     '"event":"ranking".*"model":false,"correlation":null,"configs":\[{.*"measured_rank":[1-9][0-9.]*,"predicted_ns":null'
 check 'explain: the fastest first' ranks_in_order
+cp "$scratch/c.db" "$scratch/copy.db"
+# shellcheck disable=SC2086
+run tfops-cache explain rmsnorm $shape "$scratch/c.db" "$scratch/copy.db"
+check 'explain: whose records' out_has "^ *1  rmsnorm .*  $scratch/c.db *\$"
+check 'explain: the other file too' out_has "^ *1  rmsnorm .*  $scratch/copy.db *\$"
+# shellcheck disable=SC2086
+run tfops-cache explain rmsnorm $shape "$scratch/c.db" "$scratch/copy.db" --json
+check 'explain: whose records, JSON' out_has "\"event\":\"record\".*\"path\":\"$scratch/copy.db\""
 # shellcheck disable=SC2086
 run tfops-cache explain rmsnorm $near "$scratch/c.db" --json
 check 'explain: by the nearest record' out_has '"source":"nearest"'
