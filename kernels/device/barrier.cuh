@@ -25,7 +25,9 @@ TF_DEV void mbar_init(MBar *bar, u32 arrivals)
 // After the inits, before others (TMA, other blocks of the cluster) use them. PTX ISA 9.7.13.4
 TF_DEV void mbar_init_fence()
 {
-#ifndef TF_HOST
+#ifdef TF_HOST
+    emu::mbar_init_fence();
+#else
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 #endif
 }

@@ -40,7 +40,7 @@ TF_DEV void cluster_wait()
 TF_DEV void cluster_meet()
 {
 #ifdef TF_HOST
-    emu::cluster_arrive();
+    emu::cluster_arrive_relaxed();
     emu::cluster_wait();
 #else
     asm volatile("barrier.cluster.arrive.relaxed.aligned;"

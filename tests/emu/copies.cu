@@ -26,6 +26,7 @@ enum {
     TILE_MISALIGNED,
     MULTICAST,
     MULTICAST_EARLY,
+    MULTICAST_UNFENCED,
 };
 
 TF_DEV void copies_out(u8 *to, const u8 *from, int bytes)
@@ -61,11 +62,12 @@ TF_DEV MBar *copies_bar()
     return smem_at<MBar>(8192);
 }
 
-TF_DEV void copies_begin(u32 arrivals = 1)
+template <bool FENCE = true> TF_DEV void copies_begin(u32 arrivals = 1)
 {
     if (thread_index() == 0) {
         mbar_init(copies_bar(), arrivals);
-        mbar_init_fence();
+        if constexpr (FENCE)
+            mbar_init_fence();
     }
     block_sync();
 }
@@ -163,7 +165,7 @@ template <class C> TF_DEV void copies_tile(const copies_params &p)
 template <class C> TF_DEV void copies_multicast(const copies_params &p)
 {
     u8 *tile = smem_at<u8>(0);
-    copies_begin();
+    copies_begin<C::KIND != MULTICAST_UNFENCED>();
     if constexpr (C::KIND != MULTICAST_EARLY)
         cluster_meet();
     if (thread_index() == 0) {

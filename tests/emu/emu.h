@@ -40,6 +40,7 @@ void named_sync(int id, int threads);   // bar.sync: waits
 void named_arrive(int id, int threads); // bar.arrive: does not
 void warp_sync();
 void cluster_arrive();
+void cluster_arrive_relaxed(); // orders no memory
 void cluster_wait();
 
 // The value that lane `source` of the warp brings to this exchange.

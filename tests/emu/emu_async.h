@@ -8,6 +8,7 @@ namespace emu {
 // ---- mbarrier: arrivals and bytes -----------------------------------------------------------------
 
 void mbar_init(void *bar, uint32_t arrivals);
+void mbar_init_fence(); // the running thread's inits may be told of by a barrier that orders no memory
 void mbar_arrive(void *bar);
 void mbar_arrive_at(void *bar, int rank);
 void mbar_expect(void *bar, uint32_t bytes); // an arrival, and bytes that copies will bring

@@ -106,6 +106,7 @@ void cluster_begin()
     cluster->flights.clear();
     cluster->barrier = Barrier();
     cluster->barrier.expected = n;
+    cluster->meeting = cluster->met = Clock();
     for (uint32_t rank = 0; rank < blocks; rank++)
         begin_block(*cluster, rank, grid.next_cluster * blocks + rank);
     make_shared_memory(*cluster);

@@ -94,6 +94,26 @@ Barrier &named(int id, int threads, const void *site)
     return barrier;
 }
 
+// Everybody who leaves knows that blocks have started and barriers were made; what was stored, only where
+// the arrival orders memory.
+void arrive_at_cluster(Order order, const void *site)
+{
+    Cluster &cluster = *self->block->cluster;
+    if (self->cluster_arrived)
+        fail(site, "arrives at the cluster barrier twice without a wait");
+    self->cluster_arrived = true;
+    self->cluster_generation = cluster.barrier.generation;
+    cluster.meeting.join(self->seen);
+    cluster.meeting.join(self->met);
+    cluster.meeting.raise(self->agent, self->time);
+    if (order == ORDERS_NOTHING)
+        self->time++;
+    if (arrive(cluster.barrier, order)) {
+        cluster.met = cluster.meeting;
+        cluster.meeting = Clock();
+    }
+}
+
 } // namespace
 
 void block_sync()
@@ -159,12 +179,13 @@ void barrier_sync(Barrier &barrier, uint64_t generation, const Wait &why)
 void cluster_arrive()
 {
     const Unseen unseen;
-    const void *site = __builtin_return_address(0);
-    if (self->cluster_arrived)
-        fail(site, "arrives at the cluster barrier twice without a wait");
-    self->cluster_arrived = true;
-    self->cluster_generation = self->block->cluster->barrier.generation;
-    arrive(self->block->cluster->barrier, ORDERS_MEMORY);
+    arrive_at_cluster(ORDERS_MEMORY, __builtin_return_address(0));
+}
+
+void cluster_arrive_relaxed()
+{
+    const Unseen unseen;
+    arrive_at_cluster(ORDERS_NOTHING, __builtin_return_address(0));
 }
 
 void cluster_wait()
@@ -176,6 +197,7 @@ void cluster_wait()
         fail(site, "waits for the cluster barrier without having arrived");
     wait(barrier, self->cluster_generation, {name(Sync::CLUSTER), site});
     self->cluster_arrived = false;
+    self->met = self->block->cluster->met;
     self->seen.join(barrier.released);
     order_acquire(&barrier);
 }

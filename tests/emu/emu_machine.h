@@ -46,6 +46,7 @@ struct MBarrier : Waitable {
     uint32_t agent = 0; // whose writes are the bytes
     Clock gathering, released[2];
     Stamp init = {};
+    bool init_fenced = false;
 };
 
 // What a thread waits for, in words: "block barrier"; its number and place where it has them.
@@ -102,6 +103,7 @@ struct Fiber {
     uint32_t agent = 0; // its index in the cluster
     uint32_t time = 0;  // goes up when others may learn of what it did
     Clock seen;
+    Clock met; // what had come to pass when the cluster met: of no ordinary access
     Fiber *next_waiter = nullptr;
     Wait wait;
     uint64_t cluster_generation = 0;
@@ -156,6 +158,7 @@ struct Cluster {
     unsigned char *shared = nullptr; // of all blocks, shared_stride apart
     size_t shared_bytes = 0, shared_stride = 0;
     Barrier barrier;
+    Clock meeting, met; // of the barrier, whether it orders memory or not
     uint32_t next_agent = 0;
 };
 

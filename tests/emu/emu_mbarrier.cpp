@@ -31,10 +31,14 @@ MBarrier &find(const void *at, const void *site)
     if (found == block.mbarriers.end())
         fail(site, "uses the mbarrier at +0x%x, which was not initialised", offset);
     MBarrier &bar = found->second;
-    if (TRACED && bar.init.agent != self->agent && self->seen.at(bar.init.agent) < bar.init.time)
+    const bool own = bar.init.agent == self->agent;
+    const bool met = bar.init_fenced && self->met.at(bar.init.agent) >= bar.init.time;
+    if (TRACED && !own && !met && self->seen.at(bar.init.agent) < bar.init.time)
         report("mbarrier", site,
-            "uses the mbarrier at +0x%x that thread %u initialises at %s: no barrier between them",
-            offset, bar.init.agent % grid.launch->threads, source_line(bar.init.site).c_str());
+            "uses the mbarrier at +0x%x that thread %u initialises at %s: no barrier between "
+            "them%s",
+            offset, bar.init.agent % grid.launch->threads, source_line(bar.init.site).c_str(),
+            bar.init_fenced ? "" : ", or no fence of the init before one that orders no memory");
     return bar;
 }
 
@@ -84,6 +88,13 @@ void mbar_init(void *at, uint32_t arrivals)
     bar.offset = offset;
     bar.agent = block.cluster->next_agent++;
     bar.init = {site, self->time, self->agent};
+}
+
+void mbar_init_fence()
+{
+    const Unseen unseen;
+    for (auto &entry : self->block->mbarriers)
+        entry.second.init_fenced |= entry.second.init.agent == self->agent;
 }
 
 void mbar_arrive(void *at)

@@ -210,6 +210,7 @@ Fiber *leave()
     grid.idle_rounds = 0;
     fiber.block->cluster->live--;
     fiber.block->end.join(fiber.seen);
+    fiber.block->end.join(fiber.met);
     if (--fiber.block->live == 0)
         shared_end(*fiber.block), copy_end(*fiber.block);
     set_runnable(fiber, false);

@@ -87,7 +87,8 @@ void shared_begin(Block &block)
 
 void peer_access(Block &owner, uint32_t offset, const void *site)
 {
-    if (TRACED && self->seen.at(start_agent(owner.rank)) < 1)
+    const uint32_t start = start_agent(owner.rank);
+    if (TRACED && self->seen.at(start) < 1 && self->met.at(start) < 1)
         report("peer", site,
             "touches shared memory of block %u of its cluster, which may not "
             "have started: no cluster barrier since the start",

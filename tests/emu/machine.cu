@@ -24,6 +24,7 @@ enum {
     RACE_WARP,
     RACE_NAMED,
     RACE_PEER,
+    RACE_MET,
     UNWRITTEN,
     SHARED_OVERRUN,
     GLOBAL_OVERRUN,
@@ -103,7 +104,9 @@ template <class C> TF_DEV void machine_cluster(const machine_params &p)
     cluster_store(cell + t, next, p.in[t]); // peer write
     if constexpr (C::KIND == PEER_GONE)
         return;
-    if constexpr (C::KIND != RACE_PEER) {
+    if constexpr (C::KIND == RACE_MET) {
+        cluster_meet(); // orders no memory
+    } else if constexpr (C::KIND != RACE_PEER) {
         cluster_arrive();
         cluster_wait();
     }
@@ -179,7 +182,8 @@ template <class C> TF_DEV void machine(const machine_params &p)
         machine_warp<C>(p);
     else if constexpr (K == RIGHT_NAMED || K == RACE_NAMED)
         machine_named<C>(p);
-    else if constexpr (K == RIGHT_CLUSTER || K == RACE_PEER || K == PEER_EARLY || K == PEER_GONE)
+    else if constexpr (K == RIGHT_CLUSTER || K == RACE_PEER || K == RACE_MET || K == PEER_EARLY ||
+                       K == PEER_GONE)
         machine_cluster<C>(p);
     else if constexpr (K == RIGHT_ATOMIC)
         atomic_add(p.counter, 1);

@@ -21,6 +21,7 @@ enum {
     TILE_MISALIGNED,
     MULTICAST,
     MULTICAST_EARLY,
+    MULTICAST_UNFENCED,
 };
 enum { THREADS = 64, BYTES = 8192, SMEM_BYTES = BYTES + 1024, MAP_BYTES = 128 };
 
@@ -73,6 +74,8 @@ static const struct kernel {
     {"tile misaligned", TILE_MISALIGNED, 0, 3, "a multiple of 128 bytes", "tile"},
     {"multicast", MULTICAST, 0, 3, NULL, NULL},
     {"multicast before the peer's barrier", MULTICAST_EARLY, 0, 3, "mbarrier", "multicast"},
+    {"multicast, the peer's barrier not fenced", MULTICAST_UNFENCED, 0, 3, "no fence of the init",
+        "multicast"},
 };
 enum { N_KERNELS = sizeof KERNELS / sizeof *KERNELS };
 

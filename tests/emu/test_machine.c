@@ -23,6 +23,7 @@ static const struct kernel {
     {"shuffle for a barrier", "race on shared memory", {"warp write", "warp read"}},
     {"refill without asking", "race on shared memory", {"named write", "named read"}},
     {"missing cluster barrier", "race on shared memory", {"peer write", "peer read"}},
+    {"meeting for a cluster barrier", "race on shared memory", {"peer write", "peer read"}},
     {"unwritten", "reads shared memory +0x", {"unwritten"}},
     {"beyond shared memory", "writes 4 bytes at +0x100 of shared memory; the block has 0x100",
         {"shared overrun"}},
