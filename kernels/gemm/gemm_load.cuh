@@ -166,6 +166,16 @@ template <class C> struct GemmProducer {
         return count;
     }
 
+    // Until every block that shares this one's tiles has let go of them: no arrival is under way to a block
+    // that has ended.
+    TF_DEV void drain(Cursor &cursor)
+    {
+        for (int i = 0; i < C::STAGES; i++) {
+            mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
+            Cursor::advance(cursor);
+        }
+    }
+
     TF_DEV void run(const gemm_params &p)
     {
         const GemmProducer it = start(p);
@@ -200,5 +210,7 @@ template <class C> struct GemmProducer {
                 Cursor::advance(cursor);
             }
         }
+        if constexpr (L::MULTICAST)
+            drain(cursor);
     }
 };

@@ -15,8 +15,8 @@
 //
 // Lines of a weight that is read once leave L2 first.
 //
-// Synchronisation: the ring; a named barrier for each consumer around its store buffers; cluster
-// barriers at both ends of a clustered kernel and around the partial sums of a split; words in the
+// Synchronisation: the ring; a named barrier for each consumer around its store buffers; a cluster
+// barrier at the beginning of a clustered kernel, two around the partial sums of a split; words in the
 // workspace between clusters that share a sum (gemm_tail.cuh).
 #pragma once
 #include "device/pdl.cuh"
@@ -167,8 +167,8 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         else
             GemmConsumer<C>::run(p, group - 1);
     }
-    // A peer may still write to, arrive at or read this block's shared memory.
-    if constexpr (C::CLUSTER > 1) {
+    // A peer may still read this block's partial tile; who shares its stages is waited for by the producer.
+    if constexpr (C::SPLIT_K > 1) {
         warp_sync();
         cluster_meet();
     }
