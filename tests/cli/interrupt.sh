@@ -47,7 +47,7 @@ if [ -e "$fake" ]; then
     run tfops-tune $shape --resume --cache "$scratch/r.db" --json
     check 'resume: exit' exits 0
     check 'resume: tunes on' out_has '"recorded":true'
-    check 'resume: takes samples over' above "$(grep -c '"text":"found by the run' "$scratch/out")" 2
+    check 'resume: takes samples over' above "$(grep -c '"text":"found by the run' "$scratch/out")" 0
     run tfops-cache list "$scratch/r.db" --json
     check 'resume: one record, of a finished run' out_has '"interrupted":false'
     check 'resume: one record' out_lines 1
