@@ -4,7 +4,7 @@
  * under all of them. A mutant whose line is not in the template any more fails here: write it anew.
  *
  * All mutants are in one copy of the templates, chosen by a constant of Cfg, so that one run of the
- * compiler builds them.
+ * compiler builds as many as a processor's share is.
  */
 #include "base/error.h"
 #include "base/mem.h"
@@ -15,11 +15,15 @@
 #include "tests/support/emu_rig.h"
 #include "tuner/emulate_build.h"
 #include "tuner/emulate_run.h"
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <tfops/engine.h>
 #include <tfops/plan.h>
+#include <unistd.h>
 
 /* Configs that between them have every kind of synchronisation. */
 enum {
@@ -285,12 +289,18 @@ struct variant {
     struct tfops_config config;
 };
 
+/* Processes build and run a part of the kernels each: every n_shares-th. */
+struct counts {
+    atomic_uint passed, failed;
+};
+
 struct test {
     char dir[64];
     struct tfops_device device;
     struct variant setups[N_SETUPS];
     struct emulate_library library;
-    unsigned passed, failed;
+    size_t share, n_shares;
+    struct counts *counts; /* of all processes */
 };
 
 static int setup_of(size_t kernel)
@@ -340,21 +350,19 @@ static void render(struct test *test, size_t kernel, struct build_job *ret_job)
     ret_job->source = needed(strbuf_take(&source));
 }
 
-static void build(struct test *test)
+static void build(struct test *test, const struct emulate_builder *builder)
 {
     struct build_job *jobs = needed(calloc(N_KERNELS, sizeof *jobs));
-    char path[EMULATE_PATH_BYTES];
-    const struct emulate_builder builder = {.dir = test->dir, .mode = EMULATE_TRACE};
-    const struct emulate_batch batch = {jobs, N_KERNELS, 90, "mutants"};
-    for (size_t i = 0; i < N_SETUPS; i++)
-        make_setup(&SETUPS[i], &test->setups[i]);
-    for (size_t i = 0; i < N_KERNELS; i++)
-        render(test, i, &jobs[i]);
-    if (emulate_build_runtime(&builder) || emulate_build(&builder, &batch, path) ||
-        emulate_open(path, &test->library))
+    char path[EMULATE_PATH_BYTES], name[32];
+    size_t n = 0;
+    for (size_t i = test->share; i < N_KERNELS; i += test->n_shares)
+        render(test, i, &jobs[n++]);
+    snprintf(name, sizeof name, "mutants-%zu", test->share);
+    const struct emulate_batch batch = {jobs, n, 90, name};
+    if (emulate_build(builder, &batch, path) || emulate_open(path, &test->library))
         fail_with("build");
-    for (size_t i = 0; i < N_KERNELS; i++)
-        build_job_release(NULL, &jobs[i]);
+    while (n)
+        build_job_release(NULL, &jobs[--n]);
     free(jobs);
 }
 
@@ -368,8 +376,8 @@ static void run(struct test *test, size_t kernel, struct emulate_case *ecase,
     struct emu_report report;
     struct emulate_verdict verdict = {.text = ""};
     const size_t used = strlen(text);
-    if (emulate_run(
-            &test->library, kernel, &test->device, &variant->config, ecase, schedule, &report))
+    if (emulate_run(&test->library, kernel / test->n_shares, &test->device, &variant->config, ecase,
+            schedule, &report))
         fail_with("run");
     if (!report.findings)
         emulate_case_judge(ecase, &verdict);
@@ -391,11 +399,45 @@ static void try_kernel(struct test *test, size_t kernel)
         }
     emulate_case_release(&ecase);
     const bool right = mutant ? strstr(text, mutant->text) != NULL : !text[0];
-    test->passed += right;
-    test->failed += !right;
+    atomic_fetch_add(right ? &test->counts->passed : &test->counts->failed, 1);
     if (!right)
         fprintf(stderr, "%s: wanted %s, found:\n%s\n", mutant ? mutant->name : SETUPS[kernel].name,
             mutant ? mutant->text : "nothing", text);
+}
+
+static void run_share(struct test *test, const struct emulate_builder *builder)
+{
+    build(test, builder);
+    for (size_t kernel = test->share; kernel < N_KERNELS; kernel += test->n_shares)
+        try_kernel(test, kernel);
+    emulate_close(&test->library);
+}
+
+/* A process that ends otherwise than by itself is a failure. */
+static void run_all(struct test *test)
+{
+    enum { MOST_SHARES = 8 };
+    const struct emulate_builder builder = {.dir = test->dir, .mode = EMULATE_TRACE};
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    test->n_shares = cpus > MOST_SHARES ? MOST_SHARES : cpus > 1 ? (size_t)cpus : 1;
+    for (size_t i = 0; i < N_SETUPS; i++)
+        make_setup(&SETUPS[i], &test->setups[i]);
+    if (emulate_build_runtime(&builder))
+        fail_with("build");
+    for (size_t i = 1; i < test->n_shares; i++) {
+        const pid_t child = fork();
+        if (child < 0)
+            fail_with("fork");
+        if (!child) {
+            test->share = i;
+            run_share(test, &builder);
+            _exit(0);
+        }
+    }
+    run_share(test, &builder);
+    for (int status; wait(&status) > 0;)
+        if (status)
+            atomic_fetch_add(&test->counts->failed, 1);
 }
 
 int main(void)
@@ -403,6 +445,10 @@ int main(void)
     enum { FEW_SMS = 2 };
     static struct test test;
     char command[128];
+    test.counts =
+        mmap(NULL, sizeof *test.counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (test.counts == MAP_FAILED)
+        return 1;
     emu_rig_skip_under_tsan();
     snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
         getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -411,13 +457,10 @@ int main(void)
     test.device.sms = FEW_SMS;
     setenv("TFOPS_KERNEL_DIR", test.dir, 1);
     write_templates(test.dir);
-    build(&test);
-    for (size_t kernel = 0; kernel < N_KERNELS; kernel++)
-        try_kernel(&test, kernel);
-    emulate_close(&test.library);
+    run_all(&test);
     snprintf(command, sizeof command, "rm -rf '%s'", test.dir);
     if (emulate_shell(command))
-        test.failed++;
-    printf("%u passed, %u failed, 0 skipped\n", test.passed, test.failed);
-    return test.failed != 0;
+        atomic_fetch_add(&test.counts->failed, 1);
+    printf("%u passed, %u failed, 0 skipped\n", test.counts->passed, test.counts->failed);
+    return test.counts->failed != 0;
 }
