@@ -14,12 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is compiled once and run for
- * milliseconds. Line tables for reports. UBSan doubles the time to compile. */
+/* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is
+ * compiled once and run for milliseconds. Reports of a check name the chain of inlined lines, others the
+ * innermost (-g1). UBSan doubles the time to compile. */
 static const struct {
     const char *name, *variant, *runtime, *link;
 } MODES[EMULATE_MODES] = {
-    [EMULATE_TRACE] = {"trace", "-fsanitize=thread", "-DEMU_TRACE", ""},
+    [EMULATE_TRACE] = {"trace", "-g1 -fsanitize=thread", "-DEMU_TRACE", ""},
     [EMULATE_CHECK] = {"check", "-fsanitize=thread,undefined", "-DEMU_TRACE",
         "-fsanitize=undefined"},
     [EMULATE_ASAN] = {"asan", "-g1 -fsanitize=address,undefined", "-fsanitize=address",
