@@ -44,7 +44,7 @@ static const struct level {
     struct emu_share main, other;
     size_t other_every, asan_every, other_asan_every, trial_every;
 } LEVELS[] = {
-    {"quick", {.problems = 2, .most = 3}, {.problems = 1, .most = 1}, 4, 12, 0, 2},
+    {"quick", {.problems = 2, .most = 2}, {.problems = 1, .most = 1}, 8, 16, 0, 2},
     {"share", {.problems = 16, .most = 24, .extremes = true}, {.problems = 4, .most = 6}, 1, 1, 4,
         1},
     {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true},
