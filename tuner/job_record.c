@@ -49,10 +49,7 @@ static enum tfops_status result_from(
 /* An interrupted run's record serves launches, but is no result to stop at. */
 static bool is_interrupted(const struct tfops_record *row)
 {
-    json *provenance = json_parse(row->provenance ? row->provenance : "");
-    bool interrupted = json_bool(json_get(provenance, "interrupted"), false);
-    json_free(provenance);
-    return interrupted;
+    return json_text_has(row->provenance, "interrupted");
 }
 
 enum tfops_status job_record_find(

@@ -111,3 +111,11 @@ bool json_bool(const json *node, bool fallback)
 {
     return cJSON_IsBool(node) ? cJSON_IsTrue(node) : fallback;
 }
+
+bool json_text_has(const char *text, const char *name)
+{
+    json *root = json_parse(text ? text : "");
+    const bool has = json_bool(json_get(root, name), false);
+    json_free(root);
+    return has;
+}

@@ -33,5 +33,7 @@ const json *json_next(const json *node);
 const char *json_string(const json *node, const char *fallback);
 double json_number(const json *node, double fallback);
 bool json_bool(const json *node, bool fallback);
+/* Whether `text` (may be NULL) is an object whose member `name` is true. */
+bool json_text_has(const char *text, const char *name);
 
 #endif

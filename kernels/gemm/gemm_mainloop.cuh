@@ -138,8 +138,7 @@ template <class C> struct GemmMainloop {
         const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         constexpr int PARTS = L::PARTS;
-        constexpr int TOGETHER =
-            UNITS * Scales::USED <= 4 ? UNITS : 1; // units whose factors are read
+        constexpr int TOGETHER = UNITS * Scales::USED <= 4 ? UNITS : 1; // of one reading of factors
         float part[PARTS][L::REGS];
         clear(acc);
         Operands from = operands(cursor.stage, row);

@@ -95,10 +95,11 @@ static int64_t default_threads(
         threads = units <= 1024 ? row_clamp(units / 2, 32, 256) : least_idle(units);
     else if (shape->columns && !is_busy(shape) && units > 960 && units <= 1024)
         threads = wants_l2(shape, device) ? 256 : 320;
+    else if (shape->steps > 1 && shrinks(shape))
+        threads = units <= 1024 ? row_clamp(units / 4, 32, 256) : least_idle(units);
     else
-        threads = units <= 1024
-                      ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, shrinks(shape) ? 256 : 224)
-                      : least_idle(units);
+        threads = units <= 1024 ? row_clamp(units / (is_busy(shape) ? 4 : 3), 32, 224)
+                                : least_idle(units);
     return threads_of_period(threads, shape->period);
 }
 
@@ -215,14 +216,18 @@ static void default_of_many_columns(const struct row_layout *l, int64_t *v)
     v[ROW_WEIGHT_LOAD] = row_ceil_div(l->units, THREADS) == MOST_HELD;
 }
 
-/* A norm whose groups of elements are reduced at the end, from memory: as many threads as leave each eight
- * units or more, and the row is read again rather than held (docs/notes/quant.md). */
-static bool leaves_in_groups(
-    const struct row_shape *shape, const struct tfops_device *device, const struct row_layout *l)
+/* A norm that is quantised in groups, from memory: few threads with eight units or more each, and a long row
+ * is read again rather than held (docs/notes/quant.md). */
+static void default_of_grouped_norm(const struct row_shape *shape,
+    const struct tfops_device *device, const struct row_layout *l, int64_t *v)
 {
-    return shape->group && shape->steps && shape->columns == 1 && shape->inputs == 1 &&
-           !l->shifted && l->units >= 512 && l->units <= 1024 &&
-           row_in_bytes(shape) >= device->l2_bytes;
+    enum { LEAST_UNITS = 512, MANY_UNITS = 768, MOST_UNITS = 1024 };
+    if (!shape->group || !shape->steps || shape->columns != 1 || shape->inputs != 1 || l->shifted ||
+        l->units < LEAST_UNITS || l->units > MOST_UNITS || row_in_bytes(shape) < device->l2_bytes)
+        return;
+    v[ROW_THREADS_PER_ROW] = l->units > MANY_UNITS ? 128 : 64;
+    v[ROW_RELOAD] = 2;
+    v[ROW_WEIGHT_LOAD] = 0;
 }
 
 /* One column beside a row of more units than registers hold well: it waits in shared memory, eight units
@@ -254,11 +259,7 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
         l.units > 256)
         default_of_many_columns(&l, v);
-    if (leaves_in_groups(&shape, device, &l)) {
-        v[ROW_THREADS_PER_ROW] = l.units > 768 ? 128 : 64;
-        v[ROW_RELOAD] = 2;
-        v[ROW_WEIGHT_LOAD] = 0;
-    }
+    default_of_grouped_norm(&shape, device, &l, v);
     if (waits_in_shared_memory(&shape, device, &l)) {
         v[ROW_THREADS_PER_ROW] = 192;
         v[ROW_RELOAD] = 1;

@@ -11,8 +11,7 @@ struct compare_result {
     unsigned long long class_diffs; /* one NaN and not the other, or an infinity not matched */
     unsigned long long violations;  /* class_diffs, and |a - b| > atol + rtol * |b| */
     unsigned long long first;       /* smallest row * cols + column of a violation */
-    unsigned
-        max_beyond_bits; /* largest |a - b| - rtol * |b|: the bits of a float, which order as u32 */
+    unsigned max_beyond_bits; /* largest |a - b| - rtol * |b|: a float's bits, ordered as u32 */
     unsigned reserved;
 };
 
