@@ -1,8 +1,10 @@
 /* Host builds of templates (see emulate_build.h). */
 #include "emulate_build.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "embedded.h"
+#include "emulate_keep.h"
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -199,20 +201,70 @@ static enum tfops_status compile(
 
 /* ---- the runtime ------------------------------------------------------------------------------- */
 
+#define RUNTIME_FLAGS FLAGS " -O2 -fno-semantic-interposition"
+
+/* What the object is made of: the compiler as it names itself, its flags, the sources. False: it names nothing. */
+static bool runtime_digest(const struct emulate_builder *builder, uint8_t ret_digest[HASH_BYTES])
+{
+    char command[2 * EMULATE_PATH_BYTES], path[EMULATE_PATH_BYTES], text[512];
+    struct hash hash;
+    snprintf(path, sizeof path, "%s/compiler.log", builder->dir);
+    snprintf(command, sizeof command, "cd '%s' && exec %s --version >compiler.log 2>/dev/null",
+        builder->dir, compiler_of(builder));
+    if (shell_until(command, builder->cancel))
+        return false;
+    FILE *file = fopen(path, "re");
+    const size_t read = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[read] = '\0';
+    hash_init(&hash);
+    hash_add_string(&hash, compiler_of(builder));
+    hash_add_string(&hash, text);
+    hash_add_string(&hash, RUNTIME_FLAGS);
+    hash_add_string(&hash, MODES[builder->mode].runtime);
+    for (size_t i = 0; i < emulator_sources_count; i++) {
+        hash_add_string(&hash, emulator_sources[i].path);
+        hash_add_string(&hash, emulator_sources[i].text);
+    }
+    hash_final(&hash, ret_digest);
+    return read > 0;
+}
+
+/* To `object`, whose path may be below the builder's folder. */
+static enum tfops_status compile_runtime(const struct emulate_builder *builder, const char *object)
+{
+    char arguments[2 * EMULATE_PATH_BYTES];
+    snprintf(arguments, sizeof arguments,
+        RUNTIME_FLAGS " %s -Iemu -Iemu/tests/emu -c emu/tests/emu/emu_runtime.cc -o '%s'",
+        MODES[builder->mode].runtime, object);
+    return compile(builder, "emulator", arguments);
+}
+
+/* Kept for the user's next check where there is a place for it. */
 enum tfops_status emulate_build_runtime(const struct emulate_builder *builder)
 {
-    char arguments[1024];
+    char object[EMULATE_PATH_BYTES], kept[EMULATE_KEEP_BYTES], fresh[EMULATE_KEEP_BYTES + 16];
+    uint8_t digest[HASH_BYTES];
     enum tfops_status status = TFOPS_OK;
     for (size_t i = 0; i < emulator_sources_count && !status; i++)
         status = write_below(builder, "emu", emulator_sources[i].path, emulator_sources[i].text);
     if (status)
         return status;
-    const char *name = MODES[builder->mode].name;
-    snprintf(arguments, sizeof arguments,
-        FLAGS " -O2 -fno-semantic-interposition %s -Iemu -Iemu/tests/emu -c "
-              "emu/tests/emu/emu_runtime.cc -o runtime-%s.o",
-        MODES[builder->mode].runtime, name);
-    return compile(builder, "emulator", arguments);
+    const char *mode = MODES[builder->mode].name;
+    snprintf(object, sizeof object, "%s/runtime-%s.o", builder->dir, mode);
+    if (!runtime_digest(builder, digest) || !emulate_keep_path(mode, digest, kept))
+        return compile_runtime(builder, object);
+    unlink(object);
+    if (!emulate_keep_has(kept)) {
+        snprintf(fresh, sizeof fresh, "%s.%ld", kept, (long)getpid());
+        status = compile_runtime(builder, fresh);
+        if (status || !emulate_keep_take(mode, fresh, kept)) {
+            unlink(fresh);
+            return status ? status : compile_runtime(builder, object);
+        }
+    }
+    return symlink(kept, object) ? io_error(object) : TFOPS_OK;
 }
 
 /* ---- variants ---------------------------------------------------------------------------------- */

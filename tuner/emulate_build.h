@@ -33,8 +33,9 @@ struct emulate_batch {
 
 enum { EMULATE_PATH_BYTES = 1024 };
 
-/* Writes the emulator's sources and compiles them: once for a folder and mode. TFOPS_E_UNSUPPORTED
- * when there is no compiler, TFOPS_E_COMPILE with the first error, TFOPS_E_IO. */
+/* Writes the emulator's sources and compiles them, unless a user's kept object (emulate_keep.h) is of the same
+ * sources, compiler and mode: once for a folder and mode. TFOPS_E_UNSUPPORTED when there is no compiler,
+ * TFOPS_E_COMPILE with the first error, TFOPS_E_IO. */
 enum tfops_status emulate_build_runtime(const struct emulate_builder *builder);
 
 /* `dir`/`name`.so; variant i is the i-th job. The runtime must be there. */

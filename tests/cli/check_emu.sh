@@ -12,6 +12,16 @@ emulate() { run tfops-tune rmsnorm rows=3 hidden=4096 --dtype bf16 --check emu "
 emulate
 check 'right: exit' exits 0
 check 'right: says so' out_has 'right: 5 runs on the CPU'
+# The emulator itself is compiled once, and no file that others could have written is loaded.
+kept() { ls "$(dirname "${TFOPS_CACHE:-$XDG_CACHE_HOME/tfops/cache.db}")"/emulator-check-*.o; }
+check 'the emulator is kept' equals "$(kept | wc -l)" 1
+first=$(stat -c %i "$(kept)")
+emulate
+check 'the kept one serves again' equals "$(stat -c %i "$(kept)")" "$first"
+chmod 666 "$(kept)"
+emulate
+check 'one that others may write: exit' exits 0
+check 'one that others may write: made anew' equals "$(find "$(kept)" -perm /022)" ''
 emulate --json --config STORE_HINT=1
 check 'JSON: exit' exits 0
 check 'JSON' all_json
