@@ -102,7 +102,8 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .words = 1,
         .unit = 1,
         .group = is_quantised(problem) && by_group ? QUANT_GROUP : 0,
-        .state_registers = is_quantised(problem) && !by_group ? 40 : 0,
+        .state_registers = is_quantised(problem) && !by_group ? 16 : 0,
+        .cluster_registers = 24,
         .generic_words = 1};
 }
 

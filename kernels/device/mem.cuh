@@ -9,6 +9,7 @@
 enum {
     LD_KEEP,   // default caching: the same thread reads it again soon
     LD_ONCE,   // not allocated in L1
+    LD_LINE,   // the like, of which L2 brings the whole line: others soon read the rest of it
     LD_STREAM, // evict-first in L1 and L2
     LD_LAST,   // stays in L2 longer than what other loads bring (16-byte accesses)
     LD_CONST,  // read-only for the whole kernel, by every block: non-coherent path, kept in L1
@@ -36,6 +37,7 @@ template <int HINT, int WORDS> TF_DEV void ld_words(const void *p, u32 *w)
 #else
     TF_LOAD(LD_KEEP, "ld.global")
     TF_LOAD(LD_ONCE, "ld.global.L1::no_allocate")
+    TF_LOAD(LD_LINE, "ld.global.L1::no_allocate.L2::128B")
     TF_LOAD(LD_STREAM, "ld.global.cs")
     if constexpr (HINT == LD_LAST && WORDS == 4)
         asm volatile("ld.global.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"

@@ -60,7 +60,7 @@ TF_DEV u64 wgmma_operand(const void *p)
     return (u64)((shared_address(p) & 0x3ffffu) >> 4) | ROW_STRIDE | GROUP_STRIDE | SWIZZLE_128;
 }
 
-enum { WGMMA_STEP_BYTES = 32 };
+enum { WGMMA_STEP_BYTES = 32, WGMMA_STEPS = 4 }; // of a row
 
 // Moves an operand by multiples of 1024 bytes.
 TF_DEV u64 wgmma_skip(u64 operand, int bytes)
@@ -105,15 +105,17 @@ template <> struct WgmmaElement<e5m2> {
 };
 #endif
 
-// Wgmma<N>::multiply<A, B>(d, a, b, accumulate): accumulate 0 overwrites d. A and B: f16, bf16, or
-// any of e4m3 and e5m2. multiply<T>: a step of A is held in registers, which are the hardware's until
+// Wgmma<N>::multiply_row<A, B>(d, a, b, accumulate): the four steps of rows of 128 bytes; accumulate 0
+// overwrites d. A and B: f16, bf16, or any of e4m3 and e5m2. multiply<T>: one step, whose A is held in registers, which are the hardware's until
 // the wait, too: row q and pair p of K, row q + 8 of it, then pair p + 4 of both; T: f16 or bf16.
 #ifdef TF_HOST
 template <int N> struct Wgmma {
     template <class TA, class TB>
-    TF_DEV void multiply(float (&d)[N / 2], u64 a, u64 b, int accumulate)
+    TF_DEV void multiply_row(float (&d)[N / 2], u64 a, u64 b, int accumulate)
     {
-        emu::wgmma(d, N, a, b, accumulate, WgmmaElement<TA>::VALUE, WgmmaElement<TB>::VALUE);
+        for (int i = 0; i < WGMMA_STEPS; i++)
+            emu::wgmma(d, N, wgmma_advance(a, i), wgmma_advance(b, i), i > 0 || accumulate,
+                WgmmaElement<TA>::VALUE, WgmmaElement<TB>::VALUE);
     }
 
     template <class T>
@@ -170,12 +172,22 @@ template <int N> struct Wgmma;
 #    define TF_F_240 TF_F_224, TF_F8(112)
 #    define TF_F_256 TF_F_240, TF_F8(120)
 
-// One instruction. A, B, C: where the two descriptors and the predicate stand behind the
-// accumulators; TAIL: the factors 1 of A and B, and for 16-bit types "not transposed".
+// The four steps of a row. A, B, C: where the two descriptors and the predicate stand behind the
+// accumulators; TAIL: the factors 1 of A and B, and for 16-bit types "not transposed". One statement: what
+// it costs to compile is the accumulators that it names.
+#    define TF_WGMMA_STEP(N, K, TYPES, A, B, KEEP, TAIL)                                           \
+        "wgmma.mma_async.sync.aligned.m64n" #N K ".f32." TYPES " {" TF_D_##N "}, " A ", " B        \
+        ", " KEEP ", " TAIL ";"
 #    define TF_WGMMA_OP(N, K, TYPES, A, B, C, TAIL)                                                \
-        asm volatile("{ .reg .pred accumulate; setp.ne.b32 accumulate, " C ", 0;"                  \
-                     "wgmma.mma_async.sync.aligned.m64n" #N K ".f32." TYPES " {" TF_D_##N          \
-                     "}, " A ", " B ", accumulate, " TAIL "; }"                                    \
+        asm volatile("{ .reg .pred keep, yes; .reg .b64 a, b;"                                     \
+                     "setp.ne.b32 keep, " C ", 0; setp.eq.b32 yes, 0, 0;"                          \
+                     TF_WGMMA_STEP(N, K, TYPES, A, B, "keep", TAIL)                                \
+                     "add.s64 a, " A ", 2; add.s64 b, " B ", 2;"                                   \
+                     TF_WGMMA_STEP(N, K, TYPES, "a", "b", "yes", TAIL)                             \
+                     "add.s64 a, " A ", 4; add.s64 b, " B ", 4;"                                   \
+                     TF_WGMMA_STEP(N, K, TYPES, "a", "b", "yes", TAIL)                             \
+                     "add.s64 a, " A ", 6; add.s64 b, " B ", 6;"                                   \
+                     TF_WGMMA_STEP(N, K, TYPES, "a", "b", "yes", TAIL) "}"                         \
                      : TF_F_##N                                                                    \
                      : "l"(a), "l"(b), "r"(accumulate));
 
@@ -189,7 +201,7 @@ template <int N> struct Wgmma;
 #    define TF_WGMMA(N, A, B, C, D, E, F)                                                          \
         template <> struct Wgmma<N> {                                                              \
             template <class TA, class TB>                                                          \
-            TF_DEV void multiply(float (&d)[N / 2], u64 a, u64 b, int accumulate)                  \
+            TF_DEV void multiply_row(float (&d)[N / 2], u64 a, u64 b, int accumulate)              \
             {                                                                                      \
                 constexpr int TYPES = WgmmaTypes<TA, TB>::VALUE;                                   \
                 if constexpr (TYPES == WGMMA_F16)                                                  \
@@ -236,6 +248,7 @@ TF_WGMMA(240, "%120", "%121", "%122", "%123", "%124", "%125")
 TF_WGMMA(256, "%128", "%129", "%130", "%131", "%132", "%133")
 #    undef TF_WGMMA
 #    undef TF_WGMMA_OP
+#    undef TF_WGMMA_STEP
 #    undef TF_WGMMA_HELD_OP
 #    undef TF_F4
 #    undef TF_F8

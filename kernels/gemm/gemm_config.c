@@ -195,6 +195,14 @@ bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout
     return l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
 }
 
+bool gemm_two_sums(
+    const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
+{
+    enum { MOST = 216, MOST_SCALED = 192 };
+    return gemm_promoted(problem, l) && !v[GEMM_SWAP] && l->slabs == 1 && v[GEMM_CONSUMERS] < 3 &&
+           3 * v[GEMM_BLOCK_N] / 2 <= (block_scaled(problem) ? MOST_SCALED : MOST);
+}
+
 /* Accumulators of a thread, and one slab's partial sums where they are promoted, with a factor for
  * each token across where these have scales of their own. */
 static int64_t accumulators(

@@ -75,6 +75,9 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
 bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text);
 /* Whether sums of the tensor cores are added up in fp32 registers. */
 bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout *layout);
+/* Whether a consumer of one slab has two partial sums in turn (GemmLayout::PARTS), tokens down. */
+bool gemm_two_sums(
+    const struct tfops_problem *problem, const int64_t *values, const struct gemm_layout *layout);
 
 bool gemm_constraint(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, const struct tfops_config *config,

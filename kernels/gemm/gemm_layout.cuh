@@ -146,11 +146,17 @@ template <class C> struct GemmLayout {
         BLOCK_SCALED ? 4 * C::STAGES * C::DEPTH * (SCALE_LINES + GEMM_SCALE_PLACES) : NORM_BYTES;
     static constexpr int NORM_BARRIERS = NORM_WARPS ? C::STAGES + 2 : 0;
 
-    // Partial sums at a time: two where a stage has several and they fit in the registers, where the
-    // factors of block scales are, too.
-    static constexpr int MOST_SUMS = BLOCK_SCALED ? 160 : 192;
-    static constexpr int
-        PARTS = C::DEPTH * SLABS > 1 && (SLABS + 2) * REGS <= MOST_SUMS &&C::CONSUMERS < 3 ? 2 : 1;
+    // Partial sums at a time: two where they fit in the registers, beside the factors of block scales. What is in
+    // flight at a loop's edge is waited for, so then it takes several stages (docs/notes/gemm.md, section 12).
+    static constexpr int MOST_SUMS = C::CONSUMERS > 2            ? 96
+                                     : BLOCK_SCALED && C::SWAP ? 160
+                                     : BLOCK_SCALED              ? 192
+                                                                 : 216;
+    static constexpr int UNITS = C::DEPTH * SLABS; // partial sums of a stage
+    static constexpr int PARTS = (SLABS + 2) * REGS <= MOST_SUMS ? 2 : 1;
+    static constexpr int RUN = PARTS == 2 ? max_int(4 / UNITS, 1) : 1; // stages
+    // Stages that every part of a sum has, or 1 where they differ.
+    static constexpr int EACH = C::SPLIT_TAIL || K_STAGES % C::SPLIT_K ? 1 : SPLIT_STAGES;
 
     static constexpr int R_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int C_BYTES = C::BLOCK_N * ROW_BYTES;

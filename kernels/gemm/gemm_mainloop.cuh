@@ -18,7 +18,7 @@ template <class C> struct GemmMainloop {
     using Slab = float[L::REGS];
     using Scales = GemmScales<C>;
     using Factors = typename Scales::Factors;
-    static constexpr int UNITS = C::DEPTH * L::SLABS; // partial sums of a stage
+    static constexpr int UNITS = L::UNITS;
 
     // Where this consumer's rows and the columns of a stage's first tile are.
     struct Operands {
@@ -36,10 +36,7 @@ template <class C> struct GemmMainloop {
     {
         const u64 a = wgmma_skip(from.r, depth * L::R_BYTES + slab * 64 * L::ROW_BYTES);
         const u64 b = wgmma_skip(from.c, depth * L::C_BYTES);
-        TF_UNROLL
-        for (int i = 0; i < L::K_STEPS; i++)
-            Wgmma<C::BLOCK_N>::template multiply<typename L::TR, typename L::TC>(
-                d, wgmma_advance(a, i), wgmma_advance(b, i), i > 0 || keep);
+        Wgmma<C::BLOCK_N>::template multiply_row<typename L::TR, typename L::TC>(d, a, b, keep);
     }
 
     TF_DEV void pin(float (&acc)[L::SLABS][L::REGS])
@@ -130,46 +127,69 @@ template <class C> struct GemmMainloop {
         }
     }
 
-    // Partial sums are added to fp32 registers: with two of them, one while the other is multiplied,
-    // with one, while the other consumer's is. None is in flight at the loop's edge. A step is as long as what
-    // lies between the end of its products and the next ones' begin, so the next stage's operands are known
-    // before that; factors of few registers are read in one go while the first products run.
+    // What a loop over stages carries beside its sums.
+    struct Promotion {
+        Slab part[L::PARTS];
+        Factors factors[UNITS]; // of this stage
+        Operands from;          // of the stage to come
+    };
+
+    // Unit N of ALL, whose products run, and the start of the next one. With two partial sums one is added while
+    // the next one's products run, with one while the other consumer's do. A step is as long as what lies between
+    // the end of its products and the next ones' begin, so the next stage's operands are known before that;
+    // factors of few registers are read in one go while a stage's first products run.
+    template <int N, int ALL>
+    TF_DEV void promote_unit(float (&acc)[L::SLABS][L::REGS], Promotion &p, Cursor &cursor, int row,
+        const GemmTile &tile, const GemmTiles<C> &at)
+    {
+        constexpr int TOGETHER = UNITS * Scales::USED <= 4 ? UNITS : 1; // of one reading of factors
+        constexpr int U = N % UNITS, NEXT = (N + 1) % UNITS;
+        constexpr bool MORE = N + 1 < ALL, TWO = L::PARTS == 2 && MORE;
+        const u32 stage = cursor.stage;
+        if constexpr (NEXT == 0) {
+            Cursor::advance(cursor);
+            p.from = operands(cursor.stage, row);
+            if constexpr (TWO)
+                mbar_wait(Ring::full(cursor.stage), cursor.parity);
+        }
+        if constexpr (TWO)
+            start(p.part[(N + 1) % L::PARTS], p.from, NEXT);
+        if constexpr (U % TOGETHER == 0)
+            TF_UNROLL
+        for (int i = U; i < U + TOGETHER; i++)
+            p.factors[i] = scale(tile, stage, i, row);
+        wgmma_wait<TWO ? 1 : 0>();
+        if constexpr (NEXT == 0)
+            release(stage, at);
+        add(acc[U % L::SLABS], p.part[N % L::PARTS], p.factors[U]);
+        if constexpr (!TWO && MORE)
+            start(p.part[0], p.from, NEXT);
+        if constexpr (MORE)
+            promote_unit<N + 1, ALL>(acc, p, cursor, row, tile, at);
+    }
+
+    template <int COUNT>
+    TF_DEV void promote_stages(float (&acc)[L::SLABS][L::REGS], Promotion &p, Cursor &cursor,
+        int row, const GemmTile &tile, const GemmTiles<C> &at)
+    {
+        mbar_wait(Ring::full(cursor.stage), cursor.parity);
+        start(p.part[0], p.from, 0);
+        promote_unit<0, COUNT * UNITS>(acc, p, cursor, row, tile, at);
+    }
+
+    // Partial sums are added to fp32 registers. None is in flight at a loop's edge, so the loop takes several stages.
     TF_DEV void promote(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
         const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
-        constexpr int PARTS = L::PARTS;
-        constexpr int TOGETHER = UNITS * Scales::USED <= 4 ? UNITS : 1; // of one reading of factors
-        float part[PARTS][L::REGS];
+        Promotion p;
+        p.from = operands(cursor.stage, row);
         clear(acc);
-        Operands from = operands(cursor.stage, row);
-        _Pragma("unroll 1") for (int k = 0; k < stages; k++)
-        {
-            Factors factors[UNITS];
-            mbar_wait(Ring::full(cursor.stage), cursor.parity);
-            start(part[0], from, 0);
-            TF_UNROLL
-            for (int u = 0; u < UNITS; u++) {
-                const bool two = PARTS == 2 && u + 1 < UNITS;
-                if (two)
-                    start(part[(u + 1) % PARTS], from, u + 1);
-                if (u % TOGETHER == 0)
-                    TF_UNROLL
-                for (int i = u; i < u + TOGETHER; i++)
-                    factors[i] = scale(tile, cursor.stage, i, row);
-                if (two)
-                    wgmma_wait<1>();
-                else
-                    wgmma_wait<0>();
-                if (u == UNITS - 1) {
-                    release(cursor.stage, at);
-                    Cursor::advance(cursor);
-                    from = operands(cursor.stage, row);
-                }
-                add(acc[u % L::SLABS], part[u % PARTS], factors[u]);
-                if (PARTS == 1 && u + 1 < UNITS)
-                    start(part[0], from, u + 1);
-            }
-        }
+        int k = 0;
+        _Pragma("unroll 1") for (; k + L::RUN <= stages; k += L::RUN)
+            promote_stages<L::RUN>(acc, p, cursor, row, tile, at);
+        if constexpr (L::EACH % L::RUN)
+            _Pragma("unroll 1") for (; k < stages; k++)
+                promote_stages<1>(acc, p, cursor, row, tile, at);
         Turn::give(turn);
         pin(acc);
     }

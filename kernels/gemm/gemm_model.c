@@ -37,6 +37,9 @@ static const double EXCHANGE_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.693;
 static const double PROMOTION = 1.113, OVERLAP = 0.086;
+/* Of a consumer that adds one partial sum up while the next one's products run, stage after stage; measured
+ * (docs/notes/gemm.md, section 12), not fitted. */
+static const double TWO_SUMS = 0.98;
 /* Of block scales, with one slab of rows a consumer. */
 static const double BLOCK_SCALED_SLAB = 1.3;
 /* A streamed weight: a launch; the bus; the tokens, which each block reads whole; four warps instead of eight
@@ -59,15 +62,15 @@ static double slab_slowdown(int64_t block_n)
 }
 
 /* The products of one tile. */
-static double tile_math_ns(
-    const struct tfops_config *config, const struct gemm_layout *l, int64_t depth, bool promoted)
+static double tile_math_ns(const struct tfops_config *config, const struct gemm_layout *l,
+    int64_t depth, bool promoted, bool two_sums)
 {
     const int64_t *v = config->values;
     double macs = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) * (double)depth;
     double rate = MACS_NS * (l->elem == 1 ? 2 : 1);
     if (v[GEMM_MAINLOOP] == GEMM_MMA)
         return macs / (0.55 * MACS_NS);
-    if (v[GEMM_CONSUMERS] == 1 && promoted && l->slabs * v[GEMM_DEPTH] == 1)
+    if (v[GEMM_CONSUMERS] == 1 && promoted && l->slabs * v[GEMM_DEPTH] == 1 && !two_sums)
         rate *= ONE_PARTIAL_SUM; /* nothing runs while it is added up */
     return macs / rate * slab_slowdown(v[GEMM_BLOCK_N]) * (promoted ? PROMOTION : 1);
 }
@@ -185,9 +188,11 @@ static double tile_ns(const struct tfops_problem *problem, const struct tfops_co
     const bool promoted = l->elem == 1 && !problem->options[GEMM_FAST_ACCUM];
     const bool slab_scaled = gemm_scaling(problem) == GEMM_PER_BLOCK && l->slabs == 1;
     const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
-    const double math =
-        tile_math_ns(config, l, depth / l->elem, promoted) * (slab_scaled ? BLOCK_SCALED_SLAB : 1) +
-        (STAGE_NS + SHARED_STAGE_NS * sharers) * (double)stages;
+    const bool two_sums = gemm_two_sums(problem, v, l) && v[GEMM_DEPTH] == 1;
+    const double math = (tile_math_ns(config, l, depth / l->elem, promoted, two_sums) *
+                                (slab_scaled ? BLOCK_SCALED_SLAB : 1) +
+                            (STAGE_NS + SHARED_STAGE_NS * sharers) * (double)stages) *
+                        (two_sums && v[GEMM_CONSUMERS] == 2 ? TWO_SUMS : 1);
     const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
     const double load = tile_load_ns(config, depth, blocks);
     return greater(greater(math, arrival), load) + LOADS_BESIDE * (math < load ? math : load);

@@ -72,7 +72,7 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
     const struct tfops_config *config, const struct gemm_layout *l)
 {
     const int64_t *v = config->values;
-    enum { FEW_TOKENS = 32 };
+    enum { FEW_TOKENS = 32, LEAST_RUN_WIDTH = 96 };
     const bool promotes = gemm_promoted(problem, l);
     if (v[GEMM_MAINLOOP] == GEMM_STREAM)
         return v[GEMM_CONSUMERS] == 1;
@@ -89,6 +89,10 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
     const bool wide = v[GEMM_BLOCK_N] > (v[GEMM_SPLIT_K] > 1 ? 96 : 112);
     if (v[GEMM_DEPTH] > 1 && promotes && wide && /* spills */
         (v[GEMM_SPLIT_K] > 1 || (v[GEMM_CONSUMERS] > 1 && l->cluster > 1)))
+        return true;
+    /* Two partial sums follow one another over stages, too: smaller ones are let go of sooner. */
+    if (v[GEMM_DEPTH] > 1 && v[GEMM_CONSUMERS] == 2 && v[GEMM_BLOCK_N] >= LEAST_RUN_WIDTH &&
+        gemm_two_sums(problem, v, l))
         return true;
     if (v[GEMM_SPLIT_K] > 1 && l->down * l->across * l->cluster > 2 * (int64_t)device->sms)
         return true;

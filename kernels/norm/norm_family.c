@@ -36,6 +36,7 @@ void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape
     const struct norm_family *family = problem->spec->user;
     const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, NORM_DTYPE);
     const bool add = family->residual != 0, grouped = is_grouped(family, problem);
+    enum { LAYERNORM_REGISTERS = 44 };
     const bool wide = add && !option_at(problem, family->residual_round);
     *ret_shape = (struct row_shape){.rows = problem->dims[NORM_ROWS],
         .width = problem->dims[NORM_HIDDEN],
@@ -49,6 +50,9 @@ void norm_shape(const struct tfops_problem *problem, struct row_shape *ret_shape
         .words = 1,
         .unit = 1,
         .group = grouped ? QUANT_GROUP : 0};
+    /* Else the compiler takes what costs an SM a quarter of its rows (docs/notes/rmsnorm.md, section 11). */
+    if (ret_shape->columns > 1 && !add && elem_bytes == 2)
+        ret_shape->state_registers = LAYERNORM_REGISTERS;
 }
 
 static const struct tfops_view *view_at(const struct tfops_launch_args *launch, uint8_t at)

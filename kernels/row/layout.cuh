@@ -100,6 +100,7 @@ template <class C, class O> struct RowLayout {
     static constexpr bool AGAIN = O::STEPS > 0 && WAITING < PER_THREAD; // others are read again
     static constexpr int LD_FIRST = AGAIN          ? LD_KEEP
                                     : C::LOAD_HINT ? LD_LAST
+                                    : O::UNIT > 1  ? LD_LINE
                                                    : LD_ONCE;
     static constexpr int LAST_CHUNK = (PER_THREAD - 1) / CHUNK * CHUNK;
 

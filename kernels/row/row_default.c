@@ -166,7 +166,7 @@ static void default_of_long_row(const struct row_shape *shape, const struct tfop
     enum { LONG_UNITS = 8192, LEAN_REGISTERS = 64, PAIR_UNITS = 4096, PAIR_REGISTERS = 32 };
     const bool lean = shape->state_registers <= LEAN_REGISTERS;
     if (shape->state_registers <= PAIR_REGISTERS && l->units <= PAIR_UNITS &&
-        shape->rows > device->sms) {
+        shape->held_bytes == shape->elem_bytes && shape->rows > device->sms) {
         v[ROW_THREADS_PER_ROW] = 512;
         return;
     }
@@ -206,14 +206,19 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
     }
 }
 
-/* Two columns beside a row leave few threads' registers: fewer, and a long row is read again. Where the
- * row takes most of them, columns beside it hide their own latency (docs/notes/quant.md). */
-static void default_of_many_columns(const struct row_layout *l, int64_t *v)
+/* Two columns beside a row: four units a thread, which leaves room for the columns and for as many rows on an
+ * SM as rmsnorm has (docs/notes/rmsnorm.md, section 11); a row of more is read again. */
+static void default_of_many_columns(
+    const struct row_shape *shape, const struct row_layout *l, int64_t *v)
 {
-    enum { THREADS = 128, MOST_HELD = 5 };
-    v[ROW_THREADS_PER_ROW] = THREADS;
-    v[ROW_RELOAD] = row_ceil_div(l->units, THREADS) > MOST_HELD ? 2 : 0;
-    v[ROW_WEIGHT_LOAD] = row_ceil_div(l->units, THREADS) == MOST_HELD;
+    enum { LEAST_THREADS = 96, MOST_THREADS = 256, MOST_HELD = 5, WIDE_THREADS = 128 };
+    const bool lean = shape->state_registers > 0;
+    v[ROW_THREADS_PER_ROW] =
+        lean ? threads_for(row_clamp(row_ceil_div(l->units, 4), LEAST_THREADS, MOST_THREADS))
+             : WIDE_THREADS;
+    const int64_t held = row_ceil_div(l->units, v[ROW_THREADS_PER_ROW]);
+    v[ROW_RELOAD] = held > MOST_HELD ? 2 : 0;
+    v[ROW_WEIGHT_LOAD] = !lean && held == MOST_HELD;
 }
 
 /* A norm that is quantised in groups, from memory: few threads with eight units or more each, and a long row
@@ -258,7 +263,7 @@ void row_default_config(void *user, const struct tfops_problem *problem,
         default_of_busy_row(&shape, device, &l, v);
     if (shape.columns > 1 && shape.inputs == 1 && shape.rows > 2 * device->sms && !l.shifted &&
         l.units > 256)
-        default_of_many_columns(&l, v);
+        default_of_many_columns(&shape, &l, v);
     default_of_grouped_norm(&shape, device, &l, v);
     if (waits_in_shared_memory(&shape, device, &l)) {
         v[ROW_THREADS_PER_ROW] = 192;

@@ -333,6 +333,8 @@ static int64_t resident_blocks(const struct row_shape *shape, const struct tfops
     if (!v[ROW_RELOAD])
         row = l->per_thread * words(l->unit * shape->held_bytes);
     int64_t state = shape->state_registers + (v[ROW_CLUSTER] > 1 ? shape->cluster_registers : 0);
+    if (shape->columns > 1 && v[ROW_WEIGHT_LOAD])
+        state += shape->columns * l->per_thread * words(l->unit * shape->column_bytes);
     int64_t need = row_ceil_div(state + row, 8) * 8;
     int64_t most = device->max_threads_per_sm / l->threads;
     if (l->smem_bytes && device->smem_per_sm_bytes / l->smem_bytes < most)

@@ -134,13 +134,13 @@ template <class C> TF_DEV void matrix_wgmma(const matrix_params &p)
     [[maybe_unused]] u32 held[4][4];
     if constexpr (C::KIND == WGMMA_HELD)
         matrix_hold(held);
-    TF_UNROLL
-    for (int step = 0; step < 4; step++)
-        if constexpr (C::KIND == WGMMA_HELD)
+    if constexpr (C::KIND == WGMMA_HELD) {
+        TF_UNROLL
+        for (int step = 0; step < WGMMA_STEPS; step++)
             Wgmma<C::N>::template multiply<A>(d, held[step], wgmma_advance(b, step), step > 0);
-        else
-            Wgmma<C::N>::template multiply<A, B>(
-                d, wgmma_advance(a, step), wgmma_advance(b, step), step > 0);
+    } else {
+        Wgmma<C::N>::template multiply_row<A, B>(d, a, b, 0);
+    }
     wgmma_commit();
     wgmma_wait<0>();
     wgmma_pin(d);

@@ -381,3 +381,27 @@ Test(gemm_spec, nothing_needs_a_workspace_unasked)
             cr_assert_eq(SPECS[i]->workspace(SPECS[i]->user, &problem, &device, &config), 0);
         }
 }
+
+/* Where two partial sums of a slab fit in the registers, they follow one another over stages of one tile of K;
+ * deeper stages were slower (docs/notes/gemm.md, section 12). Those of wider tiles do not fit. */
+Test(gemm_spec, promoted_sums_of_two_have_stages_of_one_tile)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    const struct tfops_problem problem = make(&fp8_gemm_spec, 256, 8192, 8192, TFOPS_BF16);
+    struct tfops_config config = default_of(&problem, &device);
+    char reason[TFOPS_REASON_BYTES] = "";
+    cr_expect_eq(config.values[GEMM_BLOCK_M], 128);
+    cr_expect_eq(config.values[GEMM_BLOCK_N], 128);
+    cr_expect_eq(config.values[GEMM_DEPTH], 1);
+    for (int64_t width = 96; width <= 160; width += 16) {
+        config.values[GEMM_BLOCK_N] = width;
+        const struct gemm_layout layout = gemm_lay_out(&problem, &config);
+        cr_expect_eq(gemm_two_sums(&problem, config.values, &layout), width <= 144);
+    }
+    config.values[GEMM_BLOCK_N] = 128;
+    config.values[GEMM_CLUSTER_M] = 1;
+    config.values[GEMM_DEPTH] = 2;
+    config.values[GEMM_STAGES] = 3;
+    cr_expect(!fits(&problem, &device, &config, reason));
+    EXPECT_CONTAINS(reason, "never worth measuring");
+}

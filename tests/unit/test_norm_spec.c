@@ -128,3 +128,31 @@ Test(norm_spec, pack_of_a_quantised_norm_places_both_scale_matrices)
     EXPECT_INT(p.quant.row_stride, 1);
     EXPECT_INT(p.quant.group_stride, 9);
 }
+
+/* What was measured fastest (docs/notes/rmsnorm.md, section 11; docs/notes/quant.md): a layernorm with a bias has four
+ * units a thread and as many rows on an SM as its registers allow; a row that is quantised in groups is read again. */
+Test(norm_spec, defaults_of_many_rows)
+{
+    const struct tfops_device device = spec_device(3);
+    static const struct {
+        int spec;
+        int64_t hidden, grouped, threads, reload, blocks;
+    } CASES[] = {{0, 2880, 0, 96, 0, 10}, {0, 4096, 0, 128, 0, 8}, {0, 5120, 0, 160, 0, 6},
+        {0, 8192, 0, 256, 0, 4}, {2, 4096, 1, 64, 2, 1}, {2, 8192, 1, 128, 2, 1},
+        {2, 8192, 0, 256, 0, 1}};
+    cr_assert_str_eq(device.arch, "sm_90a");
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const struct tfops_spec *spec = SPECS[CASES[i].spec];
+        struct tfops_problem problem = make(spec, 16384, CASES[i].hidden, TFOPS_BF16, 16);
+        struct tfops_config config;
+        struct tfops_geometry geometry;
+        if (spec == &layernorm_spec)
+            EXPECT_OK(tfops_problem_set(&problem, "bias", "1"));
+        problem.options[NORM_QUANT_GRANULARITY] = is_quant(spec) && CASES[i].grouped;
+        spec->default_config(spec->user, &problem, &device, &config);
+        spec->geometry(spec->user, &problem, &device, &config, &geometry);
+        cr_expect_eq(config.values[ROW_THREADS_PER_ROW], CASES[i].threads, "case %zu", i);
+        cr_expect_eq(config.values[ROW_RELOAD], CASES[i].reload, "case %zu", i);
+        cr_expect_eq(geometry.min_blocks, CASES[i].blocks, "case %zu: %u", i, geometry.min_blocks);
+    }
+}
