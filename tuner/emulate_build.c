@@ -16,22 +16,23 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O1: what is
- * compiled once and run for milliseconds. Reports of a check name the chain of inlined lines, others the
- * innermost (-g1). UBSan doubles the time to compile. */
+/* The runtime is not traced: it does the tracing, and races with itself where fibers are threads. -O2: where it is
+ * compiled once for many variants; -O1: where that is longer than what it runs. Variants are compiled once and
+ * run for milliseconds. Reports of a check name the chain of inlined lines, others the innermost (-g1).
+ * UBSan doubles the time to compile. */
 static const struct {
     const char *name, *variant, *runtime, *link;
 } MODES[EMULATE_MODES] = {
-    [EMULATE_TRACE] = {"trace", "-g1 -fsanitize=thread", "-DEMU_TRACE", ""},
-    [EMULATE_CHECK] = {"check", "-fsanitize=thread,undefined", "-DEMU_TRACE",
+    [EMULATE_TRACE] = {"trace", "-g1 -fsanitize=thread", "-O2 -DEMU_TRACE", ""},
+    [EMULATE_CHECK] = {"check", "-g -fsanitize=thread,undefined", "-O1 -DEMU_TRACE",
         "-fsanitize=undefined"},
-    [EMULATE_ASAN] = {"asan", "-g1 -fsanitize=address,undefined", "-fsanitize=address",
+    [EMULATE_ASAN] = {"asan", "-g1 -fsanitize=address,undefined", "-O1 -fsanitize=address",
         "-fsanitize=address,undefined"},
-    [EMULATE_TSAN] = {"tsan", "-g1 -fsanitize=thread -DEMU_TSAN", "-DEMU_TSAN",
+    [EMULATE_TSAN] = {"tsan", "-g1 -fsanitize=thread -DEMU_TSAN", "-O1 -DEMU_TSAN",
         "-fsanitize=thread"},
 };
 
-#define FLAGS "-std=c++17 -D_GNU_SOURCE -fPIC -g -fno-omit-frame-pointer -fno-sanitize-recover=all"
+#define FLAGS "-std=c++17 -D_GNU_SOURCE -fPIC -fno-omit-frame-pointer -fno-sanitize-recover=all"
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
@@ -201,7 +202,7 @@ static enum tfops_status compile(
 
 /* ---- the runtime ------------------------------------------------------------------------------- */
 
-#define RUNTIME_FLAGS FLAGS " -O2 -fno-semantic-interposition"
+#define RUNTIME_FLAGS FLAGS " -g1 -fno-semantic-interposition"
 
 /* What the object is made of: the compiler as it names itself, its flags, the sources. False: it names nothing. */
 static bool runtime_digest(const struct emulate_builder *builder, uint8_t ret_digest[HASH_BYTES])

@@ -43,12 +43,13 @@ static const struct level {
     const char *name;
     struct emu_share main, other;
     size_t other_every, asan_every, other_asan_every, trial_every;
+    int64_t most_products; /* of a trial */
 } LEVELS[] = {
-    {"quick", {.problems = 2, .most = 2}, {.problems = 1, .most = 1}, 8, 16, 0, 2},
+    {"quick", {.problems = 2, .most = 2}, {.problems = 1, .most = 1}, 8, 16, 0, 2, 1 << 25},
     {"share", {.problems = 16, .most = 24, .extremes = true}, {.problems = 4, .most = 6}, 1, 1, 4,
-        1},
+        1, 1 << 26},
     {"full", {.problems = 48, .most = SIZE_MAX, .extremes = true},
-        {.problems = 16, .most = SIZE_MAX, .extremes = true}, 1, 1, 4, 1},
+        {.problems = 16, .most = SIZE_MAX, .extremes = true}, 1, 1, 4, 1, 1 << 26},
 };
 enum { QUICK, SHARE, FULL, N_LEVELS };
 
@@ -192,7 +193,8 @@ static void run_batch(
         for (size_t t = 0; t < N_TRIALS; t++, step++) {
             const struct emu_variant *variant = &batch->variants[i * batch->step];
             struct tfops_problem problem = variant->problem;
-            problem_set_extent(&problem, emu_shape_rows(&problem, TRIALS[t].rows));
+            problem_set_extent(
+                &problem, emu_shape_rows(&problem, TRIALS[t].rows, run->level->most_products));
             if (step < first || (i + t) % run->level->trial_every ||
                 (TRIALS[t].kind == EMULATE_ALIAS && !emulate_case_can_alias(&problem)))
                 continue;

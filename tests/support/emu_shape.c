@@ -88,18 +88,19 @@ static bool has_indices(const struct tfops_problem *problem)
     return false;
 }
 
-int64_t emu_shape_rows(const struct tfops_problem *problem, enum emu_rows wish)
+int64_t emu_shape_rows(
+    const struct tfops_problem *problem, enum emu_rows wish, int64_t most_products)
 {
     static const int64_t ROWS[] = {1, 3, 5, 37};
     enum { MATRIX_ROWS = 300, INDEXED_ROWS = 8, LEAST_ROWS = 5 };
-    enum { MOST_ELEMENTS = 1 << 15, MOST_PRODUCTS = 1 << 26 };
+    enum { MOST_ELEMENTS = 1 << 15 };
     const struct tfops_spec *spec = problem->spec;
     const bool matrix = matrix_of(spec) != NULL;
     int64_t work = 1, rows = matrix && wish == EMU_MANY_ROWS ? MATRIX_ROWS : ROWS[wish];
     for (size_t i = 0; i < spec->n_dims; i++)
         if (!(spec->dims[i].flags & (TFOPS_DIM_DYNAMIC | TFOPS_DIM_DERIVED)) && problem->dims[i])
             work *= problem->dims[i];
-    int64_t most = (matrix ? MOST_PRODUCTS : MOST_ELEMENTS) / work;
+    int64_t most = (matrix ? most_products : MOST_ELEMENTS) / work;
     most = most < LEAST_ROWS ? LEAST_ROWS : most;
     if (has_indices(problem) && most > INDEXED_ROWS)
         most = INDEXED_ROWS;

@@ -17,7 +17,8 @@ void emu_shape_set(struct tfops_problem *problem, size_t shape, size_t extent);
 /* How much a trial wants to see: one row, a few, more than a tile is high. */
 enum emu_rows { EMU_ONE_ROW, EMU_THREE_ROWS, EMU_FIVE_ROWS, EMU_MANY_ROWS };
 
-/* That many rows, fewer where each is much work. */
-int64_t emu_shape_rows(const struct tfops_problem *problem, enum emu_rows wish);
+/* That many rows; of a matrix fewer where that were more products than `most_products`. */
+int64_t emu_shape_rows(
+    const struct tfops_problem *problem, enum emu_rows wish, int64_t most_products);
 
 #endif
