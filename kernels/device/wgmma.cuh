@@ -106,8 +106,9 @@ template <> struct WgmmaElement<e5m2> {
 #endif
 
 // Wgmma<N>::multiply_row<A, B>(d, a, b, accumulate): the four steps of rows of 128 bytes; accumulate 0
-// overwrites d. A and B: f16, bf16, or any of e4m3 and e5m2. multiply<T>: one step, whose A is held in registers, which are the hardware's until
-// the wait, too: row q and pair p of K, row q + 8 of it, then pair p + 4 of both; T: f16 or bf16.
+// overwrites d. A and B: f16, bf16, or any of e4m3 and e5m2. multiply<T>: one step, whose A is held in
+// registers, which are the hardware's until the wait, too: row q and pair p of K, row q + 8 of it, then
+// pair p + 4 of both; T: f16 or bf16.
 #ifdef TF_HOST
 template <int N> struct Wgmma {
     template <class TA, class TB>
