@@ -175,7 +175,8 @@ static void print_head(const struct cli_ranking *ranking, const struct tfops_pro
         printf("%zu measured configs; %s has no model that predicts times\n", ranking->n,
             problem->spec->name);
     else if (isnan(ranking->correlation))
-        printf("%zu measured configs, too few for a rank correlation with the model for %s\n",
+        printf("%zu measured configs, too few or too alike for a rank correlation with the model "
+               "for %s\n",
             ranking->n, device->name);
     else
         printf("the %zu fastest measured configs and the model for %s: rank correlation %.2f\n",
