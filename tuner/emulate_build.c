@@ -232,20 +232,10 @@ static bool runtime_digest(const struct emulate_builder *builder, uint8_t ret_di
     return read > 0;
 }
 
-/* To `object`, whose path may be below the builder's folder. */
-static enum tfops_status compile_runtime(const struct emulate_builder *builder, const char *object)
-{
-    char arguments[2 * EMULATE_PATH_BYTES];
-    snprintf(arguments, sizeof arguments,
-        RUNTIME_FLAGS " %s -Iemu -Iemu/tests/emu -c emu/tests/emu/emu_runtime.cc -o '%s'",
-        MODES[builder->mode].runtime, object);
-    return compile(builder, "emulator", arguments);
-}
-
-/* Kept for the user's next check where there is a place for it. */
+/* Where the user has one of the same sources, that one; else it is kept for the next check. */
 enum tfops_status emulate_build_runtime(const struct emulate_builder *builder)
 {
-    char object[EMULATE_PATH_BYTES], kept[EMULATE_KEEP_BYTES], fresh[EMULATE_KEEP_BYTES + 16];
+    char object[EMULATE_PATH_BYTES], arguments[1024];
     uint8_t digest[HASH_BYTES];
     enum tfops_status status = TFOPS_OK;
     for (size_t i = 0; i < emulator_sources_count && !status; i++)
@@ -253,19 +243,17 @@ enum tfops_status emulate_build_runtime(const struct emulate_builder *builder)
     if (status)
         return status;
     const char *mode = MODES[builder->mode].name;
+    const bool named = runtime_digest(builder, digest);
     snprintf(object, sizeof object, "%s/runtime-%s.o", builder->dir, mode);
-    if (!runtime_digest(builder, digest) || !emulate_keep_path(mode, digest, kept))
-        return compile_runtime(builder, object);
-    unlink(object);
-    if (!emulate_keep_has(kept)) {
-        snprintf(fresh, sizeof fresh, "%s.%ld", kept, (long)getpid());
-        status = compile_runtime(builder, fresh);
-        if (status || !emulate_keep_take(mode, fresh, kept)) {
-            unlink(fresh);
-            return status ? status : compile_runtime(builder, object);
-        }
-    }
-    return symlink(kept, object) ? io_error(object) : TFOPS_OK;
+    if (named && emulate_keep_load(mode, digest, object))
+        return TFOPS_OK;
+    snprintf(arguments, sizeof arguments,
+        RUNTIME_FLAGS " %s -Iemu -Iemu/tests/emu -c emu/tests/emu/emu_runtime.cc -o runtime-%s.o",
+        MODES[builder->mode].runtime, mode);
+    status = compile(builder, "emulator", arguments);
+    if (!status && named)
+        emulate_keep_store(mode, digest, object);
+    return status;
 }
 
 /* ---- variants ---------------------------------------------------------------------------------- */

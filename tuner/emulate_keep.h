@@ -6,21 +6,14 @@
 #define TFOPS_TUNER_EMULATE_KEEP_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-enum { EMULATE_KEEP_BYTES = 1024 };
+/* A copy of the kept object of `mode` with that digest, at `object`. False: there is none that this user or root
+ * alone could have written, or no copy. */
+bool emulate_keep_load(const char *mode, const uint8_t digest[32], const char *object);
 
-/* Where the object of `mode` with that digest is or shall be: a folder that is the user's alone, made when it
- * is not there. False: nowhere can be trusted or written, and nothing is kept. */
-bool emulate_keep_path(
-    const char *mode, const uint8_t digest[32], char ret_path[EMULATE_KEEP_BYTES]);
-
-/* Whether it is there and was written by this user. */
-bool emulate_keep_has(const char *path);
-
-/* `fresh`, in the same folder, becomes `path`; those of `mode` from other sources or compilers go. False: it
- * stays `fresh`. */
-bool emulate_keep_take(const char *mode, const char *fresh, const char *path);
+/* Keeps a copy of `object`, in place of those of `mode` from other sources or compilers, in a folder that is made
+ * when it is not there. Where nothing can be written nothing is kept, and that is no failure. */
+void emulate_keep_store(const char *mode, const uint8_t digest[32], const char *object);
 
 #endif

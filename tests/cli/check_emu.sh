@@ -22,6 +22,14 @@ chmod 666 "$(kept)"
 emulate
 check 'one that others may write: exit' exits 0
 check 'one that others may write: made anew' equals "$(find "$(kept)" -perm /022)" ''
+# Where it cannot be kept the check is what it was: a folder stands in its place.
+place=$(kept)
+rm "$place"
+mkdir -p "$place/full"
+emulate
+check 'nothing can be kept: exit' exits 0
+check 'nothing can be kept: right' out_has 'right: 5 runs on the CPU'
+rm -r "$place"
 emulate --json --config STORE_HINT=1
 check 'JSON: exit' exits 0
 check 'JSON' all_json
