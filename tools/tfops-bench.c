@@ -20,7 +20,7 @@
 struct bench_options {
     struct cli_common common;
     const char *cache, *device, *dtype, *suite, *peer;
-    bool launch, warm;
+    bool launch, warm, one_output;
     double budget, interval;
     uint64_t seed, samples;
 };
@@ -32,6 +32,8 @@ static const struct cli_option OPTIONS[] = {
     {"--launch", NULL, CLI_FLAG, AT(launch), "measure the host's cost of a launch instead"},
     {"--peer", "cublaslt", CLI_TEXT, AT(peer), "time this library's fastest kernel beside ours"},
     {"--warm", NULL, CLI_FLAG, AT(warm), "one set of operands, so that small ones stay in L2"},
+    {"--one-output", NULL, CLI_FLAG, AT(one_output),
+        "rotate the inputs only: all calls write to the same outputs"},
     {"--cache", "FILE", CLI_TEXT, AT(cache), "the cache that chooses (default: the user's)"},
     {"--device", "N", CLI_TEXT, AT(device), "GPU (default: 0)"},
     {"--dtype", "f16|bf16|…", CLI_TEXT, AT(dtype), "the first dtype; a list makes more problems"},
@@ -103,6 +105,10 @@ static void kernel_json(
     json *line = start_line(bench, "bench", problem);
     json_add_int(line, "sm_clock_mhz", result->sm_clock_mhz);
     json_add_int(line, "memory_clock_mhz", result->memory_clock_mhz);
+    json_add_string(line, "rotated",
+        bench->options.warm         ? "none"
+        : bench->options.one_output ? "inputs"
+                                    : "all");
     json_add_int(line, "bytes", (int64_t)result->bytes);
     cli_json_measured(line, "tuned_ns", result->tuned_ns);
     cli_json_measured(line, "tuned_low_ns", result->tuned_low_ns);
@@ -160,6 +166,7 @@ static enum tfops_status bench_kernel(
         .budget_s = bench->options.budget,
         .seed = bench->options.seed,
         .l2_warm = bench->options.warm,
+        .one_output = bench->options.one_output,
         .peer = bench->options.peer};
     struct tfops_bench_result result = {.size = sizeof result};
     enum tfops_status status = tfops_bench(bench->engine, problem, &options, &result);

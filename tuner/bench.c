@@ -172,6 +172,7 @@ static enum tfops_status measure(struct bench *bench, const struct tfops_bench_o
         .copy = &bench->support[SUPPORT_COPY],
         .seed = options ? options->seed : 0,
         .l2_warm = options && options->l2_warm,
+        .one_output = options && options->one_output,
         .peer = options ? options->peer : NULL};
     const struct measure_options how = {
         .interval = options && options->interval > 0 ? options->interval : DEFAULT_INTERVAL,

@@ -86,6 +86,7 @@ static enum tfops_status lay_out(
         operand->present = problem->present >> i & 1;
         if (!operand->present)
             continue;
+        operand->output = spec->operands[i].access == TFOPS_OUT;
         operand->dtype = (enum tfops_dtype)problem->dtypes[spec->operands[i].dtype];
         operand->elem_bytes = tfops_dtype_bytes(operand->dtype);
         if (!operand->elem_bytes)
@@ -115,6 +116,14 @@ enum tfops_status buffers_layout_padded(
     const struct tfops_problem *problem, struct buffers_layout *ret_layout)
 {
     return lay_out(problem, true, ret_layout);
+}
+
+void buffers_share_outputs(struct buffers_layout *layout)
+{
+    for (size_t i = 0; i < layout->n_operands && !layout->one_output; i++)
+        if (layout->operands[i].present && layout->operands[i].output)
+            layout->data_bytes -= layout->operands[i].bytes;
+    layout->one_output = true;
 }
 
 void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
@@ -233,9 +242,20 @@ struct buffers_rotation buffers_rotate(const struct buffers_layout *layout, uint
     return rotation;
 }
 
-CUdeviceptr buffers_set_base(const struct buffers_sets *sets, uint32_t i)
+static CUdeviceptr set_base(const struct buffers_sets *sets, uint32_t i)
 {
     return sets->memory + (CUdeviceptr)i * sets->layout.bytes;
+}
+
+void buffers_set_views(const struct buffers_sets *sets, uint32_t i,
+    struct tfops_view ret_views[TFOPS_MAX_OPERANDS])
+{
+    struct tfops_view first[TFOPS_MAX_OPERANDS];
+    buffers_views(&sets->layout, set_base(sets, i), ret_views);
+    buffers_views(&sets->layout, set_base(sets, 0), first);
+    for (size_t k = 0; k < sets->layout.n_operands && sets->layout.one_output; k++)
+        if (sets->layout.operands[k].output)
+            ret_views[k] = first[k];
 }
 
 static uint64_t set_seed(const struct buffers_sets *sets, uint32_t i)
@@ -252,15 +272,14 @@ static bool has_inout(const struct tfops_problem *problem)
 }
 
 enum tfops_status buffers_sets_make(const struct gpu *gpu, const struct tfops_problem *problem,
-    uint32_t n, uint64_t seed, struct buffers_sets *ret_sets)
+    const struct buffers_layout *layout, uint32_t n, uint64_t seed, struct buffers_sets *ret_sets)
 {
-    struct buffers_sets sets = {.n = n, .seed = seed, .has_inout = has_inout(problem)};
-    enum tfops_status status = buffers_layout(problem, &sets.layout);
-    if (!status)
-        status = gpu_alloc(gpu, n * sets.layout.bytes, &sets.memory);
+    struct buffers_sets sets = {
+        .layout = *layout, .n = n, .seed = seed, .has_inout = has_inout(problem)};
+    enum tfops_status status = gpu_alloc(gpu, n * sets.layout.bytes, &sets.memory);
     for (uint32_t i = 0; i < n && !status; i++)
         status = buffers_paint(
-            gpu, problem, &sets.layout, buffers_set_base(&sets, i), set_seed(&sets, i), 0);
+            gpu, problem, &sets.layout, set_base(&sets, i), set_seed(&sets, i), 0);
     if (status)
         buffers_sets_release(gpu, &sets);
     else
@@ -279,7 +298,7 @@ enum tfops_status buffers_sets_refresh(
 {
     enum tfops_status status = TFOPS_OK;
     for (uint32_t i = 0; i < sets->n && !status && sets->has_inout; i++)
-        status = buffers_paint_access(gpu, problem, &sets->layout, buffers_set_base(sets, i),
+        status = buffers_paint_access(gpu, problem, &sets->layout, set_base(sets, i),
             set_seed(sets, i), 0, TFOPS_INOUT);
     return status;
 }

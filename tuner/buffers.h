@@ -16,7 +16,7 @@ enum {
 
 /* An operand as a matrix: all but the innermost dimension collapse into rows. */
 struct buffers_operand {
-    bool present;
+    bool present, output;
     enum tfops_dtype dtype;
     size_t elem_bytes;
     int64_t rows, cols, stride;              /* elements; stride ≥ cols */
@@ -37,8 +37,9 @@ struct buffers_layout {
     size_t n_operands, n_zones;
     struct buffers_zone zones[TFOPS_MAX_OPERANDS + 1];
     bool large;        /* an operand stands on a page of 2 MiB, and so must the arena */
+    bool one_output;   /* sets of it write to the outputs of the first */
     size_t bytes;      /* of the arena, a multiple of what its operands need */
-    size_t data_bytes; /* of the operands alone */
+    size_t data_bytes; /* of the operands that each set has of its own */
 };
 
 /* TFOPS_E_RANGE when a size overflows. */
@@ -48,6 +49,9 @@ enum tfops_status buffers_layout(
  * stride of its own, and none is its number of columns. */
 enum tfops_status buffers_layout_padded(
     const struct tfops_problem *problem, struct buffers_layout *ret_layout);
+/* Sets of this layout share one set of outputs, as a framework's allocator hands a block that was
+ * given back out again. */
+void buffers_share_outputs(struct buffers_layout *layout);
 /* Views of the arena at `base`. */
 void buffers_views(const struct buffers_layout *layout, CUdeviceptr base,
     struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
@@ -90,9 +94,10 @@ struct buffers_sets {
     bool has_inout;
 };
 enum tfops_status buffers_sets_make(const struct gpu *gpu, const struct tfops_problem *problem,
-    uint32_t n, uint64_t seed, struct buffers_sets *ret_sets);
+    const struct buffers_layout *layout, uint32_t n, uint64_t seed, struct buffers_sets *ret_sets);
 void buffers_sets_release(const struct gpu *gpu, struct buffers_sets *sets);
-CUdeviceptr buffers_set_base(const struct buffers_sets *sets, uint32_t i);
+void buffers_set_views(const struct buffers_sets *sets, uint32_t i,
+    struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
 /* Fills what launches update in place again, so that it does not grow without bound. */
 enum tfops_status buffers_sets_refresh(
     const struct gpu *gpu, const struct tfops_problem *problem, const struct buffers_sets *sets);

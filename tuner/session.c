@@ -206,6 +206,7 @@ enum tfops_status session_open(
     session->problem = *options->problem;
     session->seed = choose_seed(options->seed);
     session->l2_warm = options->l2_warm;
+    session->one_output = options->one_output;
     session->peer.name = options->peer;
     session->gpu = (struct gpu){.env = env, .driver = options->driver};
     status = device_query(session->driver, options->ordinal, &session->gpu.device);

@@ -28,6 +28,7 @@ struct session_options {
     const struct binary *fill, *compare, *copy; /* support kernels; copy NULL: no roof */
     uint64_t seed;                              /* of the inputs; 0: from the clock and process */
     bool l2_warm;                               /* do not rotate the inputs */
+    bool one_output;                            /* do not rotate the outputs */
     const char *peer;                           /* timed beside the copies (peer.h); NULL: none */
 };
 

@@ -13,8 +13,7 @@ static enum tfops_status enqueue_peer(void *user, uint32_t i)
 {
     struct session *session = user;
     struct tfops_view views[TFOPS_MAX_OPERANDS];
-    buffers_views(&session->sets.layout,
-        buffers_set_base(&session->sets, i % session->peer.rotation.sets), views);
+    buffers_set_views(&session->sets, i % session->peer.rotation.sets, views);
     return peer_enqueue(session->peer.peer, session->peer.kernel, views);
 }
 

@@ -44,7 +44,7 @@ struct session {
     const struct driver *driver;
     CUdevice device;
     CUcontext context;
-    bool retained, l2_warm;
+    bool retained, l2_warm, one_output;
     struct tfops_problem problem;
     struct gpu gpu;
     uint64_t seed;

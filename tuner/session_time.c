@@ -25,25 +25,36 @@ static enum tfops_status enqueue_candidate(void *user, uint32_t i)
     struct session *session = what->session;
     struct tfops_view views[TFOPS_MAX_OPERANDS];
     struct verify_subject subject = session_subject(what->candidate);
-    buffers_views(&session->sets.layout, buffers_set_base(&session->sets, i % what->sets), views);
+    buffers_set_views(&session->sets, i % what->sets, views);
     return gpu_check(&session->gpu,
         verify_launch(&session->gpu, &session->problem, &subject, views), "cuLaunchKernel");
+}
+
+static CUdeviceptr copy_source(const struct copies *copies, uint32_t i)
+{
+    return copies->memory + (i % copies->n) * copies->stride;
+}
+
+static CUdeviceptr copy_target(const struct session *session, uint32_t i)
+{
+    const struct copies *copies = &session->copies;
+    return copy_source(copies, session->one_output ? 0 : i) + copies->stride / 2;
 }
 
 static enum tfops_status enqueue_copy_kernel(void *user, uint32_t i)
 {
     const struct session *session = user;
     const struct copies *copies = &session->copies;
-    CUdeviceptr from = copies->memory + (i % copies->n) * copies->stride;
-    return gpu_copy(&session->gpu, from + copies->stride / 2, from, copies->bytes, copies->grid);
+    return gpu_copy(&session->gpu, copy_target(session, i), copy_source(copies, i), copies->bytes,
+        copies->grid);
 }
 
 static enum tfops_status enqueue_memcpy(void *user, uint32_t i)
 {
     const struct session *session = user;
     const struct copies *copies = &session->copies;
-    CUdeviceptr from = copies->memory + (i % copies->n) * copies->stride;
-    return gpu_move(&session->gpu, from + copies->stride / 2, from, copies->bytes);
+    return gpu_move(
+        &session->gpu, copy_target(session, i), copy_source(copies, i), copies->bytes);
 }
 
 static enum tfops_status refresh_sets(void *user)
@@ -60,9 +71,12 @@ static enum tfops_status make_sets(struct session *session)
     enum tfops_status status = buffers_layout(&session->problem, &layout);
     if (status)
         return status;
+    if (session->one_output)
+        buffers_share_outputs(&layout);
     uint32_t n = buffers_set_count(
         &layout, session->gpu.device.l2_bytes, session->free_bytes / SET_SHARE, session->l2_warm);
-    status = buffers_sets_make(&session->gpu, &session->problem, n, session->seed, &session->sets);
+    status = buffers_sets_make(
+        &session->gpu, &session->problem, &layout, n, session->seed, &session->sets);
     if (!status && session->sets.has_inout) {
         session->meter.refresh = refresh_sets;
         session->meter.user = session;
@@ -242,9 +256,11 @@ enum tfops_status session_measure(struct session *session, const uint32_t *ids, 
 
 /* ---- the copy roof ----------------------------------------------------------------------- */
 
-static struct buffers_layout copies_layout(const struct copies *copies)
+static struct buffers_layout copies_layout(const struct session *session)
 {
-    return (struct buffers_layout){.bytes = copies->stride, .data_bytes = 2 * copies->bytes};
+    const struct copies *copies = &session->copies;
+    size_t own = session->one_output ? copies->bytes : 2 * copies->bytes;
+    return (struct buffers_layout){.bytes = copies->stride, .data_bytes = own};
 }
 
 static enum tfops_status allocate_copies(struct session *session)
@@ -260,7 +276,7 @@ static enum tfops_status allocate_copies(struct session *session)
     copies->bytes = copies->bytes < LARGE ? copies->bytes : copies->bytes / LINE * LINE;
     size_t align = copies->bytes < LARGE ? 512 : PAGE;
     copies->stride = 2 * ((copies->bytes + align) / align * align);
-    struct buffers_layout layout = copies_layout(copies);
+    struct buffers_layout layout = copies_layout(session);
     copies->n = buffers_set_count(
         &layout, session->gpu.device.l2_bytes, session->free_bytes / COPY_SHARE, session->l2_warm);
     enum tfops_status status =
@@ -276,7 +292,7 @@ static enum tfops_status add_copy_lane(struct timing *timing,
     enum tfops_status (*enqueue)(void *user, uint32_t i), bool steady, CUgraphExec *exec)
 {
     struct session *session = timing->session;
-    struct buffers_layout layout = copies_layout(&session->copies);
+    struct buffers_layout layout = copies_layout(session);
     struct buffers_rotation rotation = buffers_rotate(&layout, session->copies.n,
         session->gpu.device.l2_bytes, session->copies.launch_ns, session->l2_warm, steady);
     enum tfops_status status =

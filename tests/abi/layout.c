@@ -19,6 +19,7 @@ OFFSET(tfops_bench_options, interval, 8);
 OFFSET(tfops_bench_options, budget_s, 16);
 OFFSET(tfops_bench_options, seed, 24);
 OFFSET(tfops_bench_options, l2_warm, 32);
+OFFSET(tfops_bench_options, one_output, 33);
 OFFSET(tfops_bench_options, peer, 40);
 
 SIZE(tfops_bench_result, 648);

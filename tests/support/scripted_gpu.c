@@ -286,13 +286,13 @@ static double noise(const struct scripted_image *image)
     return odd ? factor * scripted.disturb : factor;
 }
 
-static void note_out(const struct scale_params *params)
+static void note(struct scripted_set *set, const void *address)
 {
-    for (int i = 0; i < scripted.n_outs; i++)
-        if (scripted.outs[i] == (uintptr_t)params->out)
+    for (int i = 0; i < set->n; i++)
+        if (set->addresses[i] == (uintptr_t)address)
             return;
-    if (scripted.n_outs < 256)
-        scripted.outs[scripted.n_outs++] = (uintptr_t)params->out;
+    if (set->n < 256)
+        set->addresses[set->n++] = (uintptr_t)address;
 }
 
 static void run_op(const struct op *op, bool replay)
@@ -306,6 +306,7 @@ static void run_op(const struct op *op, bool replay)
         return;
     }
     const void *params = op->params;
+    const struct scale_params *candidate = params;
     scripted.clock_ns += op->image->ns * noise(op->image);
     switch (op->image->role) {
     case SCRIPTED_FILL:
@@ -318,8 +319,10 @@ static void run_op(const struct op *op, bool replay)
     case SCRIPTED_COPY:
         break;
     default:
-        if (replay)
-            note_out(params);
+        if (replay) {
+            note(&scripted.xs, candidate->x);
+            note(&scripted.outs, candidate->out);
+        }
         run_candidate(op->image->role, params);
     }
 }

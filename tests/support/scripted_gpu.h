@@ -49,8 +49,10 @@ struct scripted_gpu {
     uint64_t random;
     /* What was done. */
     int syncs, launches, captured, replays, flushes;
-    uintptr_t outs[256]; /* distinct outputs that candidates of graphs wrote to */
-    int n_outs;
+    struct scripted_set {
+        uintptr_t addresses[256];
+        int n;
+    } xs, outs; /* distinct inputs and outputs of candidates in graphs */
     int32_t sm_clock_mhz[64]; /* what NVML says, sample by sample; 0: 1980 */
     uint64_t reasons[64];
     int nvml_reads;

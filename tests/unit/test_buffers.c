@@ -96,6 +96,29 @@ Test(buffers, absent_operands_take_no_memory)
     cr_assert_eq(views[SCRIPTED_X].strides[1], 1);
 }
 
+Test(buffers, shared_outputs_are_the_first_sets)
+{
+    struct tfops_problem problem = scripted_problem(7, 64);
+    struct buffers_layout layout, shared;
+    cr_assert_eq(buffers_layout(&problem, &layout), TFOPS_OK);
+    shared = layout;
+    buffers_share_outputs(&shared);
+    buffers_share_outputs(&shared);
+    cr_assert_eq(layout.data_bytes - shared.data_bytes, layout.operands[SCRIPTED_OUT].bytes);
+    cr_assert_eq(layout.bytes, shared.bytes);
+    struct buffers_sets sets = {.layout = shared, .memory = 1 << 20, .n = 3};
+    struct tfops_view first[TFOPS_MAX_OPERANDS], last[TFOPS_MAX_OPERANDS];
+    buffers_set_views(&sets, 0, first);
+    buffers_set_views(&sets, 2, last);
+    cr_assert_eq(last[SCRIPTED_OUT].data, first[SCRIPTED_OUT].data);
+    cr_assert_eq((char *)last[SCRIPTED_X].data - (char *)first[SCRIPTED_X].data,
+        (ptrdiff_t)(2 * layout.bytes));
+    sets.layout = layout;
+    buffers_set_views(&sets, 2, last);
+    cr_assert_eq((char *)last[SCRIPTED_OUT].data - (char *)first[SCRIPTED_OUT].data,
+        (ptrdiff_t)(2 * layout.bytes));
+}
+
 Test(buffers, size_that_overflows_is_refused)
 {
     struct tfops_problem problem = scripted_problem(INT64_MAX / 2, 65536);

@@ -236,7 +236,7 @@ Test(session, measure_rotates_the_outputs_and_flushes_when_they_fit_the_cache)
     struct session *session = open_session(&setup);
     uint32_t id = add(session, &image);
     cr_assert_eq(session_measure(session, &id, 1, &options, &samples, NULL), TFOPS_OK);
-    cr_assert_eq(scripted.n_outs, 64, "%d sets", scripted.n_outs);
+    cr_assert_eq(scripted.outs.n, 64, "%d sets", scripted.outs.n);
     cr_assert_eq(scripted.flushes, (int)samples.n + 1); /* one before the probe */
     cr_assert_float_eq(samples.ns[0], 2000, 5, "%g", samples.ns[0]);
     sample_set_release(&ENV, &samples);
@@ -254,8 +254,25 @@ Test(session, measure_does_not_rotate_when_asked_warm)
     struct session *session = open_session(&setup);
     uint32_t id = add(session, &image);
     cr_assert_eq(session_measure(session, &id, 1, &options, &samples, NULL), TFOPS_OK);
-    cr_assert_eq(scripted.n_outs, 1);
+    cr_assert_eq(scripted.outs.n, 1);
     cr_assert_eq(scripted.flushes, 0);
+    sample_set_release(&ENV, &samples);
+    close_session(session);
+}
+
+Test(session, measure_rotates_inputs_alone_when_asked_for_one_output)
+{
+    const struct scripted_image image = {SCRIPTED_RIGHT, 2000, 0.001};
+    const struct measure_options options = {.interval = 0.01};
+    struct setup setup;
+    struct sample_set samples = {0};
+    set_up(&setup, 4, 16);
+    setup.options.one_output = true;
+    struct session *session = open_session(&setup);
+    uint32_t id = add(session, &image);
+    cr_assert_eq(session_measure(session, &id, 1, &options, &samples, NULL), TFOPS_OK);
+    cr_assert_eq(scripted.outs.n, 1, "%d outputs", scripted.outs.n);
+    cr_assert_eq(scripted.xs.n, 64, "%d inputs", scripted.xs.n);
     sample_set_release(&ENV, &samples);
     close_session(session);
 }
