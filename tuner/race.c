@@ -21,7 +21,6 @@ enum {
 struct race {
     struct tune *tune;
     uint32_t runners[RACE_MAX + 1]; /* candidate indices, ascending: canonical order */
-    bool out[RACE_MAX + 1];         /* cannot win any more */
     uint32_t n, losses;
 };
 
@@ -93,14 +92,15 @@ static void report_the_rest(struct tune *tune, bool everything)
 
 static bool still_runs(const struct race *race, uint32_t i)
 {
-    return !race->out[i] && runner_at(race, i)->verdict == TFOPS_VERDICT_OK;
+    return (i == 0 || !runner_at(race, i)->beaten) &&
+           runner_at(race, i)->verdict == TFOPS_VERDICT_OK;
 }
 
 static void forget_samples(struct race *race)
 {
     for (uint32_t i = 0; i < race->n; i++) {
         sample_set_release(race->tune->env, &runner_at(race, i)->samples);
-        race->out[i] = false;
+        runner_at(race, i)->beaten = false;
     }
 }
 
@@ -175,19 +175,35 @@ static uint32_t active_runners(const struct race *race, uint32_t ret_indices[RAC
     return n;
 }
 
-/* Drops who lies above the best for certain; the default always stays. */
+/*
+ * Beaten within a round, that is. A GPU that slows down while others still run would let the times before
+ * that win: 64 x 224 by nine samples of 87 µs, as the rest took 86 and then 96 (docs/notes/tuner.md).
+ */
+void race_note_beaten(
+    struct tune *tune, const uint32_t *indices, const uint32_t *before, uint32_t n)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t gained = tune->candidates.list[indices[i]].samples.n - before[i];
+        most = gained > most ? gained : most;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (tune->candidates.list[indices[i]].samples.n - before[i] < most)
+            tune->candidates.list[indices[i]].beaten = true;
+}
+
+/* Drops who lies above the best for certain; the default runs on. */
 static void drop_losers(struct race *race)
 {
     struct estimate best = {.median = INFINITY};
     for (uint32_t i = 0; i < race->n; i++) {
         struct estimate estimate = race_estimate(race->tune, runner_at(race, i));
-        if (estimate.median < best.median)
+        if (!runner_at(race, i)->beaten && estimate.median < best.median)
             best = estimate;
     }
     for (uint32_t i = 0; i < race->n; i++)
-        if (race->runners[i] != race->tune->default_index &&
-            race_estimate(race->tune, runner_at(race, i)).low > best.high)
-            race->out[i] = true;
+        if (race_estimate(race->tune, runner_at(race, i)).low > best.high)
+            runner_at(race, i)->beaten = true;
 }
 
 /* How many of those that still run have a narrow interval, or have had their share of samples. */
@@ -213,11 +229,13 @@ static enum tfops_status run_rounds(struct race *race)
     enum tfops_status status = TFOPS_OK;
     forget_samples(race); /* the first looks were one by one: not comparable closely */
     while (!status) {
-        uint32_t indices[RACE_MAX + 1], active;
+        uint32_t indices[RACE_MAX + 1], before[RACE_MAX + 1], active;
         char why[192];
         bool lost = false;
         status = load_runners(race);
         uint32_t n = active_runners(race, indices);
+        for (uint32_t i = 0; i < n; i++)
+            before[i] = tune->candidates.list[indices[i]].samples.n;
         if (!status && runner_at(race, 0)->verdict != TFOPS_VERDICT_OK)
             status = error_set(TFOPS_E_DRIVER, "race", runner_at(race, 0)->text,
                 "a default config that runs", runner_at(race, 0)->why);
@@ -231,6 +249,8 @@ static enum tfops_status run_rounds(struct race *race)
                                "a GPU worker that stays alive", why);
             continue;
         }
+        if (!status)
+            race_note_beaten(tune, indices, before, n);
         drop_losers(race);
         uint32_t settled = settled_runners(race, &active);
         tune_progress(tune, TFOPS_TUNE_CONFIRM, settled, active);
@@ -251,11 +271,13 @@ enum tfops_status race_pick(struct tune *tune, bool race_only)
     tune->runner_up = STATS_NONE;
     for (uint32_t i = 0; i < n; i++) {
         const struct candidate *candidate = &tune->candidates.list[i];
-        bool counts = !race_only || candidate->in_race;
+        bool counts = !race_only || (candidate->in_race && !candidate->beaten);
         estimates[i] = counts ? race_estimate(tune, candidate)
                               : (struct estimate){.median = NAN, .low = NAN, .high = NAN};
     }
     tune->winner = stats_pick(estimates, n, tune->default_index, tune->options.margin);
+    if (race_only && tune->winner == STATS_NONE) /* of those left none is right any more */
+        tune->winner = tune->default_index;
     for (uint32_t i = 0; i < n; i++)
         if (i != tune->winner && !isnan(estimates[i].median) &&
             (tune->runner_up == STATS_NONE ||

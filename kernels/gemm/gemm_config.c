@@ -10,7 +10,7 @@ enum { ROW_BYTES = 128, STORE_BUFFERS = 2 };
 
 static const int64_t BLOCK_M_VALUES[] = {16, 32, 64, 128, 192, 256};
 static const int64_t BLOCK_N_VALUES[] = {1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128,
-    144, 160, 176, 192, 208, 224, 240, 256};
+    136, 144, 160, 176, 192, 208, 224, 240, 256};
 static const int64_t STAGES_VALUES[] = {2, 3, 4, 5, 6, 7, 8, 12, GEMM_MOST_STAGES};
 static const int64_t DEPTH_VALUES[] = {1, 2, 4};
 static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
@@ -66,7 +66,9 @@ static void lay_out_store(const int64_t *v, struct gemm_layout *l)
 {
     int64_t parts = gemm_ceil_div(l->tile_cols / 8, v[GEMM_SPLIT_K]);
     l->out_cols = v[GEMM_SPLIT_K] > 1 ? 8 * parts : l->tile_cols;
-    int64_t line = (v[GEMM_SWAP] ? GEMM_SLAB_ROWS : l->out_cols) * l->out_elem;
+    const bool whole_cols = !v[GEMM_SWAP] && l->out_cols == v[GEMM_BLOCK_N];
+    l->edge_cols = whole_cols && l->out_cols > 64 ? l->out_cols % 16 : 0;
+    int64_t line = (v[GEMM_SWAP] ? GEMM_SLAB_ROWS : l->out_cols - l->edge_cols) * l->out_elem;
     int64_t box = line % 128 == 0 ? 128 : line % 64 == 0 ? 64 : 32;
     l->box_cols = box / l->out_elem;
     l->box_rows = v[GEMM_SWAP] ? l->out_cols : GEMM_SLAB_ROWS;
@@ -290,6 +292,8 @@ static bool possible_exchange(const struct tfops_problem *problem,
         return gemm_refuse(reason, "sums are exchanged through the workspace");
     if (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1)
         return gemm_refuse(reason, "all consumers exchange the sums of whole tiles");
+    if (l->edge_cols)
+        return gemm_refuse(reason, "an exchanging tile is stored in boxes");
     if ((v[GEMM_SWAP] ? l->down : l->across) > gemm_resident_clusters(device, l->cluster))
         return gemm_refuse(reason, "a row has more tiles than run at a time");
     return true;
@@ -356,7 +360,7 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "two consumers take turns");
     if (v[GEMM_BLOCK_M] % (GEMM_SLAB_ROWS * sharers))
         return gemm_refuse(reason, "a consumer has whole slabs of 64 rows");
-    if (!v[GEMM_SWAP] && l->out_cols * l->out_elem % 32)
+    if (!v[GEMM_SWAP] && (l->out_cols - l->edge_cols) * l->out_elem % 32)
         return gemm_refuse(reason, "a store is a box of at least 32 bytes a row");
     if (block_scaled(problem) && (v[GEMM_PINGPONG] || (!v[GEMM_SWAP] && three_blocks(v))))
         return gemm_refuse(reason, "block scales: no turns, and columns of at most two blocks");

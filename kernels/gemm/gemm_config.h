@@ -51,6 +51,7 @@ struct gemm_layout {
     int64_t k_stages;             /* stages that a whole sum takes */
     int64_t slabs;                /* 64-row parts of a consumer's tile */
     int64_t out_cols;             /* columns of a tile that a block stores */
+    int64_t edge_cols;            /* of these, stored from registers */
     int64_t box_rows, box_cols;   /* of a store to the output */
     int64_t row_tiles, bands;     /* tiles that share rows of the output; sets of such tiles */
     int64_t fixed_bytes;          /* of shared memory, without the stages */

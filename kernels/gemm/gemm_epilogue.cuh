@@ -3,7 +3,8 @@
 // Values are made in registers (gemm_values.cuh); the result goes through a store
 // buffer, a box of the output in shared memory, which TMA writes while the next box is made. What
 // lies outside the output is not written by TMA. With SWAP rows of a tile run along n: the 8x8
-// blocks are transposed on their way to shared memory.
+// blocks are transposed on their way to shared memory. Eight columns too many for boxes are written by
+// the threads that have them.
 #pragma once
 #include "device/matrix.cuh"
 #include "device/mem.cuh"
@@ -178,12 +179,45 @@ template <class C> struct GemmEpilogue {
             store_slab<SLAB, PART + 1>(e, params, values, down, d);
     }
 
+    // Two neighbours along n, where they lie inside the output.
+    TF_DEV void store_two(const gemm_params &params, int row, int col, float x, float y)
+    {
+        const float two[2] = {x, y};
+        TO *out = static_cast<TO *>(params.out) + row * params.out_stride + col;
+        if (!GemmValues<C>::inside(params, false, row) || !GemmValues<C>::inside(params, true, col))
+            return;
+        if constexpr (C::N % 2 == 0) {
+            st_vec<ST_KEEP, 2 * L::OUT_ELEM>(out, vec_pack<TO, 2>(two));
+        } else {
+            st_elem(out, from_f32<TO>(x));
+            if (GemmValues<C>::inside(params, true, col + 1))
+                st_elem(out + 1, from_f32<TO>(y));
+        }
+    }
+
+    // The columns of a slab behind its last box.
+    template <class V>
+    TF_DEV void store_edge(const GemmEpilogue &e, const gemm_params &params, V &values,
+        const typename V::Down &down, int slab, const Slab<V> &d)
+    {
+        constexpr int FIRST = (L::OUT_COLS - L::EDGE_COLS) / 8;
+        TF_UNROLL
+        for (int j = FIRST; j < L::OUT_COLS / 8; j++) {
+            const int row = e.row + 64 * slab + 16 * e.warp + e.q, col = e.col + 8 * j + 2 * e.p;
+            float v[4];
+            finish(e, params, values, down, slab, j, d + V::EACH * j, v);
+            store_two(params, row, col, v[0], v[1]);
+            store_two(params, row + 8, col, v[2], v[3]);
+        }
+    }
+
     template <class V, int SLAB = 0>
     TF_DEV void store_values(
         GemmEpilogue &e, const gemm_params &params, V &values, const Slab<V> (&acc)[L::OUT_SLABS])
     {
         const typename V::Down down =
             V::down(values, params, e.row + 64 * SLAB + 16 * e.warp + e.q);
+        store_edge(e, params, values, down, SLAB, acc[SLAB]);
         store_slab<SLAB, 0>(e, params, values, down, acc[SLAB]);
         if constexpr (SLAB + 1 < L::OUT_SLABS)
             store_values<V, SLAB + 1>(e, params, values, acc);

@@ -169,7 +169,11 @@ template <class C> struct GemmLayout {
 
     // A store buffer is a box of the output: BOX_ROWS rows of BOX_BYTES, swizzled like the map says.
     static constexpr int OUT_ELEM = (int)sizeof(TO);
-    static constexpr int LINE_BYTES = (C::SWAP ? 64 : OUT_COLS) * OUT_ELEM; // of a slab, along n
+    // Columns that would make boxes narrow; they are stored from registers.
+    static constexpr bool WHOLE_COLS = !C::SWAP && OUT_COLS == C::BLOCK_N;
+    static constexpr int EDGE_COLS = WHOLE_COLS && OUT_COLS > 64 ? OUT_COLS % 16 : 0;
+    static constexpr int LINE_COLS = C::SWAP ? 64 : OUT_COLS - EDGE_COLS;
+    static constexpr int LINE_BYTES = LINE_COLS * OUT_ELEM; // of a slab, along n
     static constexpr int BOX_BYTES = LINE_BYTES % 128 == 0 ? 128 : LINE_BYTES % 64 == 0 ? 64 : 32;
     static constexpr int BOX_COLS = BOX_BYTES / OUT_ELEM;
     static constexpr int BOX_ROWS = C::SWAP ? OUT_COLS : 64;
@@ -200,7 +204,7 @@ template <class C> struct GemmLayout {
     static_assert(!C::PINGPONG || C::CONSUMERS == 2, "two take turns");
     static_assert(ROWS % 64 == 0 && C::BLOCK_M % SHARERS == 0, "whole slabs");
     static_assert(C::BLOCK_M <= 256 && C::BLOCK_N <= 256 && C::BLOCK_N % 8 == 0, "a TMA box");
-    static_assert(C::SWAP || (OUT_COLS * OUT_ELEM) % 32 == 0, "a store box");
+    static_assert(LINE_BYTES % 32 == 0, "a store box");
     static_assert(TILE_COLS % OUT_COLS == 0, "equal parts of a split");
     static_assert(SLABS % PAIR_DOWN == 0 && TILE_COLS % 8 == 0, "whole pairs");
     static_assert(PAIR_ACROSS == 1 || C::SPLIT_K == 1, "the sums of a split pair lie in slabs");
@@ -209,8 +213,9 @@ template <class C> struct GemmLayout {
     static_assert(!NORMED || (ELEM == 2 && !(C::SWAP && C::PINGPONG) && !PAIRED),
         "norms of 16-bit rows, in turn");
     static_assert(!HELD || (C::DEPTH == 1 && C::SPLIT_K == 1), "whole stages of a whole sum");
-    static_assert(!ADD_NORMED || (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG),
-        "all consumers exchange the sums of whole tiles");
+    static_assert(!ADD_NORMED ||
+                      (GemmAddNormed<C>::EXCHANGE && C::SPLIT_K == 1 && !C::PINGPONG && !EDGE_COLS),
+        "all consumers exchange the sums of whole tiles, stored in boxes");
     static_assert(C_BYTES % 1024 == 0 && R_BYTES % 1024 == 0, "whole swizzle groups");
     static_assert(C::BLOCK_M % (8 * C::CLUSTER_N) == 0 &&
                       C::BLOCK_N % ((C::SWAP ? GEMM_LEAST_SHARE : 8) * C::CLUSTER_M) == 0,

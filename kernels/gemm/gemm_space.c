@@ -54,16 +54,16 @@ static int64_t width_for(int64_t tokens)
     return widths->values[i];
 }
 
-/* Widths whose stores are boxes of 32 bytes are worth it only where the next narrower one takes more tiles. */
+/* Widths whose stores are boxes of 32 bytes, or none for the last columns, are worth it only where the next narrower one takes more tiles. */
 static bool wider_than_needed(
     const struct tfops_problem *problem, const struct tfops_config *config, int64_t across)
 {
     enum { LEAST = 128, STEP = 16 };
-    const int64_t width = config->values[GEMM_BLOCK_N];
+    const int64_t width = config->values[GEMM_BLOCK_N], step = width % STEP ? STEP / 2 : STEP;
     if (width <= LEAST || width % (2 * STEP) == 0 || config->values[GEMM_SWAP])
         return false;
     struct tfops_config narrower = *config;
-    narrower.values[GEMM_BLOCK_N] = width - STEP;
+    narrower.values[GEMM_BLOCK_N] = width - step;
     return gemm_lay_out(problem, &narrower).across == across;
 }
 
@@ -167,6 +167,11 @@ static const struct shape WIDE[] = {
     {128, 2, 0, 2, 1, 96},
     {128, 2, 0, 1, 1, 112},
     {128, 2, 0, 2, 1, 160},
+    {128, 2, 0, 1, 1, 136},
+    {128, 2, 0, 1, 2, 136},
+    {256, 2, 0, 1, 1, 136},
+    {256, 2, 0, 1, 2, 136},
+    {64, 1, 0, 1, 1, 136},
     {128, 2, 0, 1, 1, 144},
     {128, 2, 0, 2, 1, 144},
     {128, 2, 0, 1, 1, 176},

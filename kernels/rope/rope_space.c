@@ -8,6 +8,8 @@ static const int64_t THREADS_VALUES[] = {64, 96, 128, 192, 256, 320, 384, 512};
 static const int64_t HEADS_VALUES[] = {1, 2, 4, 8};
 static const int64_t SWITCH_VALUES[] = {0, 1};
 
+enum { LOAD_HINT_BYTES = 16 }; /* of an access that has a policy of L2's */
+
 #define VALUES(array) array, sizeof array / sizeof array[0]
 
 const struct tfops_tunable_spec rope_tunables[ROPE_TUNABLES] = {
@@ -17,6 +19,8 @@ const struct tfops_tunable_spec rope_tunables[ROPE_TUNABLES] = {
     [ROPE_TOKENS_NEXT] = {"TOKENS_NEXT", VALUES(SWITCH_VALUES),
         "neighbours in a block: 0 heads of a token, 1 tokens"},
     [ROPE_STORE_HINT] = {"STORE_HINT", VALUES(SWITCH_VALUES), "stores: 0 default, 1 streaming"},
+    [ROPE_LOAD_HINT] = {"LOAD_HINT", VALUES(SWITCH_VALUES),
+        "loads: 0 default, 1 L2 keeps them longer than what is written"},
 };
 
 /* ---- what follows from a config ------------------------------------------------------------- */
@@ -67,6 +71,13 @@ static int64_t tokens(const struct tfops_problem *problem)
     return problem->dims[ROPE_BATCH] * problem->dims[ROPE_SEQ];
 }
 
+/* Of one sequence's q, k and v. */
+static int64_t in_bytes(const struct tfops_problem *problem)
+{
+    return problem->dims[ROPE_SEQ] * slots(problem, 1) * problem->dims[ROPE_HEAD_DIM] *
+           elem_bytes(problem);
+}
+
 /* ---- the space ------------------------------------------------------------------------------ */
 
 bool rope_constraint(void *user, const struct tfops_problem *problem,
@@ -85,12 +96,15 @@ bool rope_constraint(void *user, const struct tfops_problem *problem,
         return spec_refuse(reason, "HEADS do not fit in the registers of so many THREADS");
     if (v[ROPE_HEADS] > most)
         return spec_refuse(reason, "HEADS are more than a token has");
+    if (v[ROPE_LOAD_HINT] && v[ROPE_VEC_BYTES] < LOAD_HINT_BYTES)
+        return spec_refuse(reason, "LOAD_HINT is for loads of 16 bytes");
     return true;
 }
 
 /*
  * By what was fastest on an H200 (docs/notes/rope.md): a head a thread, whose neighbours load the same
- * angles; two where angles are wider than the heads. Batch does not decide: plans hold for any.
+ * angles; two where angles are wider than the heads; inputs from half of L2 on kept longer there. Batch does
+ * not decide: plans hold for any.
  */
 void rope_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
@@ -107,6 +121,8 @@ void rope_default_config(void *user, const struct tfops_problem *problem,
     v[ROPE_HEADS] = !few && wide_angles && problem->dims[ROPE_Q_HEADS] > 1 ? 2 : 1;
     v[ROPE_THREADS] = of_head > 256 ? 512 : of_head > 128 ? 256 : 128;
     v[ROPE_STORE_HINT] = !few;
+    v[ROPE_LOAD_HINT] =
+        2 * in_bytes(problem) >= device->l2_bytes && v[ROPE_VEC_BYTES] == LOAD_HINT_BYTES;
 }
 
 /* ---- launching ------------------------------------------------------------------------------ */

@@ -10,6 +10,7 @@ enum rope_tunable {
     ROPE_HEADS,
     ROPE_TOKENS_NEXT,
     ROPE_STORE_HINT,
+    ROPE_LOAD_HINT,
     ROPE_TUNABLES,
 };
 extern const struct tfops_tunable_spec rope_tunables[ROPE_TUNABLES];

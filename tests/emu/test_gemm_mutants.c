@@ -40,6 +40,7 @@ enum {
     HELD,
     STREAM,
     CUT,
+    EDGE,
     N_SETUPS
 };
 static const struct setup {
@@ -85,6 +86,9 @@ static const struct setup {
     [CUT] = {"a tail of parts", "linear", "m=300 n=160 k=640 dtype=bf16 workspace=yes",
         "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,SPLIT_TAIL=1"},
+    [EDGE] = {"columns behind the boxes", "linear", "m=100 n=280 k=128 dtype=bf16 bias=1 residual=1",
+        "MAINLOOP=1,BLOCK_M=64,BLOCK_N=136,STAGES=2,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
 };
 
 /* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
@@ -211,6 +215,11 @@ static const struct mutant {
         "deadlock: "},
     {"a part too late", CUT, "gemm/gemm_walk.cuh", "walk.first = Tail::begin(tail, walk.part);",
         "walk.first = Tail::begin(tail, walk.part) + (walk.part > 0);", "expected"},
+    {"columns behind the boxes left out", EDGE, "gemm/gemm_epilogue.cuh",
+        "store_edge(e, params, values, down, SLAB, acc[SLAB]);", "", "expected"},
+    {"columns behind the boxes in another row", EDGE, "gemm/gemm_epilogue.cuh",
+        "store_two(params, row + 8, col, v[2], v[3]);", "store_two(params, row, col, v[2], v[3]);",
+        "expected"},
 };
 #define ALL_KERNELS "gemm/all.cu"
 enum { N_MUTANTS = sizeof MUTANTS / sizeof *MUTANTS, N_KERNELS = N_SETUPS + N_MUTANTS };

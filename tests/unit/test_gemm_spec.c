@@ -382,6 +382,25 @@ Test(gemm_spec, nothing_needs_a_workspace_unasked)
         }
 }
 
+/* 136 columns are boxes of 64 and eight from registers; stores of what exchanges sums of rows are boxes. */
+Test(gemm_spec, columns_too_many_for_boxes_are_an_edge)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    struct tfops_problem problem = make(&linear_spec, 1024, 2112, 7168, TFOPS_BF16);
+    struct tfops_config config = default_of(&problem, &device);
+    char reason[TFOPS_REASON_BYTES] = "";
+    cr_expect_eq(config.values[GEMM_BLOCK_N], 136);
+    struct gemm_layout layout = gemm_lay_out(&problem, &config);
+    cr_expect_eq(layout.edge_cols, 8);
+    cr_expect_eq(layout.box_cols, 64);
+    config.values[GEMM_BLOCK_N] = 144;
+    cr_expect_eq(gemm_lay_out(&problem, &config).edge_cols, 0);
+    config.values[GEMM_SPLIT_K] = 2; /* a part of 72 */
+    layout = gemm_lay_out(&problem, &config);
+    cr_expect(!gemm_possible(&problem, &device, &config, &layout, reason));
+    EXPECT_CONTAINS(reason, "a box of at least 32 bytes");
+}
+
 /* Where two partial sums of a slab fit in the registers, they follow one another over stages of one tile of K;
  * deeper stages were slower (docs/notes/gemm.md, section 12). Those of wider tiles do not fit. */
 Test(gemm_spec, promoted_sums_of_two_have_stages_of_one_tile)

@@ -78,6 +78,18 @@ Test(rope_spec, pairs_are_not_loaded_to_stay_in_l2)
     EXPECT_INT(default_of(&problem, &device).values[ROW_LOAD_HINT], 0);
 }
 
+/* Of a prefill, not of few tokens or narrow accesses; batch, which a plan does not know, changes nothing. */
+Test(rope_spec, heads_of_a_prefill_are_loaded_to_stay_in_l2)
+{
+    const struct tfops_device device = h200();
+    struct tfops_problem problem = rope_of(1, 8192, 128, 128);
+    EXPECT_INT(default_of(&problem, &device).values[ROPE_LOAD_HINT], 1);
+    problem.align = 8;
+    EXPECT_INT(default_of(&problem, &device).values[ROPE_LOAD_HINT], 0);
+    problem = rope_of(64, 512, 128, 128);
+    EXPECT_INT(default_of(&problem, &device).values[ROPE_LOAD_HINT], 0);
+}
+
 /* A thread whose units stand at one place of their heads loads the angles once. */
 Test(rope_spec, threads_of_a_normalised_row_are_whole_heads)
 {
