@@ -182,36 +182,72 @@ static int compare_extents(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether the spec's model expects the record's config to lose to the default where it was not measured:
- * an extent where tiles or waves come out differently. */
-static bool expected_worse(const struct chooser *chooser, const struct tfops_record *record,
-    const struct tfops_config *other, int64_t extent)
+/* ---- the spec's model --------------------------------------------------------------------------- */
+
+/* Time of a record's config over the default's, by the model; 1 where that says nothing. */
+static double predicted_ratio(const struct chooser *chooser, int64_t extent,
+    const struct tfops_config *config, const struct tfops_config *other)
 {
-    static const double DOUBT = 1.15; /* models are off by some percent themselves */
     const struct tfops_spec *spec = chooser->problem->spec;
     const struct tfops_device *device = &chooser->engine->device;
     const int64_t most = spec->dims[chooser->dim].max;
-    const struct tfops_config config = config_of(chooser, record);
     struct tfops_problem problem = *chooser->problem;
-    if (!spec->predict || extent == record->extent)
-        return false;
     problem_set_extent(&problem, extent < most ? extent : most);
-    return spec->predict(spec->user, &problem, device, &config) >
-           DOUBT * spec->predict(spec->user, &problem, device, other);
+    const double ratio = spec->predict(spec->user, &problem, device, config) /
+                         spec->predict(spec->user, &problem, device, other);
+    return ratio > 0 && isfinite(ratio) ? ratio : 1;
 }
 
-/* Every extent where the choice may change: powers of two, the records' own, the ends of their reaches,
- * and the borders between them. */
+/* What the model has to be multiplied by to say what was measured at the record's extent. */
+static double correction(const struct chooser *chooser, const struct tfops_record *record)
+{
+    const struct tfops_config config = config_of(chooser, record);
+    const struct tfops_config other =
+        default_config(chooser->engine, *chooser->problem, chooser->dim, record->extent);
+    const bool measured = record->default_ns > 0 && record->median_ns > 0;
+    const double ratio = measured ? record->median_ns / record->default_ns : 1;
+    return ratio / predicted_ratio(chooser, record->extent, &config, &other);
+}
+
+/* The correction of the record that was asked about last: extents are asked about in their order. */
+struct corrected {
+    const struct tfops_record *record;
+    double by;
+};
+
+/* Whether the record's config is expected to lose to the default where it was not measured, as tiles or
+ * waves come out differently there. The measurement counts less with distance, up to REACH. */
+static bool expected_worse(const struct chooser *chooser, const struct tfops_record *record,
+    const struct tfops_config *other, int64_t extent, struct corrected *last)
+{
+    static const double EQUAL = 1 + 1e-9;
+    if (!chooser->problem->spec->predict || extent == record->extent)
+        return false;
+    if (last->record != record)
+        *last = (struct corrected){record, correction(chooser, record)};
+    const struct tfops_config config = config_of(chooser, record);
+    const double away = fabs(log((double)extent / (double)record->extent)) / log(REACH);
+    return predicted_ratio(chooser, extent, &config, other) *
+               pow(last->by, away < 1 ? 1 - away : 0) >
+           EQUAL;
+}
+
+/* ---- choices ------------------------------------------------------------------------------------ */
+
+/* Every extent where the choice may change: powers of two, the records' own and those a little beyond, the
+ * ends of their reaches, and the borders between them. */
 static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
 {
     size_t n = 0;
     for (int i = 0; i <= LOG2_LARGEST; i++)
         bounds[n++] = 1ll << i;
-    for (size_t i = 0; i < chooser->records->n && n + 6 < CHOICE_MOST; i++) {
+    for (size_t i = 0; i < chooser->records->n && n + 8 < CHOICE_MOST; i++) {
         int64_t extent = record_at(chooser, i)->extent;
         bounds[n++] = extent - 1;
         bounds[n++] = extent;
         bounds[n++] = (extent - 1) / REACH;
+        for (int quarters = 1; quarters <= 2; quarters++)
+            bounds[n++] = extent > INT64_MAX / 2 ? INT64_MAX : extent + extent / 4 * quarters;
         bounds[n++] = extent > INT64_MAX / REACH ? INT64_MAX : extent * REACH;
         if (i + 1 < chooser->records->n)
             bounds[n++] = last_of(chooser, i);
@@ -221,12 +257,13 @@ static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
     return n;
 }
 
-static void choose(const struct chooser *chooser, int64_t extent, struct choice *ret_choice)
+static void choose(const struct chooser *chooser, int64_t extent, struct corrected *last,
+    struct choice *ret_choice)
 {
     const size_t i = serving(chooser, extent), n = chooser->records->n;
     *ret_choice = (struct choice){.last = extent,
         .config = default_config(chooser->engine, *chooser->problem, chooser->dim, extent)};
-    if (i == n || expected_worse(chooser, record_at(chooser, i), &ret_choice->config, extent))
+    if (i == n || expected_worse(chooser, record_at(chooser, i), &ret_choice->config, extent, last))
         return;
     ret_choice->record = record_at(chooser, i);
     ret_choice->config = config_of(chooser, ret_choice->record);
@@ -239,12 +276,13 @@ static void choose(const struct chooser *chooser, int64_t extent, struct choice 
 static void choose_all(const struct chooser *chooser, struct choices *choices)
 {
     int64_t bounds[CHOICE_MOST];
+    struct corrected corrected = {0};
     size_t n = list_bounds(chooser, bounds);
     for (size_t i = 0; i < n; i++) {
         struct choice choice, *last = choices->n ? &choices->list[choices->n - 1] : NULL;
         if (bounds[i] < 1 || (last && bounds[i] == last->last))
             continue;
-        choose(chooser, bounds[i], &choice);
+        choose(chooser, bounds[i], &corrected, &choice);
         if (last && last->record == choice.record &&
             same_config(chooser->problem->spec, &last->config, &choice.config))
             last->last = choice.last;

@@ -10,6 +10,10 @@
  * way round, and the border is where they meet. A config that was not measured at the other end is
  * no better there than the runner-up. Where that does not settle it, the nearer record serves.
  *
+ * Where the spec has a model, that is asked about the record's config and the default, corrected by what
+ * was measured at the record's extent, less with distance: the default serves where it is expected to be
+ * faster.
+ *
  * Only the winners of records are chosen among: theirs are the binaries that the cache has.
  */
 #ifndef TFOPS_ENGINE_CHOICE_H

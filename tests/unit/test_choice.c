@@ -150,16 +150,29 @@ static double predict(void *user, const struct tfops_problem *at_extent,
     return (config->values[TOY_UNROLL] == 4) == many ? 100 : 200;
 }
 
-Test(choice, a_record_serves_its_own_extent_and_others_where_the_model_has_no_doubt)
+Test(choice, a_record_serves_where_the_model_corrected_by_it_expects_no_more_of_the_default)
 {
-    record(300, C, A, 1.1, 1.2); /* measured, whatever the model says */
+    record(300, C, A, 1.1, 1.2); /* measured: 2.4 times as fast as the model says */
     record(1024, C, A, 1.1, 1.2);
     cr_assert_not_null(at(512)->record);
+    cr_assert_not_null(at(100)->record);
     toy.spec.predict = predict;
     cr_assert_eq(at(300)->record, &records.records[0].row);
+    cr_assert_eq(at(299)->record, &records.records[0].row, "the measurement says more than the model");
+    cr_assert_eq(at(301)->record, &records.records[0].row);
+    cr_assert_null(at(400)->record, "as at 450, where its range ends: 2 * 0.42^0.71");
+    cr_assert_null(at(512)->record, "2 * 0.42^0.61 is above 1");
+    cr_assert_null(at(100)->record);
     cr_assert_eq(at(1024)->record, &records.records[1].row);
     cr_assert_eq(at(2048)->record, &records.records[1].row);
-    cr_assert_null(at(301)->record, "the default is expected to take half the time");
-    cr_assert_null(at(299)->record);
+}
+
+/* Without a time of the default the model stands as it is, but for its error at the record. */
+Test(choice, a_record_without_the_defaults_time_corrects_the_model_to_a_tie)
+{
+    record(300, C, A, 1.1, 0);
+    toy.spec.predict = predict;
+    cr_assert_eq(at(300)->record, &records.records[0].row);
     cr_assert_null(at(512)->record);
+    cr_assert_eq(at(1024)->record, &records.records[0].row, "here the model prefers it itself");
 }
