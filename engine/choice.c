@@ -216,7 +216,7 @@ struct corrected {
 };
 
 /* Whether the record's config is expected to lose to the default where it was not measured, as tiles or
- * waves come out differently there. The measurement counts less with distance, up to REACH. */
+ * waves come out differently there. The measurement counts less with distance: twice as far away, nothing. */
 static bool expected_worse(const struct chooser *chooser, const struct tfops_record *record,
     const struct tfops_config *other, int64_t extent, struct corrected *last)
 {
@@ -226,7 +226,7 @@ static bool expected_worse(const struct chooser *chooser, const struct tfops_rec
     if (last->record != record)
         *last = (struct corrected){record, correction(chooser, record)};
     const struct tfops_config config = config_of(chooser, record);
-    const double away = fabs(log((double)extent / (double)record->extent)) / log(REACH);
+    const double away = fabs(log2((double)extent / (double)record->extent));
     return predicted_ratio(chooser, extent, &config, other) *
                pow(last->by, away < 1 ? 1 - away : 0) >
            EQUAL;
@@ -234,7 +234,7 @@ static bool expected_worse(const struct chooser *chooser, const struct tfops_rec
 
 /* ---- choices ------------------------------------------------------------------------------------ */
 
-/* Every extent where the choice may change: powers of two, the records' own and those a little beyond, the
+/* Every extent where the choice may change: powers of two, the records' own and those a little around, the
  * ends of their reaches, and the borders between them. */
 static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
 {
@@ -246,8 +246,8 @@ static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
         bounds[n++] = extent - 1;
         bounds[n++] = extent;
         bounds[n++] = (extent - 1) / REACH;
-        for (int quarters = 1; quarters <= 2; quarters++)
-            bounds[n++] = extent > INT64_MAX / 2 ? INT64_MAX : extent + extent / 4 * quarters;
+        bounds[n++] = extent - extent / 4;
+        bounds[n++] = extent > INT64_MAX / REACH ? INT64_MAX : extent + extent / 4;
         bounds[n++] = extent > INT64_MAX / REACH ? INT64_MAX : extent * REACH;
         if (i + 1 < chooser->records->n)
             bounds[n++] = last_of(chooser, i);
