@@ -247,8 +247,8 @@ static CUdeviceptr set_base(const struct buffers_sets *sets, uint32_t i)
     return sets->memory + (CUdeviceptr)i * sets->layout.bytes;
 }
 
-void buffers_set_views(const struct buffers_sets *sets, uint32_t i,
-    struct tfops_view ret_views[TFOPS_MAX_OPERANDS])
+void buffers_set_views(
+    const struct buffers_sets *sets, uint32_t i, struct tfops_view ret_views[TFOPS_MAX_OPERANDS])
 {
     struct tfops_view first[TFOPS_MAX_OPERANDS];
     buffers_views(&sets->layout, set_base(sets, i), ret_views);
@@ -278,8 +278,8 @@ enum tfops_status buffers_sets_make(const struct gpu *gpu, const struct tfops_pr
         .layout = *layout, .n = n, .seed = seed, .has_inout = has_inout(problem)};
     enum tfops_status status = gpu_alloc(gpu, n * sets.layout.bytes, &sets.memory);
     for (uint32_t i = 0; i < n && !status; i++)
-        status = buffers_paint(
-            gpu, problem, &sets.layout, set_base(&sets, i), set_seed(&sets, i), 0);
+        status =
+            buffers_paint(gpu, problem, &sets.layout, set_base(&sets, i), set_seed(&sets, i), 0);
     if (status)
         buffers_sets_release(gpu, &sets);
     else
@@ -298,7 +298,7 @@ enum tfops_status buffers_sets_refresh(
 {
     enum tfops_status status = TFOPS_OK;
     for (uint32_t i = 0; i < sets->n && !status && sets->has_inout; i++)
-        status = buffers_paint_access(gpu, problem, &sets->layout, set_base(sets, i),
-            set_seed(sets, i), 0, TFOPS_INOUT);
+        status = buffers_paint_access(
+            gpu, problem, &sets->layout, set_base(sets, i), set_seed(sets, i), 0, TFOPS_INOUT);
     return status;
 }

@@ -96,8 +96,8 @@ struct buffers_sets {
 enum tfops_status buffers_sets_make(const struct gpu *gpu, const struct tfops_problem *problem,
     const struct buffers_layout *layout, uint32_t n, uint64_t seed, struct buffers_sets *ret_sets);
 void buffers_sets_release(const struct gpu *gpu, struct buffers_sets *sets);
-void buffers_set_views(const struct buffers_sets *sets, uint32_t i,
-    struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
+void buffers_set_views(
+    const struct buffers_sets *sets, uint32_t i, struct tfops_view ret_views[TFOPS_MAX_OPERANDS]);
 /* Fills what launches update in place again, so that it does not grow without bound. */
 enum tfops_status buffers_sets_refresh(
     const struct gpu *gpu, const struct tfops_problem *problem, const struct buffers_sets *sets);

@@ -28,7 +28,7 @@ struct candidate {
     enum tfops_verdict verdict;
     bool is_default, cached, compiled, verified, reported;
     bool in_race; /* fast enough at the first look */
-    bool beaten;  /* in the race: its samples end where it was, and compare with nobody's later ones */
+    bool beaten;  /* in a round of the race: its samples end there */
     bool has_binary;
     struct build_job job; /* rendered; source is dropped after the compile */
     struct overlay_claim claim;

@@ -53,8 +53,7 @@ static enum tfops_status enqueue_memcpy(void *user, uint32_t i)
 {
     const struct session *session = user;
     const struct copies *copies = &session->copies;
-    return gpu_move(
-        &session->gpu, copy_target(session, i), copy_source(copies, i), copies->bytes);
+    return gpu_move(&session->gpu, copy_target(session, i), copy_source(copies, i), copies->bytes);
 }
 
 static enum tfops_status refresh_sets(void *user)

@@ -20,8 +20,8 @@ struct tfops_bench_options {
     double interval; /* relative half width of the 95% interval aimed at; 0: 0.01 */
     double budget_s; /* 0: 5 */
     uint64_t seed;
-    bool l2_warm;    /* one set of operands, so that small ones stay in L2 */
-    bool one_output; /* inputs rotate, outputs do not: as a caching allocator hands a block out again */
+    bool l2_warm;     /* one set of operands, so that small ones stay in L2 */
+    bool one_output;  /* inputs alone rotate: calls share an output, as from a caching allocator */
     const char *peer; /* another library to time in the same run: "cublaslt"; NULL: none */
 };
 

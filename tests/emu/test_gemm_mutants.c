@@ -86,7 +86,8 @@ static const struct setup {
     [CUT] = {"a tail of parts", "linear", "m=300 n=160 k=640 dtype=bf16 workspace=yes",
         "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,SPLIT_TAIL=1"},
-    [EDGE] = {"columns behind the boxes", "linear", "m=100 n=280 k=128 dtype=bf16 bias=1 residual=1",
+    [EDGE] = {"columns behind the boxes", "linear",
+        "m=100 n=280 k=128 dtype=bf16 bias=1 residual=1",
         "MAINLOOP=1,BLOCK_M=64,BLOCK_N=136,STAGES=2,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
 };

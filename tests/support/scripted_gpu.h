@@ -52,7 +52,7 @@ struct scripted_gpu {
     struct scripted_set {
         uintptr_t addresses[256];
         int n;
-    } xs, outs; /* distinct inputs and outputs of candidates in graphs */
+    } xs, outs;               /* distinct inputs and outputs of candidates in graphs */
     int32_t sm_clock_mhz[64]; /* what NVML says, sample by sample; 0: 1980 */
     uint64_t reasons[64];
     int nvml_reads;

@@ -158,7 +158,8 @@ Test(choice, a_record_serves_where_the_model_corrected_by_it_expects_no_more_of_
     cr_assert_not_null(at(100)->record);
     toy.spec.predict = predict;
     cr_assert_eq(at(300)->record, &records.records[0].row);
-    cr_assert_eq(at(299)->record, &records.records[0].row, "the measurement says more than the model");
+    cr_assert_eq(
+        at(299)->record, &records.records[0].row, "the measurement says more than the model");
     cr_assert_eq(at(257)->record, &records.records[0].row, "as at 299, where its range ends");
     cr_assert_null(at(256)->record, "2 * 0.42^0.77 is above 1");
     cr_assert_null(at(301)->record, "as at 375: 2 * 0.42^0.68");
