@@ -81,8 +81,11 @@ enum tfops_status tfops_device_alloc(struct tfops_engine *engine, size_t bytes, 
     if (status)
         return status;
     if (engine->kind == ENGINE_CPU) {
-        *ret_memory = mem_new(&engine->env, bytes, 1);
-        return *ret_memory ? TFOPS_OK : TFOPS_E_MEMORY;
+        void *host = mem_new(&engine->env, bytes, 1);
+        if (!host)
+            return TFOPS_E_MEMORY;
+        *ret_memory = host;
+        return TFOPS_OK;
     }
     status = driver_enter(&engine->driver, engine->context, &scope);
     if (status)

@@ -87,8 +87,8 @@ static bool without_gpu(const struct tune_options *options)
 
 static int check_numbers(const struct cli *cli, const struct tune_options *options)
 {
-    if (options->jobs > 4096)
-        return cli_usage(cli, "--jobs", "at most 4096", "", "--jobs: at most 4096");
+    if (options->jobs > 64)
+        return cli_usage(cli, "--jobs", "at most 64", "", "--jobs: at most 64");
     if (options->max_configs > UINT32_MAX)
         return cli_usage(
             cli, "--max-configs", "at most 4294967295", "", "--max-configs: at most 4294967295");

@@ -172,12 +172,14 @@ static enum tfops_status keep_round(struct race *race)
     return status;
 }
 
-/* A disturbed round is repeated, but not without end: at most as many as good ones, and three. */
+/* A disturbed round is repeated, but not without end: at most as many as good ones, and three; nor where time
+ * is up and there is no other. */
 static bool must_drop(struct race *race, const struct nvml_sample *clocks)
 {
     bool contaminated = meter_contaminated(race->meter, clocks);
     meter_remember_clock(race->meter, clocks);
-    if (!contaminated || race->rounds_dropped > race->round / 2 + 2)
+    const bool only = !race->lanes[race->order[0]].samples.n && now_ns() > race->deadline_ns;
+    if (!contaminated || only || race->rounds_dropped > race->round / 2 + 2)
         return false;
     race->rounds_dropped++;
     race->meter->dropped_rounds++;

@@ -14,7 +14,8 @@ struct estimate race_estimate(const struct tune *tune, const struct candidate *c
 /* *ret_lost: the worker went with it, `why` says how. */
 enum tfops_status race_measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
     uint32_t max_samples, bool *ret_lost, char why[192]);
-/* Behind a round that all of `indices` began with `before` samples: beaten is who has gained fewer than others. */
+/* Behind a round that all of `indices` began, with `before` samples: beaten is who has gained fewer than
+ * others. */
 void race_note_beaten(
     struct tune *tune, const uint32_t *indices, const uint32_t *before, uint32_t n);
 /* Winner and runner-up among everyone measured, or of the race who is not beaten; race and sweep samples are

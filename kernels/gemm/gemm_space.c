@@ -54,7 +54,8 @@ static int64_t width_for(int64_t tokens)
     return widths->values[i];
 }
 
-/* Widths whose stores are boxes of 32 bytes, or none for the last columns, are worth it only where the next narrower one takes more tiles. */
+/* Widths whose stores are boxes of 32 bytes, or none for the last columns, are worth it only where the next
+ * narrower one takes more tiles. */
 static bool wider_than_needed(
     const struct tfops_problem *problem, const struct tfops_config *config, int64_t across)
 {

@@ -9,6 +9,7 @@ golden usage-option tfops-tune rmsnorm --chache x
 golden usage-option-json tfops-tune --json rmsnorm --chache x
 golden usage-value-missing tfops-tune --cache
 golden usage-value-malformed tfops-tune rmsnorm --jobs many
+golden usage-jobs tfops-tune rmsnorm rows=1 hidden=8 --jobs 65
 golden usage-choice tfops-tune rmsnorm --strategy genetic
 golden usage-flag-value tfops-tune --force=1
 golden usage-shard tfops-tune rmsnorm --shard 3/2

@@ -172,6 +172,18 @@ Test(measure, ends_when_every_round_is_disturbed)
     finish();
 }
 
+Test(measure, a_disturbed_round_counts_when_time_is_up_and_there_is_no_other)
+{
+    struct measure_options options = {.interval = 0.01, .budget_s = 1e-9};
+    start(scripted_nvml());
+    scripted.reasons[0] = 0x8;
+    add_lane(3000000, 0);
+    cr_assert_eq(meter_race(&meter, lanes, n_lanes, &options, NULL), TFOPS_OK);
+    cr_assert_eq(lanes[0].samples.n, 1);
+    cr_assert_float_eq(lanes[0].estimate.median, 3000000, 100);
+    finish();
+}
+
 Test(measure, power_cap_is_not_a_disturbance)
 {
     const struct nvml_sample capped = {.sm_clock_mhz = 1700, .throttle_reasons = 0x4};
