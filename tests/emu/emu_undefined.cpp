@@ -24,13 +24,16 @@ const void *object_of(const void *at)
     return dladdr(const_cast<void *>(at), &info) ? info.dli_fbase : nullptr;
 }
 
-// Where the variant called UBSan: behind this file's frames come those of its library.
+// Where the variant called UBSan: behind this file's frames, before which ASan's backtrace() may have one, come
+// those of its library.
 const void *undefined_site()
 {
     void *frames[24];
     const int n = backtrace(frames, sizeof frames / sizeof *frames);
-    const void *own = object_of(frames[0]);
+    const void *own = object_of(reinterpret_cast<const void *>(&undefined_site));
     int i = 0;
+    while (i < n && object_of(frames[i]) != own)
+        i++;
     while (i < n && object_of(frames[i]) == own)
         i++;
     while (i < n && object_of(frames[i]) != own)
