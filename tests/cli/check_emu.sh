@@ -60,14 +60,17 @@ check 'a wrong factor: with which operands' out_has '^  WRONG: plain values, thr
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * 1.01f;|'
 check 'a norm: exit' exits 1
 check 'a norm: its worst element' out_has 'out differs by .* of its norm, more than .*; worst: out\[[0-9]*, [0-9]*\] is .*, expected '
-broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * *(const float *)(u64)(n != n);|'
-check 'a null pointer: exit' exits 1
-check 'a null pointer: block, thread and line' out_has \
-    'rmsnorm: block 0 thread [0-9]* at norm/rmsnorm_op.cuh:[0-9]*.*: undefined behaviour: Load of null pointer'
-check 'a null pointer: nothing else is said' equals "$(grep -c 'runtime error' "$scratch/err")" 0
-broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * *(const float *)((const char *)\&n + 1 + (int)(n != n));|'
-check 'misaligned: block, thread and line' out_has \
-    'rmsnorm: block 0 thread [0-9]* at norm/rmsnorm_op.cuh:[0-9]*.*: .*misaligned'
+# A tool that itself is built with UBSan has loaded its library before there is a variant to listen to it.
+if ! ldd "$TFOPS_BUILD/tfops-worker" | grep -q libubsan; then
+    broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * *(const float *)(u64)(n != n);|'
+    check 'a null pointer: exit' exits 1
+    check 'a null pointer: block, thread and line' out_has \
+        'rmsnorm: block 0 thread [0-9]* at norm/rmsnorm_op.cuh:[0-9]*.*: undefined behaviour: Load of null pointer'
+    check 'a null pointer: nothing else is said' equals "$(grep -c 'runtime error' "$scratch/err")" 0
+    broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weight * *(const float *)((const char *)\&n + 1 + (int)(n != n));|'
+    check 'misaligned: block, thread and line' out_has \
+        'rmsnorm: block 0 thread [0-9]* at norm/rmsnorm_op.cuh:[0-9]*.*: .*misaligned'
+fi
 broken norm/rmsnorm_op.cuh 's|return n \* weight;|return n * weights;|'
 check 'what does not compile: exit' exits 1
 check 'what does not compile: the line' err_has 'rmsnorm_op.cuh:[0-9]*:.*error'
