@@ -10,6 +10,8 @@
 #include <string.h>
 
 enum { REACH = 4, LOG2_LARGEST = 40 };
+/* Between these powers of two tiles come out even or not within an octave: the model is asked in steps. */
+enum { LOG2_STEPPED = 6, LOG2_COARSE = 12, STEPS = 8 };
 
 /* What a choice is made from. */
 struct chooser {
@@ -232,15 +234,48 @@ static bool expected_worse(const struct chooser *chooser, const struct tfops_rec
            EQUAL;
 }
 
+/* ---- defaults ----------------------------------------------------------------------------------- */
+
+/* The default for an extent; between powers of two one that serves as such before it, the last one or else
+ * the fastest, where the model finds it as good: each is a binary to compile. */
+static struct tfops_config shared_default(
+    const struct chooser *chooser, const struct choices *before, int64_t extent)
+{
+    static const double AS_GOOD = 1.05;
+    const struct tfops_config own =
+        default_config(chooser->engine, *chooser->problem, chooser->dim, extent);
+    const struct tfops_config *best = &own;
+    double least = AS_GOOD;
+    if (!chooser->problem->spec->predict || !(extent & (extent - 1)))
+        return own;
+    for (size_t i = before->n; i-- > 0;) {
+        const struct choice *choice = &before->list[i];
+        if (choice->record)
+            continue;
+        const double ratio = predicted_ratio(chooser, extent, &choice->config, &own);
+        if (ratio <= least) {
+            best = &choice->config;
+            least = ratio;
+        }
+        if (ratio <= AS_GOOD && i + 1 == before->n)
+            break;
+    }
+    return *best;
+}
+
 /* ---- choices ------------------------------------------------------------------------------------ */
 
-/* Every extent where the choice may change: powers of two, the records' own and those a little around, the
- * ends of their reaches, and the borders between them. */
+/* Every extent where the choice may change: powers of two and steps between them, the records' own and
+ * those a little around, the ends of their reaches, and the borders between them. */
 static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
 {
+    const bool stepped = chooser->problem->spec->predict;
     size_t n = 0;
     for (int i = 0; i <= LOG2_LARGEST; i++)
         bounds[n++] = 1ll << i;
+    for (int i = LOG2_STEPPED; stepped && i < LOG2_COARSE; i++)
+        for (int64_t step = 1; step < STEPS; step++)
+            bounds[n++] = (1ll << i) + (step << i) / STEPS;
     for (size_t i = 0; i < chooser->records->n && n + 8 < CHOICE_MOST; i++) {
         int64_t extent = record_at(chooser, i)->extent;
         bounds[n++] = extent - 1;
@@ -257,12 +292,12 @@ static size_t list_bounds(const struct chooser *chooser, int64_t *bounds)
     return n;
 }
 
-static void choose(const struct chooser *chooser, int64_t extent, struct corrected *last,
-    struct choice *ret_choice)
+static void choose(const struct chooser *chooser, const struct choices *before, int64_t extent,
+    struct corrected *last, struct choice *ret_choice)
 {
     const size_t i = serving(chooser, extent), n = chooser->records->n;
-    *ret_choice = (struct choice){.last = extent,
-        .config = default_config(chooser->engine, *chooser->problem, chooser->dim, extent)};
+    *ret_choice =
+        (struct choice){.last = extent, .config = shared_default(chooser, before, extent)};
     if (i == n || expected_worse(chooser, record_at(chooser, i), &ret_choice->config, extent, last))
         return;
     ret_choice->record = record_at(chooser, i);
@@ -282,7 +317,7 @@ static void choose_all(const struct chooser *chooser, struct choices *choices)
         struct choice choice, *last = choices->n ? &choices->list[choices->n - 1] : NULL;
         if (bounds[i] < 1 || (last && bounds[i] == last->last))
             continue;
-        choose(chooser, bounds[i], &corrected, &choice);
+        choose(chooser, choices, bounds[i], &corrected, &choice);
         if (last && last->record == choice.record &&
             same_config(chooser->problem->spec, &last->config, &choice.config))
             last->last = choice.last;

@@ -79,12 +79,10 @@ size_t gated_mlp_tensor_maps(
     const enum tfops_dtype weight = gemm_weight_dtype(problem);
     const bool swap = v[GEMM_SWAP];
     const int64_t k = 128 / l.elem;
-    const int64_t x_rows =
-        swap ? v[GEMM_BLOCK_N] / v[GEMM_CLUSTER_M] : v[GEMM_BLOCK_M] / v[GEMM_CLUSTER_N];
     const int64_t weight_rows =
         swap ? SLAB_ROWS / v[GEMM_CLUSTER_N] : l.tile_cols / v[GEMM_CLUSTER_M];
     ret_maps[0] = gemm_map(launch, GATED_MLP_X, offsetof(struct gated_mlp_params, gemm.x_map),
-        (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, x_rows);
+        (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, gemm_x_box(problem, launch->config));
     ret_maps[1] = gemm_map(launch, GATED_MLP_GATE_WEIGHT,
         offsetof(struct gated_mlp_params, gemm.weight_map), weight, k, weight_rows);
     ret_maps[2] = gemm_map(launch, GATED_MLP_UP_WEIGHT, offsetof(struct gated_mlp_params, up_map),

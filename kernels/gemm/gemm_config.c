@@ -62,6 +62,12 @@ static int64_t dtype_bytes(const struct tfops_problem *problem, int dtype)
     return (int64_t)tfops_dtype_bytes((enum tfops_dtype)problem->dtypes[dtype]);
 }
 
+/* Of a tile's tokens, two boxes where one would take the room of a stage. */
+static int64_t token_box(int64_t tokens)
+{
+    return tokens > 128 && tokens % 16 == 0 ? tokens / 2 : tokens;
+}
+
 static void lay_out_store(const int64_t *v, struct gemm_layout *l)
 {
     int64_t parts = gemm_ceil_div(l->tile_cols / 8, v[GEMM_SPLIT_K]);
@@ -71,7 +77,7 @@ static void lay_out_store(const int64_t *v, struct gemm_layout *l)
     int64_t line = (v[GEMM_SWAP] ? GEMM_SLAB_ROWS : l->out_cols - l->edge_cols) * l->out_elem;
     int64_t box = line % 128 == 0 ? 128 : line % 64 == 0 ? 64 : 32;
     l->box_cols = box / l->out_elem;
-    l->box_rows = v[GEMM_SWAP] ? l->out_cols : GEMM_SLAB_ROWS;
+    l->box_rows = !v[GEMM_SWAP] ? GEMM_SLAB_ROWS : token_box(l->out_cols);
     int64_t buffer = gemm_ceil_div(l->box_rows * box, 1024) * 1024;
     l->fixed_bytes = v[GEMM_CONSUMERS] * STORE_BUFFERS * buffer;
 }
@@ -153,6 +159,14 @@ struct gemm_layout gemm_lay_out(
     if (v[GEMM_MAINLOOP] == GEMM_STREAM)
         gemm_stream_lay_out(v, &l);
     return l;
+}
+
+int64_t gemm_x_box(const struct tfops_problem *problem, const struct tfops_config *config)
+{
+    const int64_t *v = config->values, tokens = problem->dims[GEMM_M];
+    const int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
+    return gemm_ceil_div(
+        tokens < rows ? tokens : rows, v[v[GEMM_SWAP] ? GEMM_CLUSTER_M : GEMM_CLUSTER_N]);
 }
 
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config)
@@ -267,8 +281,9 @@ static bool possible_norm(const struct tfops_problem *problem, const int64_t *v,
 static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { MOST_REGS_SLABS = 160 };
-    if (l->slabs > 1 && accumulators(problem, v, l) > MOST_REGS_SLABS)
+    enum { MOST_REGS_SLABS = 160, MOST_REGS_ACROSS = 136 };
+    const int64_t most = v[GEMM_SWAP] ? MOST_REGS_ACROSS : MOST_REGS_SLABS;
+    if (l->slabs > 1 && accumulators(problem, v, l) > most)
         return gemm_refuse(
             reason, "the sums of a pair and what joins them do not fit in registers");
     if (v[GEMM_SWAP] ? l->slabs % 2 : v[GEMM_SPLIT_K] > 1)

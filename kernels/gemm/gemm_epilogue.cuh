@@ -127,15 +127,16 @@ template <class C> struct GemmEpilogue {
     TF_DEV void fill(const GemmEpilogue &e, const gemm_params &params, V &values,
         const typename V::Down &down, const Slab<V> &d, u8 *box)
     {
-        constexpr int FIRST = C::SWAP ? 0 : PART * L::BOX_COLS / 8;
-        constexpr int COLUMNS = C::SWAP ? L::OUT_COLS / 8 : L::BOX_COLS / 8;
+        constexpr int LINE = PART % L::LINE_BOXES, TOKENS = PART / L::LINE_BOXES;
+        constexpr int FIRST = (C::SWAP ? TOKENS * L::BOX_ROWS : LINE * L::BOX_COLS) / 8;
+        constexpr int COLUMNS = (C::SWAP ? L::BOX_ROWS : L::BOX_COLS) / 8;
         constexpr int STEP = L::OUT_ELEM == 2 && COLUMNS % 2 == 0 ? 2 : 1;
         TF_UNROLL
         for (int j = 0; j < COLUMNS; j += STEP) {
             float a[4], b[4];
             finish(e, params, values, down, SLAB, FIRST + j, d + V::EACH * (FIRST + j), a);
             if constexpr (L::OUT_ELEM == 4) {
-                put_floats(e, box, PART, j, a);
+                put_floats(e, box, LINE, j, a);
             } else if constexpr (L::OUT_ELEM == 1) {
                 put_bytes(e, box, j, a);
             } else if constexpr (STEP == 2) {
@@ -161,10 +162,11 @@ template <class C> struct GemmEpilogue {
         named_sync(1 + e.consumer, L::WARPGROUP); // the box is complete
         if (e.thread == 0) {
             const int row = e.row + 64 * SLAB;
+            constexpr int LINE = PART % L::LINE_BOXES * L::BOX_COLS;
             if constexpr (C::SWAP)
-                tma_store(*e.map, box, row + PART * L::BOX_COLS, e.col);
+                tma_store(*e.map, box, row + LINE, e.col + PART / L::LINE_BOXES * L::BOX_ROWS);
             else
-                tma_store(*e.map, box, e.col + PART * L::BOX_COLS, row);
+                tma_store(*e.map, box, e.col + LINE, row);
             bulk_commit();
         }
         e.turn++;

@@ -212,13 +212,12 @@ size_t gemm_tensor_maps(
     const struct tfops_problem *problem = launch->problem;
     const struct gemm_layout l = gemm_lay_out(problem, launch->config);
     const int64_t k = 128 / l.elem;
-    const int64_t down = v[GEMM_BLOCK_M] / v[GEMM_CLUSTER_N];
-    const int64_t across = v[GEMM_BLOCK_N] / v[GEMM_CLUSTER_M];
-    const bool swap = v[GEMM_SWAP];
+    const int64_t weight_rows =
+        v[GEMM_SWAP] ? v[GEMM_BLOCK_M] / v[GEMM_CLUSTER_N] : v[GEMM_BLOCK_N] / v[GEMM_CLUSTER_M];
     ret_maps[0] = gemm_map(launch, GEMM_X, offsetof(struct gemm_params, x_map),
-        (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, swap ? across : down);
+        (enum tfops_dtype)problem->dtypes[GEMM_DTYPE], k, gemm_x_box(problem, launch->config));
     ret_maps[1] = gemm_map(launch, GEMM_WEIGHT, offsetof(struct gemm_params, weight_map),
-        gemm_weight_dtype(problem), k, swap ? down : across);
+        gemm_weight_dtype(problem), k, weight_rows);
     ret_maps[2] = gemm_map(launch, GEMM_OUT, offsetof(struct gemm_params, out_map),
         (enum tfops_dtype)problem->dtypes[GEMM_OUT_DTYPE], l.box_cols, l.box_rows);
     return 3;

@@ -137,6 +137,10 @@ template <class C> struct GemmLayout {
     // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
     static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
     static constexpr int N_ROWS = C::SWAP ? TILE_ROWS : TILE_COLS; // of weight in a tile
+    // gemm_tiles.cuh: of what two tiles have both make the same bits, and it is stored for itself; block
+    // scales are brought for tiles in their places.
+    static constexpr bool FULL_TILES =
+        !C::SPLIT_TAIL && !ADD_NORMED && !BLOCK_SCALED && (!NORM_WARPS || NORM_TEAMS == 1);
     using RowSums =
         GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
     static constexpr int NORM_BYTES = NORM_WARPS   ? 4 * X_ROWS * NORM_PARTS
@@ -176,8 +180,11 @@ template <class C> struct GemmLayout {
     static constexpr int LINE_BYTES = LINE_COLS * OUT_ELEM; // of a slab, along n
     static constexpr int BOX_BYTES = LINE_BYTES % 128 == 0 ? 128 : LINE_BYTES % 64 == 0 ? 64 : 32;
     static constexpr int BOX_COLS = BOX_BYTES / OUT_ELEM;
-    static constexpr int BOX_ROWS = C::SWAP ? OUT_COLS : 64;
-    static constexpr int BOXES = LINE_BYTES / BOX_BYTES; // of a slab
+    static constexpr int LINE_BOXES = LINE_BYTES / BOX_BYTES; // side by side along n
+    // SWAP: of the tokens across, in two boxes where one would take the room of a stage.
+    static constexpr int TOKEN_BOXES = C::SWAP && OUT_COLS > 128 && OUT_COLS % 16 == 0 ? 2 : 1;
+    static constexpr int BOX_ROWS = C::SWAP ? OUT_COLS / TOKEN_BOXES : 64;
+    static constexpr int BOXES = LINE_BOXES * TOKEN_BOXES; // of a slab
     static constexpr int BUFFER_BYTES = ceil_div(BOX_ROWS * BOX_BYTES, 1024) * 1024;
     static constexpr int BUFFERS = 2;
 

@@ -6,6 +6,7 @@
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_walk.cuh"
+#include "gemm/gemm_x_rows.cuh"
 
 // The boxes of a tile of ROWS rows that this block brings, its part of those that SHARE blocks of a cluster
 // need: act(map, first row, its place in the tile). Of the weight's tile with its pair PAIR_ROWS are of
@@ -15,7 +16,7 @@ TF_DEV void gemm_each_box(const gemm_params &p, int row, int rank, ACT act)
 {
     constexpr bool PAIRED = WEIGHT && GemmLayout<C>::PAIRED;
     constexpr int BOX = PAIRED ? GemmLayout<C>::PAIR_ROWS : ROWS;
-    const int part = SHARE > 1 ? rank * (BOX / SHARE) : 0;
+    const int part = SHARE > 1 ? rank * (WEIGHT ? BOX / SHARE : GemmXRows<C>::each(p)) : 0;
     if constexpr (PAIRED) {
         TF_UNROLL
         for (int i = 0; i < ROWS; i += 2 * BOX) {
@@ -125,10 +126,12 @@ template <class C> struct GemmProducer {
     TF_DEV u32 stage_bytes(
         [[maybe_unused]] const GemmProducer &it, const gemm_params &p, const GemmTile &tile)
     {
+        constexpr int WEIGHT_BYTES = C::DEPTH * (C::SWAP ? L::R_BYTES : L::C_BYTES);
+        const u32 bytes = WEIGHT_BYTES + GemmXRows<C>::stage_bytes(p);
         if constexpr (L::BLOCK_SCALED)
             if (it.scales)
-                return L::STAGE_BYTES + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);
-        return L::STAGE_BYTES;
+                return bytes + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);
+        return bytes;
     }
 
     // Where no tile of the weight is read twice, what one needs first comes to L2 while the kernel before

@@ -46,6 +46,7 @@ template <class C> struct MmaLayout {
     static constexpr int TILE_ROWS = C::BLOCK_M, TILE_COLS = WARPS_N * OUT_COLS;
     static constexpr int RECTANGLE = 1; // no clusters
     static constexpr bool MULTICAST = false;
+    static constexpr bool FULL_TILES = false; // rows that are not there cost nothing
     static constexpr int X_BYTES = C::BLOCK_M * ROW_BYTES;
     static constexpr int STAGE_BYTES = X_BYTES + C::BLOCK_N * ROW_BYTES;
     // Sums of normalised rows of the output, behind the stages.

@@ -7,36 +7,37 @@
 #include <math.h>
 
 /*
- * Fitted to 13000 configs of 361 problems on an H200 (docs/notes/gemm.md, section 10); parts of sums, streams and
- * exchanges to earlier runs. Dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus.
+ * Fitted to 13000 configs of 361 problems on an H200 (docs/notes/gemm.md, section 10), what decides where memory does
+ * to 9200 of 71 later ones (section 14); parts of sums, streams and exchanges to earlier runs. Dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus.
  */
-static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4400;
+static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4600;
 /* Of the time that a tile's loads take beside longer products, or products beside longer loads. */
 static const double LOADS_BESIDE = 0.164;
 /* Of a tile that is stored before the next one begins. */
-static const double STORE_BYTES_NS = 56;
+static const double STORE_BYTES_NS = 56,
+                    FLOATS_ACROSS = 2.5; /* transposed, they are stored one by one */
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
-static const double ALONE_BYTES_NS = 64.7, PAIRED_BYTES_NS = 38.2;
+static const double ALONE_BYTES_NS = 67.7, PAIRED_BYTES_NS = 37;
 /* Of a weight's bytes, for clusters that read it at a time (weight_reads). */
-static const double MERGED_READS = 0.894, UNMERGED_READS = 1.51;
-/* Of a row of tokens that is not there: the copy engine fills it with zeros. */
-static const double PADDING = 0.8;
+static const double MERGED_READS = 0.99, UNMERGED_READS = 1.45;
+/* Of rows of tokens that are not there: the copy engine fills them with zeros (section 14). */
+static const double EMPTY_BYTES_NS = 16;
 /* A launch, one of the mma.sync kernel; a wait for a stage, longer for each block that shares it; until the
  * bytes of one are there. */
-static const double LAUNCH_NS = 1163, MMA_LAUNCH_NS = 5600, STAGE_NS = 46.4, SHARED_STAGE_NS = 3.4,
-                    ARRIVAL_NS = 1317;
+static const double LAUNCH_NS = 950, MMA_LAUNCH_NS = 5600, STAGE_NS = 46.4, SHARED_STAGE_NS = 3.4,
+                    ARRIVAL_NS = 1380;
 /* Of each doubling of a cluster, whose blocks wait for the last one. */
 static const double DOUBLED_CLUSTER = 0.01;
 /* Two meetings of a cluster; a partial tile of a split sum, left in shared memory, read by the cluster. */
-static const double SPLIT_NS = 873, SPLIT_BYTES_NS = 26.9;
+static const double SPLIT_NS = 1165, SPLIT_BYTES_NS = 32;
 /* Parts of sums left in the workspace or added from there, a block's; until one left last is there. */
 static const double CUT_BYTES_NS = 39, CUT_NS = 2700;
 /* Between what a block says of its rows and what it hears of the others'. */
 static const double EXCHANGE_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.693;
-static const double PROMOTION = 1.113, OVERLAP = 0.086;
+static const double PROMOTION = 1.113, OVERLAP = 0.05;
 /* Of a consumer that adds one partial sum up while the next one's products run, stage after stage; measured
  * (docs/notes/gemm.md, section 12), not fitted. */
 static const double TWO_SUMS = 0.98;
@@ -96,15 +97,19 @@ static double weight_reads(const struct gemm_layout *l, const int64_t *v)
     return clusters < UNMERGED_READS ? clusters : UNMERGED_READS;
 }
 
-/* How much of the tiles' rows of tokens is none of the problem's. */
-static double padding(const struct tfops_problem *problem, const int64_t *v)
+/* Rows of the last tile of tokens that are none of the problem's, where it does not begin earlier and so
+ * have none (FULL_TILES of gemm_layout.cuh). */
+static int64_t empty_rows(const struct tfops_problem *problem, const int64_t *v)
 {
     const int64_t tokens = problem->dims[GEMM_M],
                   tile = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
-    return 1 - (double)tokens / (double)(gemm_ceil_div(tokens, tile) * tile);
+    const bool full =
+        !v[GEMM_SPLIT_TAIL] && !gemm_add_normed(problem) && gemm_scaling(problem) != GEMM_PER_BLOCK;
+    return full || tokens <= tile ? 0
+                                  : gemm_ceil_div(tokens, tile) * tile - tokens; /* gemm_x_box() */
 }
 
-/* The bus, or a block's share of a weight, which comes from memory, and what stands in for tokens. */
+/* The bus, or a block's share of a weight, which comes from memory. */
 static double memory_ns(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, int64_t k_bytes, double blocks,
     double waves)
@@ -118,9 +123,8 @@ static double memory_ns(const struct tfops_problem *problem, const struct tfops_
     const double c = (double)v[GEMM_BLOCK_N] / (double)v[GEMM_CLUSTER_M];
     const double weight =
         (v[GEMM_SWAP] ? r : c) * weight_reads(l, v) / (double)(v[GEMM_SWAP] ? l->across : l->down);
-    const double empty = (v[GEMM_SWAP] ? c : r) * padding(problem, v) * PADDING;
     const double rate = 2 * blocks > (double)device->sms ? PAIRED_BYTES_NS : ALONE_BYTES_NS;
-    return greater(bus, waves * (weight + empty) * (double)k_bytes / rate);
+    return greater(bus, waves * weight * (double)k_bytes / rate);
 }
 
 /* Of the sums that SPLIT_TAIL cuts. */
@@ -198,11 +202,24 @@ static double tile_ns(const struct tfops_problem *problem, const struct tfops_co
     return greater(greater(math, arrival), load) + LOADS_BESIDE * (math < load ? math : load);
 }
 
-/* All tiles are stored one after the other, or with PINGPONG each beside the next one's products. */
-static double store_ns(const struct tfops_config *config, double waves)
+/* What tiles with rows that are not there take longer: in the last wave one of them, before it their share. */
+static double last_tile_delay_ns(const struct tfops_problem *problem,
+    const struct tfops_config *config, const struct gemm_layout *l, double tile, int64_t depth,
+    double waves)
 {
     const int64_t *v = config->values;
-    const double tile = 2 * (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / (double)v[GEMM_SPLIT_K];
+    const double empty = (double)(empty_rows(problem, v) * depth) / EMPTY_BYTES_NS;
+    const double bands = (double)(v[GEMM_SWAP] ? l->across : l->down);
+    return greater(0, empty - tile) * (1 + greater(0, waves - 1) / bands);
+}
+
+/* All tiles are stored one after the other, or with PINGPONG each beside the next one's products. */
+static double store_ns(const struct tfops_config *config, const struct gemm_layout *l, double waves)
+{
+    const int64_t *v = config->values;
+    const bool floats_across = v[GEMM_SWAP] && l->out_elem == 4;
+    const double bytes = (double)(l->out_elem * v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]);
+    const double tile = bytes * (floats_across ? FLOATS_ACROSS : 1) / (double)v[GEMM_SPLIT_K];
     return tile / STORE_BYTES_NS * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
@@ -220,7 +237,8 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const double split = join_ns(device, config, &l);
     const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
     const double tile = tile_ns(problem, config, &l, stages, blocks);
-    const double work = waves * (tile + exchange) + store_ns(config, waves);
+    const double late = last_tile_delay_ns(problem, config, &l, tile, depth, waves);
+    const double work = waves * (tile + exchange) + late + store_ns(config, &l, waves);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, device, config, &l, depth, blocks, waves);
     const double launch =

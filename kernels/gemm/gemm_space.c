@@ -54,6 +54,17 @@ static int64_t width_for(int64_t tokens)
     return widths->values[i];
 }
 
+/* Several tiles of tokens across, of no fewer than this each. */
+enum { LEAST_BAND = 64 };
+
+/* Where no tile of 128 rows divides tokens, they lie better across, by eight; of more the rows that are
+ * not there are few. */
+static bool bands_across(int64_t tokens)
+{
+    enum { MOST = 2048, WHOLE = 128 };
+    return tokens > 2 * LEAST_BAND && tokens <= MOST && tokens % WHOLE != 0;
+}
+
 /* Widths whose stores are boxes of 32 bytes, or none for the last columns, are worth it only where the next
  * narrower one takes more tiles. */
 static bool wider_than_needed(
@@ -79,7 +90,7 @@ static bool hopeless(const struct tfops_problem *problem, const struct tfops_dev
         return v[GEMM_CONSUMERS] == 1;
     if (v[GEMM_MAINLOOP] != GEMM_WGMMA)
         return false;
-    if ((v[GEMM_PINGPONG] && (promotes || v[GEMM_SWAP])) ||
+    if ((v[GEMM_PINGPONG] && (promotes || (v[GEMM_SWAP] && l->across == 1))) ||
         wider_than_needed(problem, config, l->across))
         return true;
     if (v[GEMM_CONSUMERS] == 1 && l->slabs > (gemm_paired(problem) && v[GEMM_SWAP] ? 2 : 1))
@@ -268,7 +279,7 @@ static void try_depths(
     }
 }
 
-/* Few tokens across: one to three consumers, a sum split, token tiles shared, or both. */
+/* Tokens across in one tile: one to three consumers, a sum split, token tiles shared, or both. */
 static void try_narrow(struct search *search, int64_t tokens)
 {
     enum { MOST_CONSUMERS = 3, MOST_SHARERS = 4, MOST_BLOCKS = 8, DEEPEST = 4, MOST_ROWS = 256 };
@@ -282,6 +293,36 @@ static void try_narrow(struct search *search, int64_t tokens)
                 }
 }
 
+/* Tokens across in several tiles, each as narrow as their number allows; a cluster shares them or
+ * the weight. */
+static void try_bands(struct search *search, int64_t tokens)
+{
+    static const struct shape SHAPES[] = {
+        {128, 2, 0, 1, 1, 0},
+        {128, 2, 0, 2, 1, 0},
+        {128, 2, 0, 1, 2, 0},
+        {256, 2, 0, 1, 1, 0},
+        {256, 2, 0, 2, 1, 0},
+        {256, 2, 0, 1, 2, 0},
+        {192, 3, 0, 1, 1, 0},
+        {64, 2, 1, 1, 1, 0},
+        {64, 2, 1, 1, 2, 0},
+        {128, 2, 1, 1, 1, 0},
+        {128, 2, 1, 2, 1, 0},
+        {128, 2, 1, 1, 2, 0},
+    };
+    int64_t last = 0;
+    for (int64_t tiles = 2; tokens > tiles * LEAST_BAND; tiles++) {
+        const int64_t width = width_for(gemm_ceil_div(tokens, tiles));
+        for (size_t i = 0; width != last && i < sizeof SHAPES / sizeof SHAPES[0]; i++) {
+            struct shape shape = SHAPES[i];
+            shape.block_n = width;
+            try_depths(search, &shape, true, 1, 1);
+        }
+        last = width;
+    }
+}
+
 static void try_wgmma(struct search *search)
 {
     enum { DEEPEST = 2, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
@@ -292,6 +333,8 @@ static void try_wgmma(struct search *search)
             try_depths(search, &WIDE[i], false, split, DEEPEST);
     if (tokens <= 256)
         try_narrow(search, tokens);
+    if (bands_across(tokens))
+        try_bands(search, tokens);
 }
 
 static void try_mma(struct search *search)
@@ -366,10 +409,15 @@ static double best_ns(const struct tfops_problem *problem, const struct tfops_de
     return last.ns;
 }
 
-/* Of a tile whose columns are tokens. */
-static int64_t tokens_for(int64_t tokens, const int64_t *v)
+/* Of a tile whose columns are tokens: no wider than its share of them. */
+static bool holds_tokens(int64_t tokens, const int64_t *v)
 {
-    return v[GEMM_MAINLOOP] == GEMM_STREAM ? gemm_stream_width(tokens) : width_for(tokens);
+    const int64_t width = v[GEMM_BLOCK_N], tiles = gemm_ceil_div(tokens, width);
+    if (v[GEMM_MAINLOOP] == GEMM_STREAM)
+        return width == gemm_stream_width(tokens);
+    if (tiles > 1 && (width < LEAST_BAND || !bands_across(tokens)))
+        return false;
+    return width == width_for(gemm_ceil_div(tokens, tiles));
 }
 
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -383,8 +431,8 @@ static bool worthwhile(const struct tfops_problem *problem, const struct tfops_d
         return gemm_refuse(reason, "never worth measuring for such a problem");
     if (v[GEMM_GROUP] > GEMM_LEAST_GROUP && l->down <= GEMM_LEAST_GROUP)
         return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
-    if (v[GEMM_SWAP] && v[GEMM_BLOCK_N] != tokens_for(problem->dims[GEMM_M], v))
-        return gemm_refuse(reason, "BLOCK_N is not the width that holds all tokens");
+    if (v[GEMM_SWAP] && !holds_tokens(problem->dims[GEMM_M], v))
+        return gemm_refuse(reason, "BLOCK_N is not the least width for all tokens, or their share");
     if (gemm_model_ns(problem, device, config) > MARGIN * best_ns(problem, device))
         return gemm_refuse(reason, "the model says it is much slower than the default");
     return true;

@@ -4,6 +4,10 @@
 // by the number of clusters. Order: bands of GROUP rectangles down, within a band column by column,
 // so that what runs at the same time shares rows of both operands in L2. Where blocks exchange sums of
 // rows, a row's tiles are so near in that order that all of them run at a time.
+//
+// FULL_TILES: the last one begins so early that it is full. Rows that are not there cost the copy engine,
+// which puts zeros in their place, several times what rows cost (docs/notes/gemm.md, section 14). What two
+// tiles have they compute alike, and both write it.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/thread.cuh"
@@ -28,10 +32,16 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
     using Parts = GemmParts<C>;
     static constexpr int ROWS = L::TILE_ROWS * C::CLUSTER_M, COLS = L::TILE_COLS * C::CLUSTER_N;
     static constexpr int WEIGHT_ROWS = C::SWAP ? ROWS : COLS; // of a rectangle
+    static constexpr int ANYWHERE = 0x7fffffff;
+    static constexpr int TILE_TOKENS = C::SWAP ? L::TILE_COLS : L::TILE_ROWS;
+    static constexpr int TILE_WEIGHT = C::SWAP ? L::TILE_ROWS : L::TILE_COLS; // rows
+    static constexpr bool FULL_WEIGHT =
+        L::FULL_TILES && !Parts::SEVERAL && C::N > TILE_WEIGHT && C::N % 8 == 0;
 
     int down, across, count; // rectangles
     int next, step, group;
     int rank_m, rank_n; // of this block in its rectangle
+    int last_token, last_row; // that a tile begins at, of tokens and of weight
 
     TF_DEV GemmTiles start(const gemm_params &p)
     {
@@ -46,6 +56,10 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         const int rank = L::MULTICAST ? cluster_rank() % L::RECTANGLE : 0;
         t.rank_m = rank % C::CLUSTER_M;
         t.rank_n = rank / C::CLUSTER_M;
+        // An output that is a residual, too, is read once before it is written.
+        const bool full = p.residual != p.out;
+        t.last_token = L::FULL_TILES && full && p.m > TILE_TOKENS ? p.m - TILE_TOKENS : ANYWHERE;
+        t.last_row = FULL_WEIGHT && full ? C::N - TILE_WEIGHT : ANYWHERE;
         return t;
     }
 
@@ -57,7 +71,9 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         int row = first + in_band % height, col = in_band / height;
         const GemmPart part = Parts::template find<WEIGHT_ROWS>(C::SWAP ? row : col);
         (C::SWAP ? row : col) = part.tile;
-        return {(row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS,
-            (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS, part.part};
+        row = (row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS;
+        col = (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS;
+        return {min_int(row, C::SWAP ? t.last_row : t.last_token),
+            min_int(col, C::SWAP ? t.last_token : t.last_row), part.part};
     }
 };

@@ -41,6 +41,7 @@ enum {
     STREAM,
     CUT,
     EDGE,
+    BANDS,
     N_SETUPS
 };
 static const struct setup {
@@ -56,7 +57,7 @@ static const struct setup {
         "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=2,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
     [SCALED_BULK] = {"block scales in bulk", "fp8_gemm",
-        "m=100 n=160 k=1008 scaling=block scale_major=column out_dtype=f32",
+        "m=200 n=160 k=1008 scaling=block scale_major=column out_dtype=f32",
         "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=2,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
     [TURNS] = {"turns", "linear", "m=300 n=160 k=384 dtype=f16",
@@ -90,6 +91,9 @@ static const struct setup {
         "m=100 n=280 k=128 dtype=bf16 bias=1 residual=1",
         "MAINLOOP=1,BLOCK_M=64,BLOCK_N=136,STAGES=2,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
+    [BANDS] = {"bands of tokens across", "linear", "m=300 n=160 k=256 dtype=bf16 residual=1",
+        "MAINLOOP=1,BLOCK_M=128,BLOCK_N=160,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
+        "CLUSTER_N=2,SPLIT_K=1,GROUP=8,SWAP=1"},
 };
 
 /* `line`, a statement or an expression, becomes `with` in the mutant; `text`: some order of threads
@@ -125,8 +129,8 @@ static const struct mutant {
         "cp_async_arrive(GemmRing<C>::full(stage));", "mbar_arrive(GemmRing<C>::full(stage));",
         "expected"},
     {"scales not expected", SCALED_BULK, "gemm/gemm_load.cuh",
-        "return L::STAGE_BYTES + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);",
-        "return L::STAGE_BYTES;", "bytes are missing"},
+        "return bytes + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);", "return bytes;",
+        "bytes are missing"},
     {"rows without scales not cleared", SCALED_BULK, "gemm/gemm_scales.cuh", "place(0, 0)[i] = 0;",
         "", "which nobody wrote"},
     {"rows without scales cleared without a fence", SCALED_BULK, "gemm/gemm_scales.cuh",
@@ -171,6 +175,16 @@ static const struct mutant {
         "may still touch its shared memory"},
     {"partial tile over the stages", SPLIT, "gemm/gemm_split.cuh",
         "named_sync(STAGES_DONE, OWNERS);", "", "race on shared memory"},
+    {"rows without tokens not cleared", SPLIT, "gemm/gemm_x_rows.cuh",
+        "reinterpret_cast<Zeros *>(tile)[i] = {};", "", "which nobody wrote"},
+    {"rows without tokens cleared without a fence", SPLIT, "gemm/gemm_x_rows.cuh",
+        "shared_fence_async();", "", "no fence for the asynchronous proxy"},
+    {"rows without tokens waited for", SPLIT, "gemm/gemm_x_rows.cuh", "min_int(p.m, L::X_ROWS)",
+        "L::X_ROWS", "bytes are missing"},
+    {"one box over the other", BANDS, "gemm/gemm_epilogue.cuh",
+        "PART / L::LINE_BOXES * L::BOX_ROWS", "0", "expected"},
+    {"one box for the other", BANDS, "gemm/gemm_epilogue.cuh", "TOKENS * L::BOX_ROWS", "0",
+        "expected"},
     {"no barrier a block of K", MMA, "gemm/gemm_mma.cuh",
         "block_sync(); // the stage is there, and nobody reads the one that is filled next", "",
         "race on shared memory"},

@@ -160,9 +160,10 @@ Test(choice, a_record_serves_where_the_model_corrected_by_it_expects_no_more_of_
     cr_assert_eq(at(300)->record, &records.records[0].row);
     cr_assert_eq(
         at(299)->record, &records.records[0].row, "the measurement says more than the model");
-    cr_assert_eq(at(257)->record, &records.records[0].row, "as at 299, where its range ends");
+    cr_assert_eq(at(257)->record, &records.records[0].row, "as at 288: 2 * 0.42^0.94");
     cr_assert_null(at(256)->record, "2 * 0.42^0.77 is above 1");
-    cr_assert_null(at(301)->record, "as at 375: 2 * 0.42^0.68");
+    cr_assert_eq(at(301)->record, &records.records[0].row, "as at 320: 2 * 0.42^0.91");
+    cr_assert_null(at(321)->record, "as at 352: 2 * 0.42^0.77");
     cr_assert_null(at(512)->record);
     cr_assert_null(at(100)->record);
     cr_assert_eq(at(1024)->record, &records.records[1].row);
@@ -177,4 +178,39 @@ Test(choice, a_record_without_the_defaults_time_corrects_the_model_to_a_tie)
     cr_assert_eq(at(300)->record, &records.records[0].row);
     cr_assert_null(at(512)->record);
     cr_assert_eq(at(1024)->record, &records.records[0].row, "here the model prefers it itself");
+}
+
+/* UNROLL=1 is as good as its default of many rows, but for a twentieth and more from 80 to 96 and from 400. */
+static double predict_steps(void *user, const struct tfops_problem *at_extent,
+    const struct tfops_device *device, const struct tfops_config *config)
+{
+    (void)user, (void)device;
+    const int64_t m = at_extent->dims[TOY_M];
+    const bool slow = (m > 80 && m <= 96) || m > 400;
+    return config->values[TOY_UNROLL] == 1 ? (slow ? 106 : 104) : 100;
+}
+
+static int64_t unroll_at(int64_t extent)
+{
+    const struct choice *choice = at(extent);
+    cr_assert_null(choice->record);
+    return choice->config.values[TOY_UNROLL];
+}
+
+Test(choice, between_powers_of_two_a_default_serves_on_where_the_model_finds_it_as_good)
+{
+    toy.spec.predict = predict_steps;
+    cr_assert_eq(unroll_at(64), 1);
+    cr_assert_eq(unroll_at(80), 1);
+    cr_assert_eq(unroll_at(81), 2, "as at 88");
+    cr_assert_eq(unroll_at(97), 2, "as at 104: the last one is as good, too");
+    cr_assert_eq(unroll_at(128), 2, "each power of two has its own default");
+    cr_assert_eq(unroll_at(3000), 2);
+}
+
+Test(choice, without_a_model_defaults_are_those_of_powers_of_two)
+{
+    cr_assert_eq(unroll_at(64), 1);
+    cr_assert_eq(unroll_at(65), 2);
+    cr_assert_eq(choices.n, 2);
 }
