@@ -241,7 +241,7 @@ static bool expected_worse(const struct chooser *chooser, const struct tfops_rec
 static struct tfops_config shared_default(
     const struct chooser *chooser, const struct choices *before, int64_t extent)
 {
-    static const double AS_GOOD = 1.05;
+    static const double AS_GOOD = 1.03;
     const struct tfops_config own =
         default_config(chooser->engine, *chooser->problem, chooser->dim, extent);
     const struct tfops_config *best = &own;

@@ -222,7 +222,7 @@ struct tfops_tunable_spec {
 struct tfops_spec {
     size_t size;      /* sizeof(struct tfops_spec) */
     uint32_t abi;     /* TFOPS_SPEC_ABI */
-    uint32_t version; /* raise when results for an old record would not hold any more */
+    uint32_t version; /* raise when an old record's times or binary no longer hold */
     const char *name, *summary, *formula;
     void *user; /* passed to every callback */
 

@@ -104,7 +104,7 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec fp8_gemm_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 2,
+    .version = 3,
     .name = "fp8_gemm",
     .summary = "product of fp8 matrices, scaled by tensor, row or block",
     .formula = "out = activation((x · x_scale) · (weight · weight_scale)ᵀ + bias) + residual",

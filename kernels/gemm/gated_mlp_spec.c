@@ -152,7 +152,7 @@ static int64_t derive_one(void *user, const struct tfops_problem *problem, size_
 const struct tfops_spec gated_mlp_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 2,
+    .version = 3,
     .name = "gated_mlp",
     .summary = "two matrix products joined by a gated activation",
     .formula = "out = act(x · gateᵀ) · (x · upᵀ) / out_scale (Shazeer 2020)",
@@ -225,7 +225,7 @@ static int64_t derive_scales(void *user, const struct tfops_problem *problem, si
 const struct tfops_spec fp8_gated_mlp_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 2,
+    .version = 3,
     .name = "fp8_gated_mlp",
     .summary = "two products of fp8 matrices joined by a gated activation",
     .formula = "out = act(x · gateᵀ · scales) · (x · upᵀ · scales) / out_scale",

@@ -165,8 +165,8 @@ int64_t gemm_x_box(const struct tfops_problem *problem, const struct tfops_confi
 {
     const int64_t *v = config->values, tokens = problem->dims[GEMM_M];
     const int64_t rows = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
-    return gemm_ceil_div(
-        tokens < rows ? tokens : rows, v[v[GEMM_SWAP] ? GEMM_CLUSTER_M : GEMM_CLUSTER_N]);
+    const int64_t there = tokens < rows && !gemm_normed(problem) ? tokens : rows;
+    return gemm_ceil_div(there, v[v[GEMM_SWAP] ? GEMM_CLUSTER_M : GEMM_CLUSTER_N]);
 }
 
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config)
@@ -326,6 +326,17 @@ static bool possible_residual(
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= most;
 }
 
+/* Where tokens run across, each column has factors of its own beside the sums. */
+static bool possible_across(
+    const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
+{
+    enum { MOST_REGS_FACTORS = 168 };
+    const bool factors =
+        gemm_scaling(problem) == GEMM_PER_ROW || (problem->present >> GEMM_BIAS & 1);
+    return !v[GEMM_SWAP] || gemm_paired(problem) || !gemm_promoted(problem, l) || !factors ||
+           accumulators(problem, v, l) <= MOST_REGS_FACTORS;
+}
+
 /* Parts of sums are left in the workspace, where they are cut depends on the number of tiles. */
 static bool possible_tail(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
@@ -381,6 +392,9 @@ static bool possible_wgmma(const struct tfops_problem *problem, const struct tfo
         return gemm_refuse(reason, "block scales: no turns, and columns of at most two blocks");
     if (accumulators(problem, v, l) > (v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : MOST_REGS_TWO))
         return gemm_refuse(reason, "the accumulators do not fit in a thread's registers");
+    if (!possible_across(problem, v, l))
+        return gemm_refuse(
+            reason, "beside the accumulators the factors of columns do not fit in registers");
     if (!possible_residual(problem, v, l))
         return gemm_refuse(reason, "beside the accumulators a residual does not fit in registers");
     if (v[GEMM_SPLIT_K] > 1 &&

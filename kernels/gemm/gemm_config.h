@@ -61,7 +61,7 @@ struct gemm_layout {
 
 struct gemm_layout gemm_lay_out(
     const struct tfops_problem *problem, const struct tfops_config *config);
-/* Rows of x that a block brings of a tile: where that has all tokens no more than there are. */
+/* Rows of x that a block brings of a tile: GemmXRows of gemm_load.cuh. */
 int64_t gemm_x_box(const struct tfops_problem *problem, const struct tfops_config *config);
 int64_t gemm_smem_bytes(const struct gemm_layout *layout, const struct tfops_config *config);
 /* What SPLIT_TAIL cuts (gemm_walk.cuh): rectangles, 0 where nothing is; into parts; those whose rests are

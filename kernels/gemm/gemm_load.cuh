@@ -6,7 +6,26 @@
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_scales.cuh"
 #include "gemm/gemm_walk.cuh"
-#include "gemm/gemm_x_rows.cuh"
+
+// Rows of x that a block brings of a tile. Where one tile has all tokens no more than there are: the copy engine
+// takes longer to put zeros in the place of a row than to bring one (docs/notes/gemm.md, section 14). What is in
+// the other rows, anything, comes to rows of the sums that are not stored.
+template <class C> struct GemmXRows {
+    using L = GemmLayout<C>;
+    static constexpr int SHARE = C::SWAP ? C::CLUSTER_M : C::CLUSTER_N; // blocks that bring a tile
+
+    // Of each of these blocks. The same as gemm_x_box() on the host.
+    TF_DEV int each(const gemm_params &p)
+    {
+        return L::NORMED ? L::X_ROWS / SHARE : ceil_div(min_int(p.m, L::X_ROWS), SHARE);
+    }
+
+    // Of a stage, of all of them.
+    TF_DEV u32 stage_bytes(const gemm_params &p)
+    {
+        return (u32)(C::DEPTH * SHARE * L::ROW_BYTES * each(p));
+    }
+};
 
 // The boxes of a tile of ROWS rows that this block brings, its part of those that SHARE blocks of a cluster
 // need: act(map, first row, its place in the tile). Of the weight's tile with its pair PAIR_ROWS are of

@@ -25,7 +25,7 @@ static const double MERGED_READS = 0.99, UNMERGED_READS = 1.45;
 static const double EMPTY_BYTES_NS = 16;
 /* A launch, one of the mma.sync kernel; a wait for a stage, longer for each block that shares it; until the
  * bytes of one are there. */
-static const double LAUNCH_NS = 950, MMA_LAUNCH_NS = 5600, STAGE_NS = 46.4, SHARED_STAGE_NS = 3.4,
+static const double LAUNCH_NS = 950, MMA_LAUNCH_NS = 6000, STAGE_NS = 46.4, SHARED_STAGE_NS = 3.4,
                     ARRIVAL_NS = 1380;
 /* Of each doubling of a cluster, whose blocks wait for the last one. */
 static const double DOUBLED_CLUSTER = 0.01;
@@ -105,8 +105,8 @@ static int64_t empty_rows(const struct tfops_problem *problem, const int64_t *v)
                   tile = v[v[GEMM_SWAP] ? GEMM_BLOCK_N : GEMM_BLOCK_M];
     const bool full =
         !v[GEMM_SPLIT_TAIL] && !gemm_add_normed(problem) && gemm_scaling(problem) != GEMM_PER_BLOCK;
-    return full || tokens <= tile ? 0
-                                  : gemm_ceil_div(tokens, tile) * tile - tokens; /* gemm_x_box() */
+    const bool brought = tokens > tile || gemm_normed(problem); /* gemm_x_box() */
+    return full || !brought ? 0 : gemm_ceil_div(tokens, tile) * tile - tokens;
 }
 
 /* The bus, or a block's share of a weight, which comes from memory. */

@@ -132,7 +132,6 @@ template <class C> TF_DEV void gemm_sm90(const gemm_params &p)
         GemmRing<C>::init(GemmScales<C>::fillers(p));
     }
     GemmScales<C>::clear(p);
-    GemmXRows<C>::clear(p);
     if constexpr (C::CLUSTER > 1)
         cluster_meet();
     else

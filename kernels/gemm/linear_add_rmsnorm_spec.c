@@ -154,7 +154,7 @@ static void values(void *user, const struct tfops_problem *problem, size_t opera
 const struct tfops_spec linear_add_rmsnorm_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 2,
+    .version = 3,
     .name = "linear_add_rmsnorm",
     .summary = "matrix product added to the residual stream, and RMSNorm of the sum",
     .formula = "h = x · weightᵀ + bias + residual; residual_out = h; "

@@ -46,7 +46,7 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec linear_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 2,
+    .version = 3,
     .name = "linear",
     .summary = "matrix product with bias, activation and residual",
     .formula = "out = activation(x · weightᵀ + bias) + residual",

@@ -56,7 +56,7 @@ void note_read(ByteShadow &shadow, const Actor &actor, const Stamp &now)
 void judge(
     const ByteShadow &shadow, const Actor &actor, Access access, uint32_t offset, const void *site)
 {
-    if (access == Access::READ && !shadow.write.time)
+    if (access == Access::READ && !shadow.write.time && !actor.of_rows)
         report("uninitialised", site, "reads shared memory +0x%x, which nobody wrote", offset);
     if (access == Access::READ && hidden(actor, shadow.write))
         report("fence", site,

@@ -32,6 +32,8 @@ struct Actor {
     const Clock *seen;
     bool asynchronous;   // sees of ordinary writes only what was fenced
     const Clock *fenced; // by the issuer, after it knew of them
+    // A product: rows of a tile that nobody wrote come to rows of the sums, NaN, that are not stored.
+    bool of_rows = false;
 };
 void shared_access_as(const Actor &actor, Block &block, uint32_t offset, size_t bytes,
     Access access, const void *site);

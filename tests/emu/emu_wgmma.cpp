@@ -100,7 +100,8 @@ float &accumulator(const Product &product, int row, int column)
 // Adds the product to the values.
 void multiply(const Warpgroup &group, const Product &product, std::vector<float> &values)
 {
-    const Actor actor = {group.agent, (uint32_t)group.first + 1, &self->seen, true, &self->fenced};
+    const Actor actor = {
+        group.agent, (uint32_t)group.first + 1, &self->seen, true, &self->fenced, true};
     const Element type_a = (Element)product.type_a, type_b = (Element)product.type_b;
     const int k = STEP_BYTES / element_bytes(type_a);
     const std::vector<float> a = product.held[0]
