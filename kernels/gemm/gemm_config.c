@@ -318,11 +318,12 @@ static bool possible_exchange(const struct tfops_problem *problem,
 static bool possible_residual(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
-    enum { MOST_REGS_RESIDUAL = 160, MOST_REGS_BESIDE_BIAS = 112 };
+    enum { MOST_REGS_RESIDUAL = 160, MOST_REGS_BESIDE_BIAS = 112, MOST_REGS_THREE = 80 };
     const bool residual =
         !gemm_paired(problem) && !gemm_parted(problem) && problem->present >> GEMM_RESIDUAL & 1;
     const bool bias = problem->present >> GEMM_BIAS & 1;
-    const int64_t most = bias ? MOST_REGS_BESIDE_BIAS : MOST_REGS_RESIDUAL;
+    const int64_t of_two = bias ? MOST_REGS_BESIDE_BIAS : MOST_REGS_RESIDUAL;
+    const int64_t most = v[GEMM_CONSUMERS] == 3 ? MOST_REGS_THREE : of_two;
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= most;
 }
 

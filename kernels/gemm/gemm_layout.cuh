@@ -155,7 +155,7 @@ template <class C> struct GemmLayout {
     static constexpr int MOST_SUMS = C::CONSUMERS > 2            ? 96
                                      : BLOCK_SCALED && C::SWAP ? 160
                                      : BLOCK_SCALED              ? 192
-                                     : C::SWAP                   ? 204
+                                     : C::SWAP                   ? (sizeof(TO) == 4 ? 160 : 204)
                                                                  : 216;
     static constexpr int UNITS = C::DEPTH * SLABS; // partial sums of a stage
     static constexpr int PARTS = (SLABS + 2) * REGS <= MOST_SUMS ? 2 : 1;

@@ -210,7 +210,7 @@ template <class C> struct GemmProducer {
         GemmPiece piece;
         bool first = C::PDL;
         while (GemmWalk<C>::next(walk, it.tiles, piece)) {
-            const GemmTile tile = Tiles::at(it.tiles, piece.tile);
+            const GemmTile tile = Tiles::at(p, it.tiles, piece.tile);
             int done = 0;
             if (first) {
                 first = false;

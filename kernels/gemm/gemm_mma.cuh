@@ -391,7 +391,7 @@ template <class C> struct GemmMma {
         const Tiles tiles = Tiles::start(p);
         Sums sums = Sums::start(gemm_add_norm(p).exchange);
         for (int index = tiles.next; index < tiles.count; index += tiles.step) {
-            const GemmTile tile = Tiles::at(tiles, index);
+            const GemmTile tile = Tiles::at(p, tiles, index);
             Acc acc;
             const typename AddNorm::Place at = settled(p, tile.row, tile.col, acc);
             AddNorm::exchange(sums, p, acc, at);
@@ -426,7 +426,7 @@ template <class C> TF_DEV void gemm_mma(const gemm_params &p)
     } else {
         using Tiles = GemmTiles<C, MmaLayout<C>>;
         const Tiles tiles = Tiles::start(p);
-        const GemmTile tile = Tiles::at(tiles, tiles.next);
+        const GemmTile tile = Tiles::at(p, tiles, tiles.next);
         GemmMma<C>::tile(GemmParts<C>::params(p, tile.part), tile.row, tile.col);
     }
 }

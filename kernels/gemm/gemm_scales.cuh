@@ -144,7 +144,7 @@ template <class C> struct GemmScales {
         GemmPiece piece;
         Cursor cursor = {0, 0};
         while (GemmWalk<C>::next(walk, tiles, piece)) {
-            const GemmTile tile = GemmTiles<C>::at(tiles, piece.tile);
+            const GemmTile tile = GemmTiles<C>::at(p, tiles, piece.tile);
             for (int k = piece.first; k < piece.first + piece.count; k++) {
                 mbar_wait(GemmRing<C>::empty(cursor.stage), cursor.parity ^ 1);
                 copy(p, tile, k, cursor.stage);

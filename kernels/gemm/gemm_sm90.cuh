@@ -77,7 +77,7 @@ template <class C> struct GemmConsumer {
         [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
         while (GemmWalk<C>::next(walk, tiles, piece)) {
-            const GemmTile tile = GemmTiles<C>::at(tiles, piece.tile);
+            const GemmTile tile = GemmTiles<C>::at(p, tiles, piece.tile);
             float acc[L::SLABS][L::REGS];
             if constexpr (L::ADD_NORMED || C::SPLIT_TAIL) // its end needs the registers
                 GemmMainloop<C>::clear(acc);
@@ -104,7 +104,7 @@ template <class C> struct GemmConsumer {
     TF_DEV void run_split(const gemm_params &p, int consumer)
     {
         const GemmTiles<C> tiles = GemmTiles<C>::start(p);
-        const GemmTile tile = GemmTiles<C>::at(tiles, tiles.next);
+        const GemmTile tile = GemmTiles<C>::at(p, tiles, tiles.next);
         const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];

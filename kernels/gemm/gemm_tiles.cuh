@@ -41,7 +41,6 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
     int down, across, count; // rectangles
     int next, step, group;
     int rank_m, rank_n; // of this block in its rectangle
-    int last_token, last_row; // that a tile begins at, of tokens and of weight
 
     TF_DEV GemmTiles start(const gemm_params &p)
     {
@@ -56,14 +55,23 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         const int rank = L::MULTICAST ? cluster_rank() % L::RECTANGLE : 0;
         t.rank_m = rank % C::CLUSTER_M;
         t.rank_n = rank / C::CLUSTER_M;
-        // An output that is a residual, too, is read once before it is written.
-        const bool full = p.residual != p.out;
-        t.last_token = L::FULL_TILES && full && p.m > TILE_TOKENS ? p.m - TILE_TOKENS : ANYWHERE;
-        t.last_row = FULL_WEIGHT && full ? C::N - TILE_WEIGHT : ANYWHERE;
         return t;
     }
 
-    TF_DEV GemmTile at(const GemmTiles &t, int index)
+    // That a tile begins at: of tokens, of rows of weight. An output that is its residual, too, is read once
+    // before it is written. From the parameters, not held in registers beside the sums.
+    TF_DEV int last_token(const gemm_params &p)
+    {
+        const bool full = L::FULL_TILES && p.m > TILE_TOKENS && p.residual != p.out;
+        return full ? p.m - TILE_TOKENS : ANYWHERE;
+    }
+
+    TF_DEV int last_row(const gemm_params &p)
+    {
+        return FULL_WEIGHT && p.residual != p.out ? C::N - TILE_WEIGHT : ANYWHERE;
+    }
+
+    TF_DEV GemmTile at(const gemm_params &p, const GemmTiles &t, int index)
     {
         const int band = index / (t.group * t.across), in_band = index % (t.group * t.across);
         const int first = band * t.group;
@@ -73,7 +81,7 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         (C::SWAP ? row : col) = part.tile;
         row = (row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS;
         col = (col * C::CLUSTER_N + t.rank_n) * L::TILE_COLS;
-        return {min_int(row, C::SWAP ? t.last_row : t.last_token),
-            min_int(col, C::SWAP ? t.last_token : t.last_row), part.part};
+        return {min_int(row, C::SWAP ? last_row(p) : last_token(p)),
+            min_int(col, C::SWAP ? last_token(p) : last_row(p)), part.part};
     }
 };
