@@ -3,12 +3,13 @@
  * range of extents. Part of the plan stage, before binaries are looked for. Pure but for the log.
  *
  * A record speaks for extents up to REACH times away; beyond, the default config for that extent is
- * as good a guess, or one for fewer rows that the spec's model finds nearly as good. Between two records the one with the least expected regret serves. The regret of
- * a config at a measured extent is its time over the winner's, less 1; each record holds those of
- * its runner-up and of the default. Between two extents it is interpolated on the logarithm of the
- * extent: the winner at the lower end grows from 0 to what it costs at the upper end, and the other
- * way round, and the border is where they meet. A config that was not measured at the other end is
- * no better there than the runner-up. Where that does not settle it, the nearer record serves.
+ * as good a guess, or one for fewer rows that the spec's model finds nearly as good. Between two
+ * records the one with the least expected regret serves. The regret of a config at a measured extent
+ * is its time over the winner's, less 1; each record holds those of its runner-up and of the default.
+ * Between two extents it is interpolated on the logarithm of the extent: the winner at the lower end
+ * grows from 0 to what it costs at the upper end, and the other way round, and the border is where
+ * they meet. A config that was not measured at the other end is no better there than the runner-up.
+ * Where that does not settle it, the nearer record serves.
  *
  * Where the spec has a model, that is asked about the record's config and the default, corrected by what
  * was measured at the record's extent, less with distance: the default serves where it is expected to be

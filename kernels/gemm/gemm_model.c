@@ -8,7 +8,8 @@
 
 /*
  * Fitted to 13000 configs of 361 problems on an H200 (docs/notes/gemm.md, section 10), what decides where memory does
- * to 9200 of 71 later ones (section 14); parts of sums, streams and exchanges to earlier runs. Dense 16-bit products of one SM; bytes from L2 of one SM and of all; of the memory bus.
+ * to 9200 of 71 later ones (section 14); parts of sums, streams and exchanges to earlier runs. Dense 16-bit products
+ * of one SM; bytes from L2 of one SM and of all; of the memory bus.
  */
 static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4600;
 /* Of the time that a tile's loads take beside longer products, or products beside longer loads. */
