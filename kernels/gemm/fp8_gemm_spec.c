@@ -83,14 +83,16 @@ static bool accepts(
  * products, else of all of them. A step of 32 products cuts what lies 2^-13 below the largest, in trials
  * 16 (4 · 4 deviations): 4 steps of a group lose 2^-7, K / 128 groups with scales of 1 / sqrt(K) at most
  * 6e-5 · sqrt(K): 0.02 where K is 1e5. An output of 448 in bf16 rounds by 1, of which rtol is most; atol
- * of 0.1 is for outputs near 0 beside a residual of 1e4, off by 1e4 · 2^-17 where fp32 sums it.
+ * of 0.1 is for outputs near 0 beside a residual of 1e4, off by 1e4 · 2^-17 where fp32 sums it. Of f32
+ * results relatively 1.0e-4 where numbers are alike, 4.3e-4 in rows with one large number among small ones,
+ * 5.1e-4 of numbers of one sign: measured of another library's sums (docs/bench/fp8_accumulation.py).
  */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
     struct tfops_tolerance *ret_tolerance)
 {
     (void)user, (void)operand;
     static const struct tfops_tolerance BOUND[TFOPS_DTYPE_COUNT] = {
-        [TFOPS_F32] = {4e-4, 0.1, 1e-2},
+        [TFOPS_F32] = {6e-4, 0.1, 1e-2},
         [TFOPS_F16] = {8e-4, 0.1, 1e-2},
         [TFOPS_BF16] = {4e-3, 0.1, 1.6e-2},
     };
