@@ -89,7 +89,8 @@ static void try_once(struct walk *walk, const struct emu_variant *variant,
 {
     static struct gpu_case gcase;
     struct tfops_problem problem = variant->problem;
-    const struct gpu_case_options options = {.kind = kind, .apart = true};
+    const struct gpu_case_options options = {
+        .kind = kind, .config = &variant->config, .apart = true};
     char text[GPU_CASE_TEXT_BYTES] = "", name[GPU_CASE_TEXT_BYTES], config[512];
     problem_set_extent(&problem, rows_of(&problem, rows));
     gpu_case_make(&gcase, walk->engine, &problem, &options);

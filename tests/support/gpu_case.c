@@ -131,8 +131,7 @@ static void point(struct gpu_case *gcase)
     }
 }
 
-/* As much as the default config or the generic variant asks for. */
-static size_t workspace_bytes(const struct gpu_case *gcase)
+static size_t workspace_bytes(const struct gpu_case *gcase, const struct tfops_config *config)
 {
     const struct tfops_spec *spec = gcase->spec;
     const struct tfops_problem *problem = &gcase->host.problem;
@@ -141,15 +140,17 @@ static size_t workspace_bytes(const struct gpu_case *gcase)
     const struct tfops_config generic = {.generic = true};
     if (!spec->workspace)
         return 0;
+    if (config)
+        return spec->workspace(spec->user, problem, device, config);
     spec->default_config(spec->user, problem, device, &tuned);
     const size_t a = spec->workspace(spec->user, problem, device, &tuned);
     const size_t b = spec->workspace(spec->user, problem, device, &generic);
     return a > b ? a : b;
 }
 
-static void make_workspace(struct gpu_case *gcase)
+static void make_workspace(struct gpu_case *gcase, const struct tfops_config *config)
 {
-    const size_t bytes = workspace_bytes(gcase);
+    const size_t bytes = workspace_bytes(gcase, config);
     if (!bytes)
         return;
     must(tfops_device_alloc(gcase->engine, bytes, &gcase->workspace), "workspace");
@@ -191,7 +192,7 @@ void gpu_case_make(struct gpu_case *gcase, struct tfops_engine *engine,
         problem->spec->name);
     allocate(gcase);
     point(gcase);
-    make_workspace(gcase);
+    make_workspace(gcase, options->config);
     gpu_case_reset(gcase);
 }
 

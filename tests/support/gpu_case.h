@@ -17,6 +17,9 @@ struct gpu_case_options {
     enum emulate_kind kind;
     const double *scalars; /* NULL: the defaults */
     uint64_t seed;
+    /* What will be launched, for its workspace. NULL: as much as the default config or the generic
+     * variant asks for. */
+    const struct tfops_config *config;
     /* An allocation of its exact size for each operand instead of one arena: for tools that watch
      * accesses. There are then no zones to judge. */
     bool apart;
