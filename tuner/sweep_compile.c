@@ -62,7 +62,8 @@ static enum tfops_status has_binary(struct sweep *sweep, uint32_t index)
     candidate->has_binary = true;
     candidate->blocks_per_sm = candidate_static_occupancy(&candidate->binary, tune->access.device);
     candidate_drop_job(tune->env, candidate);
-    if (candidate->binary.spill_bytes) {
+    /* A default that spills serves where nothing was tuned: it is measured like any other. */
+    if (candidate->binary.spill_bytes && (!candidate->is_default || tune->options.compile_only)) {
         candidate_judge(
             candidate, TFOPS_VERDICT_SPILLS, "%u bytes of spills", candidate->binary.spill_bytes);
         return sweep_settle(sweep, candidate);
@@ -278,7 +279,8 @@ static enum tfops_status take_compiled(
     if (status)
         return status;
     /* Spills are a column of the row; any other reason the cache would not know: not stored. */
-    if (compiled.disqualified[0] && !compiled.spill_bytes) {
+    if (compiled.disqualified[0] && !compiled.spill_bytes &&
+        (!candidate->is_default || sweep->tune->options.compile_only)) {
         candidate_judge(candidate, TFOPS_VERDICT_SPILLS, "%s", compiled.disqualified);
         return abandon(sweep, candidate);
     }

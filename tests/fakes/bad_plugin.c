@@ -3,8 +3,8 @@
  * tunable KIND: 0 right · 1 drops the tail of each row · 2 faults (a store to address 16) · 3 hangs
  * · 4 does not compile · 5 spills registers · 6 writes behind its output · 7 leaves the last row
  * unwritten · 8 wants more shared memory than there is, which shows at load. Tests show that each
- * of them costs that config only: the winner is a KIND 0. Real on a GPU; the fake driver plays
- * along (bad_plugin.cu).
+ * of them costs that config only: the winner is a KIND 0. Rows of 96 elements have the spilling one as
+ * their default. Real on a GPU; the fake driver plays along (bad_plugin.cu).
  */
 #include "bad_plugin.cu"
 #include <string.h>
@@ -46,7 +46,7 @@ static const struct tfops_operand_spec operands[] = {
 };
 
 enum { KIND, BLOCK_THREADS };
-enum { KIND_SPILL = 5, KIND_SMEM = 8 };
+enum { KIND_SPILL = 5, KIND_SMEM = 8, SPILLS_BY_DEFAULT = 96 };
 static const int64_t kinds[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 static const int64_t block_threads[] = {128, 256, 512};
 static const struct tfops_tunable_spec tunables[] = {
@@ -69,8 +69,10 @@ static bool constraint(void *user, const struct tfops_problem *problem,
 static void default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config)
 {
-    (void)user, (void)problem, (void)device;
-    *ret_config = (struct tfops_config){.values = {[KIND] = 0, [BLOCK_THREADS] = 256}};
+    const bool spills = problem->dims[HIDDEN] == SPILLS_BY_DEFAULT;
+    (void)user, (void)device;
+    *ret_config = (struct tfops_config){
+        .values = {[KIND] = spills ? KIND_SPILL : 0, [BLOCK_THREADS] = spills ? 128 : 256}};
 }
 
 static uint32_t dynamic_smem(const struct tfops_device *device, const struct tfops_config *config)

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { KINDS = 9 };
+enum { KIND_SPILLS = 5, KINDS = 9 };
 
 /* What each KIND must come to, and a word of the text that says why. */
 static const struct {
@@ -104,6 +104,7 @@ static void expect_no_child(void)
 struct seen {
     unsigned n[KINDS];
     enum tfops_verdict verdict[KINDS];
+    uint32_t spill_bytes[KINDS];
     char text[KINDS][512];
 };
 
@@ -116,6 +117,7 @@ static void take(void *user, const struct tfops_candidate *candidate)
     if (seen->n[kind]++ && candidate->verdict == TFOPS_VERDICT_OK)
         return;
     seen->verdict[kind] = candidate->verdict;
+    seen->spill_bytes[kind] = candidate->spill_bytes;
     snprintf(seen->text[kind], sizeof seen->text[kind], "%s", candidate->text);
 }
 
@@ -203,6 +205,32 @@ Test(tuner_gpu, config_that_hangs_ends_in_time, .timeout = 120)
     cr_expect_eq(seen.verdict[3], TFOPS_VERDICT_HANG, "%s", seen.text[3]);
     cr_expect(took < watchdog_s() + 20, "%g s", took);
     expect_no_child();
+    support_engine_close(&tuned.open);
+}
+
+/* It is what serves where nothing was tuned: measured like any other, and never what keeps a problem from
+ * being tuned. */
+Test(tuner_gpu, default_that_spills_is_measured, .timeout = 120)
+{
+    struct tuned tuned;
+    const struct tfops_config right = {.values = {0, 128}};
+    struct seen seen = {.n = {0}};
+    SUPPORT_NEEDS_GPU();
+    SUPPORT_NEEDS_NVRTC();
+    begin(&tuned, "bad_scale", "16", "96");
+    const struct tfops_tune_options options = {.size = sizeof options,
+        .watchdog_s = watchdog_s(),
+        .interval = 0.05,
+        .only = &right,
+        .candidate = take,
+        .user = &seen};
+    struct tfops_tune_result result = {.size = sizeof result};
+    must(tfops_tune(tuned.open.engine, &tuned.problem, &options, &result), "tune");
+    cr_expect_eq(seen.n[KIND_SPILLS], 1);
+    cr_expect_eq(seen.verdict[KIND_SPILLS], TFOPS_VERDICT_OK, "%s", seen.text[KIND_SPILLS]);
+    cr_expect_gt(seen.spill_bytes[KIND_SPILLS], 0u);
+    cr_expect_gt(result.default_ns, 0.0);
+    cr_expect_eq(result.rejected, 0);
     support_engine_close(&tuned.open);
 }
 
