@@ -65,7 +65,7 @@ enum { WGMMA_STEP_BYTES = 32, WGMMA_STEPS = 4 }; // of a row
 // Moves an operand by multiples of 1024 bytes.
 TF_DEV u64 wgmma_skip(u64 operand, int bytes)
 {
-    return operand + (u64)(bytes / 16);
+    return (operand & ~0xffffffffull) | (u32)((u32)operand + (u32)(bytes / 16));
 }
 
 // Moves an operand by whole K steps.

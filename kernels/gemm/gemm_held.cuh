@@ -19,6 +19,7 @@ template <class C> struct GemmHeld {
     using T = typename L::TX;
     using Ring = GemmRing<C>;
     using Cursor = GemmCursor<C>;
+    using Slot = GemmSlot<C>;
     using Sums = float[L::SLABS][L::REGS];
     using Held = u32[L::K_STEPS][L::SLABS][4]; // of A, a stage
     using Weight = u32[2 * L::K_STEPS];        // norm_weight: this lane's pairs of a stage
@@ -98,16 +99,17 @@ template <class C> struct GemmHeld {
     }
 
     // Each warp for itself, whose lanes have read x.
-    TF_DEV void release(u32 stage, const GemmTiles<C> &at)
+    TF_DEV void release(MBar *empty, const GemmTiles<C> &at)
     {
         warp_sync();
-        Ring::release_by(thread_index() % 32, stage, at.rank_m, at.rank_n);
+        Ring::release_by(thread_index() % 32, empty, at.rank_m, at.rank_n);
     }
 
-    // Where a consumer is in its sum: a stage, and the one before it.
+    // Where a consumer is in its sum.
     struct Walk {
         Cursor cursor;
-        u32 last;
+        Slot slot;
+        MBar *last; // to let go of
         int k;
     };
 
@@ -116,18 +118,17 @@ template <class C> struct GemmHeld {
     TF_DEV void step(const gemm_params &p, Sums &acc, Held &held, Weight &weight, Squares &squares,
         Walk &walk, int row, const GemmTiles<C> &at)
     {
-        const u32 stage = walk.cursor.stage;
-        mbar_wait(Ring::full(stage), walk.cursor.parity);
-        hold(held, stage, row, weight, squares);
-        start(acc, held, wgmma_operand(Ring::c_tile(stage, 0)), walk.k > 0);
+        mbar_wait(walk.slot.full, walk.cursor.parity);
+        hold(held, walk.cursor.stage, row, weight, squares);
+        start(acc, held, wgmma_skip(walk.slot.tile, C::DEPTH * L::R_BYTES), walk.k > 0);
         fetch(p, walk.k + 1, weight);
         wgmma_wait<1>();
         pin(acc);
         if (walk.k > 0)
             release(walk.last, at);
-        walk.last = stage;
+        walk.last = Slot::empty(walk.slot);
         walk.k++;
-        Cursor::advance(walk.cursor);
+        Slot::advance(walk.cursor, walk.slot);
     }
 
     TF_DEV void accumulate(const gemm_params &p, Sums &acc, Squares &squares, Cursor &cursor,
@@ -135,7 +136,7 @@ template <class C> struct GemmHeld {
     {
         Held even, odd;
         Weight weight;
-        Walk walk = {cursor, 0, 0};
+        Walk walk = {cursor, Slot::at(cursor), nullptr, 0};
         fetch(p, 0, weight);
         _Pragma("unroll 1") for (int pair = 0; pair < L::K_STAGES / 2; pair++)
         {

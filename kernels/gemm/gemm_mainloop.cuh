@@ -14,28 +14,19 @@ template <class C> struct GemmMainloop {
     using L = GemmLayout<C>;
     using Ring = GemmRing<C>;
     using Cursor = GemmCursor<C>;
+    using Slot = GemmSlot<C>;
     using Turn = GemmTurn<C>;
     using Slab = float[L::REGS];
     using Scales = GemmScales<C>;
     using Factors = typename Scales::Factors;
     static constexpr int UNITS = L::UNITS;
 
-    // Where this consumer's rows and the columns of a stage's first tile are.
-    struct Operands {
-        u64 r, c;
-    };
-
-    TF_DEV Operands operands(u32 stage, int row)
-    {
-        return {wgmma_operand(Ring::r_tile(stage, 0) + row * L::ROW_BYTES),
-            wgmma_operand(Ring::c_tile(stage, 0))};
-    }
-
     // Starts the products of one slab with tile `depth` of a stage.
-    TF_DEV void issue(Slab &d, const Operands &from, int depth, int slab, bool keep)
+    TF_DEV void issue(Slab &d, const Slot &from, int row, int depth, int slab, bool keep)
     {
-        const u64 a = wgmma_skip(from.r, depth * L::R_BYTES + slab * 64 * L::ROW_BYTES);
-        const u64 b = wgmma_skip(from.c, depth * L::C_BYTES);
+        const u64 a = wgmma_skip(
+            from.tile, depth * L::R_BYTES + (row + slab * 64) * L::ROW_BYTES);
+        const u64 b = wgmma_skip(from.tile, C::DEPTH * L::R_BYTES + depth * L::C_BYTES);
         Wgmma<C::BLOCK_N>::template multiply_row<typename L::TR, typename L::TC>(d, a, b, keep);
     }
 
@@ -60,26 +51,26 @@ template <class C> struct GemmMainloop {
     TF_DEV void accumulate(float (&acc)[L::SLABS][L::REGS], Cursor &cursor, int row, int stages,
         const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
-        u32 last = 0;
+        MBar *last = nullptr;
+        Slot from = Slot::at(cursor);
         _Pragma("unroll 1") for (int k = 0; k < stages; k++)
         {
-            mbar_wait(Ring::full(cursor.stage), cursor.parity);
+            mbar_wait(from.full, cursor.parity);
             GemmNorm<C>::wait(cursor);
-            const Operands from = operands(cursor.stage, row);
             pin(acc);
             wgmma_fence();
             TF_UNROLL
             for (int d = 0; d < C::DEPTH; d++)
                 TF_UNROLL
             for (int s = 0; s < L::SLABS; s++)
-                issue(acc[s], from, d, s, d > 0 || k > 0);
+                issue(acc[s], from, row, d, s, d > 0 || k > 0);
             wgmma_commit();
             wgmma_wait<1>();
             pin(acc);
             if (k > 0)
                 Ring::release(last, at.rank_m, at.rank_n);
-            last = cursor.stage;
-            Cursor::advance(cursor);
+            last = Slot::empty(from);
+            Slot::advance(cursor, from);
         }
         Turn::give(turn);
         wgmma_wait<0>();
@@ -88,11 +79,11 @@ template <class C> struct GemmMainloop {
     }
 
     // One tile of K and one slab: a partial sum.
-    TF_DEV void start(Slab &part, const Operands &from, int unit)
+    TF_DEV void start(Slab &part, const Slot &from, int row, int unit)
     {
         wgmma_pin(part);
         wgmma_fence();
-        issue(part, from, unit / L::SLABS, unit % L::SLABS, false);
+        issue(part, from, row, unit / L::SLABS, unit % L::SLABS, false);
         wgmma_commit();
     }
 
@@ -117,13 +108,13 @@ template <class C> struct GemmMainloop {
     }
 
     // Of a stage whose sums are done; each warp for itself, where its lanes have read scales.
-    TF_DEV void release(u32 stage, const GemmTiles<C> &at)
+    TF_DEV void release(MBar *empty, const GemmTiles<C> &at)
     {
         if constexpr (Scales::ON) {
             warp_sync(); // its lanes have read
-            Ring::release_by(thread_index() % 32, stage, at.rank_m, at.rank_n);
+            Ring::release_by(thread_index() % 32, empty, at.rank_m, at.rank_n);
         } else {
-            Ring::release(stage, at.rank_m, at.rank_n);
+            Ring::release(empty, at.rank_m, at.rank_n);
         }
     }
 
@@ -131,7 +122,7 @@ template <class C> struct GemmMainloop {
     struct Promotion {
         Slab part[L::PARTS];
         Factors factors[UNITS]; // of this stage
-        Operands from;          // of the stage to come
+        Slot from;             // of the stage to come
     };
 
     // Unit N of ALL, whose products run, and the start of the next one. With two partial sums one is added while
@@ -146,24 +137,24 @@ template <class C> struct GemmMainloop {
         constexpr int U = N % UNITS, NEXT = (N + 1) % UNITS;
         constexpr bool MORE = N + 1 < ALL, TWO = L::PARTS == 2 && MORE;
         const u32 stage = cursor.stage;
+        MBar *const done = Slot::empty(p.from);
         if constexpr (NEXT == 0) {
-            Cursor::advance(cursor);
-            p.from = operands(cursor.stage, row);
+            Slot::advance(cursor, p.from);
             if constexpr (TWO)
-                mbar_wait(Ring::full(cursor.stage), cursor.parity);
+                mbar_wait(p.from.full, cursor.parity);
         }
         if constexpr (TWO)
-            start(p.part[(N + 1) % L::PARTS], p.from, NEXT);
+            start(p.part[(N + 1) % L::PARTS], p.from, row, NEXT);
         if constexpr (U % TOGETHER == 0)
             TF_UNROLL
         for (int i = U; i < U + TOGETHER; i++)
             p.factors[i] = scale(tile, stage, i, row);
         wgmma_wait<TWO ? 1 : 0>();
         if constexpr (NEXT == 0)
-            release(stage, at);
+            release(done, at);
         add(acc[U % L::SLABS], p.part[N % L::PARTS], p.factors[U]);
         if constexpr (!TWO && MORE)
-            start(p.part[0], p.from, NEXT);
+            start(p.part[0], p.from, row, NEXT);
         if constexpr (MORE)
             promote_unit<N + 1, ALL>(acc, p, cursor, row, tile, at);
     }
@@ -172,8 +163,8 @@ template <class C> struct GemmMainloop {
     TF_DEV void promote_stages(float (&acc)[L::SLABS][L::REGS], Promotion &p, Cursor &cursor,
         int row, const GemmTile &tile, const GemmTiles<C> &at)
     {
-        mbar_wait(Ring::full(cursor.stage), cursor.parity);
-        start(p.part[0], p.from, 0);
+        mbar_wait(p.from.full, cursor.parity);
+        start(p.part[0], p.from, row, 0);
         promote_unit<0, COUNT * UNITS>(acc, p, cursor, row, tile, at);
     }
 
@@ -182,7 +173,7 @@ template <class C> struct GemmMainloop {
         const GemmTile &tile, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         Promotion p;
-        p.from = operands(cursor.stage, row);
+        p.from = Slot::at(cursor);
         clear(acc);
         int k = 0;
         _Pragma("unroll 1") for (; k + L::RUN <= stages; k += L::RUN)

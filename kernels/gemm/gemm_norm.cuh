@@ -171,7 +171,7 @@ template <class C> struct GemmNorm {
             arrive(ready(cursor.stage));
         } else {
             warp_sync();
-            Ring::release_by(thread_index() % 32, cursor.stage, tiles.rank_m, tiles.rank_n);
+            Ring::release_by(thread_index() % 32, Ring::empty(cursor.stage), tiles.rank_m, tiles.rank_n);
         }
     }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include "device/barrier.cuh"
 #include "device/cluster.cuh"
+#include "device/wgmma.cuh"
 #include "gemm/gemm_layout.cuh"
 
 // A place in the ring; `parity` of its barriers' phase.
@@ -63,24 +64,52 @@ template <class C> struct GemmRing {
         mbar_init_fence();
     }
 
-    // By all threads of a consumer, after its last read of the stage.
-    TF_DEV void release(u32 stage, int rank_m, int rank_n)
+    // By all threads of a consumer, after its last read of the stage whose empty[] `bar` is.
+    TF_DEV void release(MBar *bar, int rank_m, int rank_n)
     {
-        release_by(thread_index() % L::WARPGROUP, stage, rank_m, rank_n);
+        release_by(thread_index() % L::WARPGROUP, bar, rank_m, rank_n);
     }
 
     // By a reader, of whose threads this one is `t`.
-    TF_DEV void release_by(int t, u32 stage, int rank_m, int rank_n)
+    TF_DEV void release_by(int t, MBar *bar, int rank_m, int rank_n)
     {
         if constexpr (!L::MULTICAST) {
             if (t == 0)
-                mbar_arrive(empty(stage));
+                mbar_arrive(bar);
         } else if (t < L::PEERS) { // the blocks of this block's column, then the others of its row
             const int in_row = t - C::CLUSTER_M < rank_n ? t - C::CLUSTER_M : t - C::CLUSTER_M + 1;
             const int origin = C::SPLIT_K > 1 ? cluster_rank() / L::RECTANGLE * L::RECTANGLE : 0;
             mbar_arrive_at(
-                empty(stage), origin + (t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + t
+                bar, origin + (t < C::CLUSTER_M ? rank_n * C::CLUSTER_M + t
                                                          : in_row * C::CLUSTER_M + rank_m));
         }
+    }
+};
+
+// A consumer's stage: its barrier and its first tile, as an operand. It moves with the cursor: of a stage's
+// number ptxas computes the base of shared memory anew each time (S2UR), between the end of one stage's
+// products and the begin of the next one's.
+template <class C> struct GemmSlot {
+    using Cursor = GemmCursor<C>;
+    MBar *full;
+    u64 tile;
+
+    TF_DEV GemmSlot at(const Cursor &cursor)
+    {
+        return {GemmRing<C>::full(cursor.stage),
+            wgmma_operand(GemmRing<C>::r_tile(cursor.stage, 0))};
+    }
+
+    TF_DEV void advance(Cursor &cursor, GemmSlot &slot)
+    {
+        Cursor::advance(cursor);
+        const int stages = cursor.stage ? 1 : 1 - C::STAGES;
+        slot.full += stages;
+        slot.tile = wgmma_skip(slot.tile, stages * GemmLayout<C>::STAGE_BYTES);
+    }
+
+    TF_DEV MBar *empty(const GemmSlot &slot)
+    {
+        return slot.full + C::STAGES;
     }
 };
