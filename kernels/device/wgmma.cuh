@@ -62,7 +62,7 @@ TF_DEV u64 wgmma_operand(const void *p)
 
 enum { WGMMA_STEP_BYTES = 32, WGMMA_STEPS = 4 }; // of a row
 
-// Moves an operand by multiples of 1024 bytes.
+// Moves an operand by multiples of 1024 bytes, within shared memory: its address does not leave the low word.
 TF_DEV u64 wgmma_skip(u64 operand, int bytes)
 {
     return (operand & ~0xffffffffull) | (u32)((u32)operand + (u32)(bytes / 16));
