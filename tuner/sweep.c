@@ -19,6 +19,7 @@ enum tfops_status sweep_settle(struct sweep *sweep, struct candidate *candidate)
 {
     static const enum tfops_status DEFAULT_FAILED[TFOPS_VERDICT_COUNT] = {
         [TFOPS_VERDICT_COMPILE_FAILED] = TFOPS_E_COMPILE,
+        [TFOPS_VERDICT_SPILLS] = TFOPS_E_COMPILE,
         [TFOPS_VERDICT_WRONG] = TFOPS_E_WRONG,
         [TFOPS_VERDICT_FAULT] = TFOPS_E_DRIVER,
         [TFOPS_VERDICT_HANG] = TFOPS_E_TIMEOUT,

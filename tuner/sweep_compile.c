@@ -279,8 +279,7 @@ static enum tfops_status take_compiled(
     if (status)
         return status;
     /* Spills are a column of the row; any other reason the cache would not know: not stored. */
-    if (compiled.disqualified[0] && !compiled.spill_bytes &&
-        (!candidate->is_default || sweep->tune->options.compile_only)) {
+    if (compiled.disqualified[0] && !compiled.spill_bytes) {
         candidate_judge(candidate, TFOPS_VERDICT_SPILLS, "%s", compiled.disqualified);
         return abandon(sweep, candidate);
     }

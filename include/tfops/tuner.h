@@ -23,8 +23,8 @@ enum tfops_verdict {
     TFOPS_VERDICT_COMPILED, /* compile-only runs stop here */
     TFOPS_VERDICT_PRUNED,   /* left out before compiling: resources, or the strategy */
     TFOPS_VERDICT_COMPILE_FAILED,
-    TFOPS_VERDICT_SPILLS, /* or another line of the build log that disqualifies; the default is
-                           * measured all the same, as it serves so: only compile-only runs say it */
+    TFOPS_VERDICT_SPILLS, /* or another line of the build log that disqualifies; a default that
+                           * spills is measured, as it serves so: only a compile-only run fails by it */
     TFOPS_VERDICT_WRONG,  /* verification failed: error says by how much */
     TFOPS_VERDICT_FAULT,  /* the GPU reported an error */
     TFOPS_VERDICT_HANG,   /* the watchdog ended it */
