@@ -14,8 +14,9 @@
 static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4600;
 /* Of the time that a tile's loads take beside longer products, or products beside longer loads. */
 static const double LOADS_BESIDE = 0.164;
-/* Of a tile that is stored before the next one begins. */
-static const double STORE_BYTES_NS = 56,
+/* Of a tile that is stored before the next one begins, in boxes of 128 bytes a row; what narrower boxes take
+ * longer (section 16). */
+static const double STORE_BYTES_NS = 45, BOX_OF_64_BYTES = 1.3, BOX_OF_32_BYTES = 1.9,
                     FLOATS_ACROSS = 2.5; /* transposed, they are stored one by one */
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
@@ -214,13 +215,24 @@ static double last_tile_delay_ns(const struct tfops_problem *problem,
     return greater(0, empty - tile) * (1 + greater(0, waves - 1) / bands);
 }
 
+/* How much longer than in boxes of whole lines a tile's bytes take. Parts of a sum are stored once, and what
+ * their widths cost is in SPLIT_NS. */
+static double box_slowdown(const struct tfops_config *config, const struct gemm_layout *l)
+{
+    const int64_t *v = config->values, bytes = l->box_cols * l->out_elem;
+    if (v[GEMM_SWAP] && l->out_elem == 4)
+        return FLOATS_ACROSS;
+    if (v[GEMM_SPLIT_K] > 1 || bytes >= 128)
+        return 1;
+    return bytes >= 64 ? BOX_OF_64_BYTES : BOX_OF_32_BYTES;
+}
+
 /* All tiles are stored one after the other, or with PINGPONG each beside the next one's products. */
 static double store_ns(const struct tfops_config *config, const struct gemm_layout *l, double waves)
 {
     const int64_t *v = config->values;
-    const bool floats_across = v[GEMM_SWAP] && l->out_elem == 4;
     const double bytes = (double)(l->out_elem * v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]);
-    const double tile = bytes * (floats_across ? FLOATS_ACROSS : 1) / (double)v[GEMM_SPLIT_K];
+    const double tile = bytes * box_slowdown(config, l) / (double)v[GEMM_SPLIT_K];
     return tile / STORE_BYTES_NS * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
