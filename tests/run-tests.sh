@@ -45,8 +45,9 @@ skips=()
 wrapper=()
 case ${TFOPS_TEST_WRAPPER:-} in
 valgrind)
-    wrapper=(valgrind --quiet --trace-children=yes --error-exitcode=99 --leak-check=full
-        --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=no)
+    wrapper=(env LD_PRELOAD="$TFOPS_BUILD/fakes/libno_git.so" valgrind --quiet --trace-children=yes
+        --error-exitcode=99 --leak-check=full --show-leak-kinds=definite
+        --errors-for-leak-kinds=definite --child-silent-after-fork=no)
     ;;
 compute-sanitizer)
     wrapper=(compute-sanitizer --tool memcheck --target-processes all --error-exitcode 99)
@@ -69,6 +70,7 @@ criterion() {
     local name=$1 program=$2 seconds=${3:-1200} tap=$scratch/$1.tap rc=0
     shift 3
     built "$name" "$program" || return 0
+    : >"$tap" # what is stopped leaves none
     timeout --kill-after=10 "$seconds" "${wrapper[@]}" "$program" --tap="$tap" "$@" || rc=$?
     local ok not_ok skip
     skip=$(grep -ci '^ok .*# skip' "$tap" 2>/dev/null)
@@ -145,10 +147,11 @@ programs() {
     find "$1" -maxdepth 1 -type f -perm -u+x ! -name '*.so' 2>/dev/null | sort | grep . || echo "$1/*"
 }
 
-# Under Valgrind each test is a process of some seconds: half an hour on two cores.
+# Under Valgrind each test is a process of some seconds, of minutes where a reference computes: an hour and more
+# on two cores.
 part_unit() {
-    criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-${wrapper:+7200}}" \
-        --timeout "${TFOPS_TEST_SECONDS:-${wrapper:+9}60}"
+    criterion unit-tests "$TFOPS_BUILD/tests/unit-tests" "${TFOPS_UNIT_SECONDS:-${wrapper:+10800}}" \
+        ${wrapper:+-j$((2 * $(nproc)))} --timeout "${TFOPS_TEST_SECONDS:-${wrapper:+9}60}"
 }
 
 # One job: tests that time, and one CUDA context at a time.

@@ -141,7 +141,7 @@ Test(job, lists_the_space_in_a_dry_run, .init = set_up)
     tfops_engine_close(engine);
 }
 
-Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 120)
+Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 600)
 {
     if (!can_compile())
         cr_skip_test("no NVRTC or no tfops-worker here");
@@ -168,7 +168,7 @@ Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 120)
     }
 }
 
-Test(job, stops_at_the_cancel_flag, .init = set_up, .timeout = 120)
+Test(job, stops_at_the_cancel_flag, .init = set_up, .timeout = 600)
 {
     if (!can_compile())
         cr_skip_test("no NVRTC or no tfops-worker here");
