@@ -45,9 +45,10 @@ skips=()
 wrapper=()
 case ${TFOPS_TEST_WRAPPER:-} in
 valgrind)
+    # Not a tool's worker, in which NVRTC would take longer than a compile may.
     wrapper=(env LD_PRELOAD="$TFOPS_BUILD/fakes/libno_git.so" valgrind --quiet --trace-children=yes
-        --error-exitcode=99 --leak-check=full --show-leak-kinds=definite
-        --errors-for-leak-kinds=definite --child-silent-after-fork=no)
+        --trace-children-skip='*/tfops-worker' --error-exitcode=99 --leak-check=full
+        --show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=no)
     ;;
 compute-sanitizer)
     wrapper=(compute-sanitizer --tool memcheck --target-processes all --error-exitcode 99)
