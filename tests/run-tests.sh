@@ -53,6 +53,11 @@ valgrind)
 compute-sanitizer)
     wrapper=(compute-sanitizer --tool memcheck --target-processes all --error-exitcode 99)
     ;;
+'') ;;
+*)
+    echo "run-tests.sh: TFOPS_TEST_WRAPPER: expected valgrind or compute-sanitizer, got '$TFOPS_TEST_WRAPPER'" >&2
+    exit 2
+    ;;
 esac
 
 # count NAME PASSED FAILED SKIPPED

@@ -215,8 +215,8 @@ static double last_tile_delay_ns(const struct tfops_problem *problem,
     return greater(0, empty - tile) * (1 + greater(0, waves - 1) / bands);
 }
 
-/* How much longer than in boxes of whole lines a tile's bytes take. Parts of a sum are stored once, and what
- * their widths cost is in SPLIT_NS. */
+/* How much longer than in boxes of whole lines a tile's bytes take. Not for parts of sums, which were fitted
+ * without it: there it chose defaults that are up to a fifth slower (section 16). */
 static double box_slowdown(const struct tfops_config *config, const struct gemm_layout *l)
 {
     const int64_t *v = config->values, bytes = l->box_cols * l->out_elem;

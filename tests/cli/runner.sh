@@ -32,4 +32,8 @@ counts 'stopped by its time limit' '0 passed, 1 failed, 0 skipped' 'exec sleep 6
 rm "$scratch/build/tests/unit-tests"
 TFOPS_BUILD=$scratch/build bash "$runner" unit >"$scratch/out" 2>&1 </dev/null
 check 'a program that is not built' test "$(tail -n 1 "$scratch/out")" = '0 passed, 1 failed, 0 skipped'
+
+TFOPS_TEST_WRAPPER=valgrnd bash "$runner" unit >"$scratch/out" 2>&1 </dev/null
+check 'an unknown wrapper: status' test $? = 2
+check 'an unknown wrapper is named' grep -q "expected valgrind or compute-sanitizer, got 'valgrnd'" "$scratch/out"
 finish

@@ -1,7 +1,7 @@
 /*
  * libno_git.so: preloaded where each test is a slow process. Criterion links libgit2, for the differences that
  * assertions of whole texts print and no test here asks for; its start reads every CA certificate of the host,
- * which under Valgrind is 0.85 of a test's 2.1 seconds.
+ * which under Valgrind was a third of the time of five short tests (12.4 s, 8.2 without).
  */
 int git_libgit2_init(void);
 int git_libgit2_shutdown(void);
