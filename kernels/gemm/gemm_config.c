@@ -281,8 +281,9 @@ static bool possible_norm(const struct tfops_problem *problem, const int64_t *v,
 static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { MOST_REGS_SLABS = 160, MOST_REGS_ACROSS = 136 };
-    const int64_t most = v[GEMM_SWAP] ? MOST_REGS_ACROSS : MOST_REGS_SLABS;
+    enum { MOST_REGS_SLABS = 192, MOST_REGS_SCALED = 160, MOST_REGS_ACROSS = 136 };
+    const int64_t most_down = l->elem == 1 ? MOST_REGS_SCALED : MOST_REGS_SLABS;
+    const int64_t most = v[GEMM_SWAP] ? MOST_REGS_ACROSS : most_down;
     if (l->slabs > 1 && accumulators(problem, v, l) > most)
         return gemm_refuse(
             reason, "the sums of a pair and what joins them do not fit in registers");

@@ -37,7 +37,7 @@ template <class C> struct GemmMainloop {
             wgmma_pin(acc[s]);
     }
 
-    // Else ptxas keeps the registers of a tile's sums until the next one's, which are added to nothing.
+    // GemmLayout::CLEARED: else ptxas keeps a tile's sums until the next one's, which are added to nothing.
     TF_DEV void clear(float (&acc)[L::SLABS][L::REGS])
     {
         TF_UNROLL

@@ -79,7 +79,7 @@ template <class C> struct GemmConsumer {
         while (GemmWalk<C>::next(walk, tiles, piece)) {
             const GemmTile tile = GemmTiles<C>::at(p, tiles, piece.tile);
             float acc[L::SLABS][L::REGS];
-            if constexpr (L::ADD_NORMED || C::SPLIT_TAIL) // its end needs the registers
+            if constexpr (L::CLEARED)
                 GemmMainloop<C>::clear(acc);
             turn.more = piece.tile + tiles.step < tiles.count;
             multiply(p, acc, cursor, row, piece.count, tile, tiles, turn);

@@ -205,6 +205,7 @@ static const struct shape WIDE[] = {
     {256, 2, 0, 1, 1, 64},
     {256, 2, 0, 1, 1, 80},
     {256, 2, 0, 1, 1, 128},
+    {256, 2, 0, 1, 1, 176},
 };
 
 static const struct shape MMA_SHAPES[] = {
