@@ -122,8 +122,9 @@ template <class C> struct GemmLayout {
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - MOVED_REGS / 2;
 
     // Sums that are zeroed before each tile: else they stay in registers, which its end needs, until the next one.
-    static constexpr bool CLEARED = GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ||
-                                    (PAIRED && !C::SWAP && SLABS > 1 && SLABS * REGS > 160);
+    static constexpr bool CLEARED =
+        GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ||
+        (PAIRED && !C::SWAP && (sizeof(TO) == 1 || (SLABS > 1 && SLABS * REGS > 160)));
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;

@@ -80,6 +80,32 @@ Test(gated_mlp_spec, a_tile_has_half_as_many_outputs)
     }
 }
 
+/* Measured with ptxas 13.0: what joins 16-bit pairs fits beside 192 sums, what scales fp8 ones does not. */
+Test(gated_mlp_spec, wide_pairs_take_turns_where_they_fit)
+{
+    const struct tfops_device hopper = device_named("sm_90a");
+    const struct tfops_config config = {.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
+                                            [GEMM_BLOCK_M] = 128,
+                                            [GEMM_BLOCK_N] = 192,
+                                            [GEMM_STAGES] = 5,
+                                            [GEMM_DEPTH] = 1,
+                                            [GEMM_CONSUMERS] = 2,
+                                            [GEMM_PINGPONG] = 1,
+                                            [GEMM_CLUSTER_M] = 1,
+                                            [GEMM_CLUSTER_N] = 1,
+                                            [GEMM_SPLIT_K] = 1,
+                                            [GEMM_GROUP] = 8}};
+    char reason[TFOPS_REASON_BYTES] = "";
+    struct tfops_problem problem = make(&gated_mlp_spec, 8192, 14336, 4096, TFOPS_F16);
+    struct gemm_layout layout = gemm_lay_out(&problem, &config);
+    cr_expect(gemm_possible(&problem, &hopper, &config, &layout, reason), "%s", reason);
+    problem = make(&fp8_gated_mlp_spec, 8192, 14336, 4096, TFOPS_F16);
+    problem.options[GEMM_FAST_ACCUM] = 1;
+    layout = gemm_lay_out(&problem, &config);
+    cr_expect(!gemm_possible(&problem, &hopper, &config, &layout, reason));
+    cr_expect(strstr(reason, "pair"), "expected a reason that names it, got '%s'", reason);
+}
+
 /* Parameters and maps of a launch; the maps' number. */
 static size_t launch_of(const struct tfops_problem *problem, const struct tfops_config *config,
     struct gated_mlp_params *params, struct tfops_tensor_map *ret_maps)
