@@ -15,7 +15,7 @@ enum {
     SPACE_MAX_CONFIGS = 1 << 16, /* valid ones */
     SPACE_MAX_PRUNED_KEPT = 256, /* pruned ones kept with their reason; the rest is counted */
 };
-#define SPACE_MAX_VISITS (UINT64_C(1) << 25) /* combinations looked at */
+#define SPACE_MAX_VISITS (UINT64_C(1) << 26) /* combinations looked at */
 
 enum space_prune {
     SPACE_THREADS = 0,

@@ -17,7 +17,7 @@ static const int64_t MAINLOOP_VALUES[] = {GEMM_MMA, GEMM_WGMMA, GEMM_STREAM};
 static const int64_t CONSUMERS_VALUES[] = {1, 2, 3};
 static const int64_t CLUSTER_VALUES[] = {1, 2, 4};
 static const int64_t SPLIT_VALUES[] = {1, 2, 4, 8};
-static const int64_t GROUP_VALUES[] = {8, 16};
+static const int64_t GROUP_VALUES[] = {4, 8, 16, 32};
 static const int64_t BOOL_VALUES[] = {0, 1};
 
 #define VALUES(array) array, sizeof array / sizeof array[0]

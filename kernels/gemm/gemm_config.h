@@ -35,7 +35,7 @@ enum {
     GEMM_BARRIER_BYTES = 16,
     GEMM_MOST_STAGES = 16,
     GEMM_DEFAULT_STAGES = 8,
-    GEMM_LEAST_GROUP = 8,
+    GEMM_USUAL_GROUP = 8,
 };
 
 /* The second: of operators that do more with rows than to sum them up. */
@@ -87,6 +87,13 @@ bool gemm_constraint(void *user, const struct tfops_problem *problem,
     char reason[TFOPS_REASON_BYTES]);
 void gemm_default_config(void *user, const struct tfops_problem *problem,
     const struct tfops_device *device, struct tfops_config *ret_config);
+
+/* Rectangles down a band of the walk (gemm_group.c): as many as bring the fewest bytes from memory; whether GROUP is
+ * that or its neighbour, and does not come to the same. */
+int64_t gemm_best_group(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l);
+bool gemm_group_makes_sense(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l);
 
 /* Of the kernel that streams the weight (gemm_stream_config.c): what follows, beside what all have;
  * the tokens of a tile; the blocks that share a multiprocessor. */

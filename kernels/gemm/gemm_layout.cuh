@@ -11,7 +11,7 @@
 #pragma once
 #include "device/core.cuh"
 #include "device/num.cuh"
-#include "gemm/gemm_params.h"
+#include "gemm/gated_mlp_params.h"
 
 template <bool B, class T, class F> struct GemmPick {
     using type = T;
@@ -32,10 +32,10 @@ template <class C> struct GemmWeight<C, decltype((void)sizeof(typename C::WEIGHT
 // (gemm_pair.cuh). Their rows share a tile: halves of it where it has weights across, so that both
 // sums are columns of one wgmma, and alternating slabs where weights run down (SWAP).
 template <class C, class = void> struct GemmPaired {
-    static constexpr bool VALUE = false;
+    static constexpr bool VALUE = false, SILU = false;
 };
 template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
-    static constexpr bool VALUE = C::PAIRED;
+    static constexpr bool VALUE = C::PAIRED, SILU = C::ACT == GATED_MLP_BY_SILU;
 };
 
 // NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
@@ -122,9 +122,11 @@ template <class C> struct GemmLayout {
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - MOVED_REGS / 2;
 
     // Sums that are zeroed before each tile: else they stay in registers, which its end needs, until the next one.
+    // A pair's end needs the more the longer its activation is.
+    static constexpr int KEPT = GemmPaired<C>::SILU ? 160 : 152;
     static constexpr bool CLEARED =
         GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ||
-        (PAIRED && !C::SWAP && (sizeof(TO) == 1 || (SLABS > 1 && SLABS * REGS > 160)));
+        (PAIRED && !C::SWAP && (sizeof(TO) == 1 || (SLABS > 1 && SLABS * REGS > KEPT)));
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;

@@ -12,12 +12,15 @@
  * of one SM; bytes from L2 of one SM and of all; of the memory bus.
  */
 static const double MACS_NS = 3841, SM_BYTES_NS = 111, L2_BYTES_NS = 13560, MEMORY_BYTES_NS = 4600;
-/* Of the time that a tile's loads take beside longer products, or products beside longer loads. */
-static const double LOADS_BESIDE = 0.164;
+/* Of the time that a tile's loads take beside longer products, or products beside longer loads; the same where
+ * consumers take turns at several tiles each (section 18). */
+static const double LOADS_BESIDE = 0.164, LOADS_BESIDE_TURNS = 0.135, SEVERAL_WAVES = 4;
 /* Of a tile that is stored before the next one begins, in boxes of 128 bytes a row; what narrower boxes take
  * longer (section 16). */
 static const double STORE_BYTES_NS = 45, BOX_OF_64_BYTES = 1.3, BOX_OF_32_BYTES = 1.9,
                     FLOATS_ACROSS = 2.5; /* transposed, they are stored one by one */
+/* Pairs of sums that are joined: two special functions each, of 16 a cycle (docs/notes/gated_mlp.md, section 7). */
+static const double PAIRS_NS = 20;
 /* Bytes that come from memory, not L2: of a block that has both SMs of a pair for itself; of one beside
  * another. Of 66 pairs none has two blocks while there are at most 66. */
 static const double ALONE_BYTES_NS = 67.7, PAIRED_BYTES_NS = 37;
@@ -187,7 +190,7 @@ static double stream_ns(const struct tfops_problem *problem, const struct tfops_
 
 /* A tile's sum, without what a split adds: the longest of its products, its loads and the ring's turns. */
 static double tile_ns(const struct tfops_problem *problem, const struct tfops_config *config,
-    const struct gemm_layout *l, int64_t stages, double blocks)
+    const struct gemm_layout *l, int64_t stages, double blocks, double waves)
 {
     const int64_t *v = config->values;
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
@@ -201,7 +204,9 @@ static double tile_ns(const struct tfops_problem *problem, const struct tfops_co
                         (two_sums && v[GEMM_CONSUMERS] == 2 ? TWO_SUMS : 1);
     const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
     const double load = tile_load_ns(config, depth, blocks);
-    return greater(greater(math, arrival), load) + LOADS_BESIDE * (math < load ? math : load);
+    const double beside =
+        v[GEMM_PINGPONG] && waves >= SEVERAL_WAVES ? LOADS_BESIDE_TURNS : LOADS_BESIDE;
+    return greater(greater(math, arrival), load) + beside * (math < load ? math : load);
 }
 
 /* What tiles with rows that are not there take longer: in the last wave one of them, before it their share. */
@@ -227,13 +232,16 @@ static double box_slowdown(const struct tfops_config *config, const struct gemm_
     return bytes >= 64 ? BOX_OF_64_BYTES : BOX_OF_32_BYTES;
 }
 
-/* All tiles are stored one after the other, or with PINGPONG each beside the next one's products. */
-static double store_ns(const struct tfops_config *config, const struct gemm_layout *l, double waves)
+/* All tiles are stored one after the other, pairs joined before, or with PINGPONG each beside the next one's
+ * products. */
+static double store_ns(const struct tfops_problem *problem, const struct tfops_config *config,
+    const struct gemm_layout *l, double waves)
 {
     const int64_t *v = config->values;
-    const double bytes = (double)(l->out_elem * v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]);
-    const double tile = bytes * box_slowdown(config, l) / (double)v[GEMM_SPLIT_K];
-    return tile / STORE_BYTES_NS * (v[GEMM_PINGPONG] ? 1 : waves);
+    const double sums = (double)(v[GEMM_BLOCK_M] * v[GEMM_BLOCK_N]) / (double)v[GEMM_SPLIT_K];
+    const double bytes = sums * (double)l->out_elem * box_slowdown(config, l);
+    const double joined = gemm_paired(problem) ? sums / 2 / PAIRS_NS : 0;
+    return (bytes / STORE_BYTES_NS + joined) * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
 double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
@@ -249,9 +257,9 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const double split = join_ns(device, config, &l);
     const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
-    const double tile = tile_ns(problem, config, &l, stages, blocks);
+    const double tile = tile_ns(problem, config, &l, stages, blocks, waves);
     const double late = last_tile_delay_ns(problem, config, &l, tile, depth, waves);
-    const double work = waves * (tile + exchange) + late + store_ns(config, &l, waves);
+    const double work = waves * (tile + exchange) + late + store_ns(problem, config, &l, waves);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */
     const double memory = memory_ns(problem, device, config, &l, depth, blocks, waves);
     const double launch =

@@ -208,6 +208,13 @@ static const struct shape WIDE[] = {
     {256, 2, 0, 1, 1, 176},
 };
 
+/* Widths at which consumers take turns, too, where tokens are many. */
+static const struct shape TURNS[] = {
+    {128, 2, 1, 1, 1, 144},
+    {128, 2, 1, 1, 1, 160},
+    {128, 2, 1, 1, 1, 176},
+};
+
 static const struct shape MMA_SHAPES[] = {
     {128, 2, 0, 1, 1, 128},
     {64, 2, 0, 1, 1, 128},
@@ -231,7 +238,7 @@ static void take_shape(
     v[GEMM_CLUSTER_N] = shape->cluster_n;
     v[GEMM_SPLIT_K] = split;
     v[GEMM_DEPTH] = 1;
-    v[GEMM_GROUP] = GEMM_LEAST_GROUP;
+    v[GEMM_GROUP] = GEMM_USUAL_GROUP;
     v[GEMM_SWAP] = swap;
 }
 
@@ -248,6 +255,7 @@ static void try_one(struct search *search, struct tfops_config *config)
     config->values[GEMM_EXCHANGE] = search->exchange;
     settle_stages(search->problem, search->device, config);
     const struct gemm_layout l = gemm_lay_out(search->problem, config);
+    config->values[GEMM_GROUP] = gemm_best_group(search->problem, search->device, config, &l);
     if (!gemm_possible(search->problem, search->device, config, &l, NULL) ||
         hopeless(search->problem, search->device, config, &l))
         return;
@@ -326,13 +334,15 @@ static void try_bands(struct search *search, int64_t tokens)
 
 static void try_wgmma(struct search *search)
 {
-    enum { DEEPEST = 2, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
+    enum { DEEPEST = 2, FEW_TOKENS = 256, SPLIT_TOKENS = 512, MOST_SPLIT = 4 };
     const int64_t tokens = search->problem->dims[GEMM_M];
     const int64_t most_split = tokens <= SPLIT_TOKENS ? MOST_SPLIT : 1;
     for (size_t i = 0; i < sizeof WIDE / sizeof WIDE[0]; i++)
         for (int64_t split = 1; split <= most_split; split *= 2)
             try_depths(search, &WIDE[i], false, split, DEEPEST);
-    if (tokens <= 256)
+    for (size_t i = 0; tokens > FEW_TOKENS && i < sizeof TURNS / sizeof TURNS[0]; i++)
+        try_depths(search, &TURNS[i], false, 1, 1);
+    if (tokens <= FEW_TOKENS)
         try_narrow(search, tokens);
     if (bands_across(tokens))
         try_bands(search, tokens);
@@ -424,18 +434,36 @@ static bool holds_tokens(int64_t tokens, const int64_t *v)
 static bool worthwhile(const struct tfops_problem *problem, const struct tfops_device *device,
     const struct tfops_config *config, const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    static const double MARGIN = 1.3;
+    /* In all 16 whole spaces of 2048 tokens and more the fastest one is within the first (docs/notes/gemm.md, section 18). */
+    static const double MARGIN_OF_MANY = 1.15, MARGIN = 1.3;
+    enum { MANY_TOKENS = 2048 };
     const int64_t *v = config->values;
+    const double margin = problem->dims[GEMM_M] >= MANY_TOKENS ? MARGIN_OF_MANY : MARGIN;
     if (!stages_make_sense(problem, device, config))
         return gemm_refuse(reason, "STAGES is not the number that fits");
     if (hopeless(problem, device, config, l))
         return gemm_refuse(reason, "never worth measuring for such a problem");
-    if (v[GEMM_GROUP] > GEMM_LEAST_GROUP && l->down <= GEMM_LEAST_GROUP)
-        return gemm_refuse(reason, "GROUP makes no difference to so few tiles");
+    if (!gemm_group_makes_sense(problem, device, config, l))
+        return gemm_refuse(reason, "GROUP makes no difference, or brings more bytes from memory");
     if (v[GEMM_SWAP] && !holds_tokens(problem->dims[GEMM_M], v))
         return gemm_refuse(reason, "BLOCK_N is not the least width for all tokens, or their share");
-    if (gemm_model_ns(problem, device, config) > MARGIN * best_ns(problem, device))
+    if (gemm_model_ns(problem, device, config) > margin * best_ns(problem, device))
         return gemm_refuse(reason, "the model says it is much slower than the default");
+    return true;
+}
+
+/* Before all else: these are many millions, and a layout takes time. */
+static bool plausible(const int64_t *v, char reason[TFOPS_REASON_BYTES])
+{
+    const bool wgmma = v[GEMM_MAINLOOP] == GEMM_WGMMA;
+    if (!wgmma && (v[GEMM_PINGPONG] || v[GEMM_SPLIT_K] > 1 || v[GEMM_DEPTH] > 1 ||
+                      v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1))
+        return gemm_refuse(reason, "a choice of the wgmma kernel");
+    if (v[GEMM_STAGES] > GEMM_DEFAULT_STAGES && (!wgmma || v[GEMM_DEPTH] > 1))
+        return gemm_refuse(reason, "so many STAGES are for wgmma, with one tile of K each");
+    if (v[GEMM_GROUP] != GEMM_USUAL_GROUP && v[GEMM_GROUP] != 2 * GEMM_USUAL_GROUP &&
+        (!wgmma || v[GEMM_SWAP] || v[GEMM_SPLIT_K] > 1))
+        return gemm_refuse(reason, "so few or many tiles of a band are for whole sums of wgmma");
     return true;
 }
 
@@ -445,10 +473,8 @@ bool gemm_constraint(void *user, const struct tfops_problem *problem,
 {
     (void)user;
     const int64_t *v = config->values;
-    /* Before all else: these are many, and a layout takes time. */
-    if (v[GEMM_STAGES] > GEMM_DEFAULT_STAGES &&
-        (v[GEMM_MAINLOOP] != GEMM_WGMMA || v[GEMM_DEPTH] > 1))
-        return gemm_refuse(reason, "so many STAGES are for wgmma, with one tile of K each");
+    if (!plausible(v, reason))
+        return false;
     const struct gemm_layout l = gemm_lay_out(problem, config);
     return gemm_possible(problem, device, config, &l, reason) &&
            worthwhile(problem, device, config, &l, reason);

@@ -27,7 +27,7 @@ bool gemm_stream_possible(const struct tfops_problem *problem, const int64_t *v,
 {
     const int64_t tokens = v[GEMM_BLOCK_N];
     if (v[GEMM_PINGPONG] || !v[GEMM_SWAP] || v[GEMM_SPLIT_K] > 1 || v[GEMM_DEPTH] > 1 ||
-        v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1 || v[GEMM_GROUP] > GEMM_LEAST_GROUP)
+        v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] > 1 || v[GEMM_GROUP] != GEMM_USUAL_GROUP)
         return gemm_refuse(reason, "a choice of the wgmma kernel");
     if (v[GEMM_BLOCK_M] > 2 * GROUP_ROWS || tokens > MOST_TOKENS || (tokens & (tokens - 1)))
         return gemm_refuse(reason, "a stream has tiles of 16 or 32 rows and at most 16 tokens");
