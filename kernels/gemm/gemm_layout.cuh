@@ -148,6 +148,9 @@ template <class C> struct GemmLayout {
     // scales are brought for tiles in their places.
     static constexpr bool FULL_TILES =
         !C::SPLIT_TAIL && !ADD_NORMED && !BLOCK_SCALED && (!NORM_WARPS || NORM_TEAMS == 1);
+    // gemm_tiles.cuh: nothing but products follows K, and which tiles come first may depend on M.
+    static constexpr bool TURNS_ROUND = C::SPLIT_K == 1 && !C::SPLIT_TAIL && !NORMED &&
+                                        !ADD_NORMED && !BLOCK_SCALED && !C::BATCH_INVARIANT;
     using RowSums =
         GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
     static constexpr int NORM_BYTES = NORM_WARPS   ? 4 * X_ROWS * NORM_PARTS

@@ -188,6 +188,14 @@ template <class C> struct GemmProducer {
         return count;
     }
 
+    // Whether a tile's stages may come from the last one to the first (gemm_tiles.cuh).
+    TF_DEV bool turns_round(const gemm_params &p, const Tiles &tiles, int index)
+    {
+        if constexpr (!L::TURNS_ROUND)
+            return false;
+        return !Tiles::overlaps(p, tiles, Tiles::find(tiles, index));
+    }
+
     // Until every block that shares this one's tiles has let go of them: no arrival is under way to a block
     // that has ended.
     TF_DEV void drain(Cursor &cursor)
@@ -208,7 +216,7 @@ template <class C> struct GemmProducer {
             tma_prefetch_map(gemm_pair(p).up_map);
         GemmWalk<C> walk = GemmWalk<C>::start(it.tiles);
         GemmPiece piece;
-        bool first = C::PDL;
+        bool first = C::PDL, odd = false;
         while (GemmWalk<C>::next(walk, it.tiles, piece)) {
             const GemmTile tile = Tiles::at(p, it.tiles, piece.tile);
             int done = 0;
@@ -223,12 +231,15 @@ template <class C> struct GemmProducer {
                 }
             }
             const u32 bytes = stage_bytes(it, p, tile);
+            const bool back = odd && turns_round(p, it.tiles, piece.tile);
+            odd = !odd;
             for (int i = done; i < piece.count; i++) {
                 if constexpr (L::ADD_NORMED)
                     gemm_prefetch_residual<C>(p, tile, i);
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
                 mbar_expect(Ring::full(cursor.stage), bytes);
-                load<BOTH>(it, p, tile, piece.first + i, cursor.stage);
+                const int stage = back ? piece.count - 1 - i : i;
+                load<BOTH>(it, p, tile, piece.first + stage, cursor.stage);
                 Cursor::advance(cursor);
             }
         }

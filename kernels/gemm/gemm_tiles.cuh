@@ -8,6 +8,9 @@
 // FULL_TILES: the last one begins so early that it is full. Rows that are not there cost the copy engine,
 // which puts zeros in their place, several times what rows cost (docs/notes/gemm.md, section 14). What two
 // tiles have they compute alike, and both write it.
+//
+// TURNS_ROUND: of a block's tiles each begins at the end of K where the one before ended: what was brought last
+// L2 still has, and the tiles beside it want it again. Tiles with outputs in common all begin at the first end.
 #pragma once
 #include "device/cluster.cuh"
 #include "device/thread.cuh"
@@ -17,6 +20,11 @@
 struct GemmTile {
     int row, col; // of the first output, in rows of R and of C
     int part;     // of the weight
+};
+
+// By rectangles, down and across.
+struct GemmRectangle {
+    int row, col;
 };
 
 // Rectangles down a band. One that waits for another of its rows must not come a step or more before
@@ -71,12 +79,28 @@ template <class C, class L = GemmLayout<C>> struct GemmTiles {
         return FULL_WEIGHT && p.residual != p.out ? C::N - TILE_WEIGHT : ANYWHERE;
     }
 
-    TF_DEV GemmTile at(const gemm_params &p, const GemmTiles &t, int index)
+    // The rectangle at a place of the order.
+    TF_DEV GemmRectangle find(const GemmTiles &t, int index)
     {
         const int band = index / (t.group * t.across), in_band = index % (t.group * t.across);
         const int first = band * t.group;
         const int height = min_int(t.down - first, t.group);
-        int row = first + in_band % height, col = in_band / height;
+        return {first + in_band % height, in_band / height};
+    }
+
+    // Whether a tile of the rectangle has outputs that one of another has, too.
+    TF_DEV bool overlaps(const gemm_params &p, const GemmTiles &t, GemmRectangle at)
+    {
+        const int tokens = C::SWAP ? t.across : t.down, weight = C::SWAP ? t.down : t.across;
+        const bool token = p.m % TILE_TOKENS && (C::SWAP ? at.col : at.row) >= tokens - 2;
+        const bool row = C::N % TILE_WEIGHT && (C::SWAP ? at.row : at.col) >= weight - 2;
+        return (L::FULL_TILES && token) || (FULL_WEIGHT && row);
+    }
+
+    TF_DEV GemmTile at(const gemm_params &p, const GemmTiles &t, int index)
+    {
+        const GemmRectangle rectangle = find(t, index);
+        int row = rectangle.row, col = rectangle.col;
         const GemmPart part = Parts::template find<WEIGHT_ROWS>(C::SWAP ? row : col);
         (C::SWAP ? row : col) = part.tile;
         row = (row * C::CLUSTER_M + t.rank_m) * L::TILE_ROWS;
