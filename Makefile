@@ -278,7 +278,7 @@ $(tools): $(B)/%: $(B)/obj/tools/%.o $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
 $(B)/tfops-demo: $(call objects,$(demo_src)) $(tool_obj) | $(SO) $(SO_LINKS)
 	$(call quiet,LINK) $(CC) $(link_flags) $^ $(tool_libs) -o $@
-$(B)/tfops-check-arch: $(B)/obj/tools/build/check_arch.o $(B)/libtfops-internal.so
+$(B)/tfops-check-arch: $(call objects,tools/build/check_arch.c tools/build/random_problem.c) $(B)/libtfops-internal.so
 	$(call quiet,LINK) $(CC) $(link_flags) $(linked) $(internal) -o $@
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ test_programs := $(unit_tests) $(gpu_tests) $(stress_tests) $(memcheck_tests) $(
 
 .PHONY: help all lib setup demo tests unit gpu stress cli test check-deps check-headers check-abi
 .PHONY: check-templates test-emu test-emu-full test-emu-tsan test-num-full check-install
-.PHONY: check-arch check-arch-quick check-arch-full
+.PHONY: check-arch check-arch-quick check-arch-random check-arch-full
 .PHONY: asan ubsan tsan valgrind memcheck coverage fuzz lint format install uninstall bundle clean
 .PHONY: distclean run-tests-% abi-layout
 
@@ -381,6 +381,8 @@ check-arch: $(check_arch) ## compile every operator's corners for every architec
 	$(call run_check_arch)
 check-arch-quick: $(check_arch) ## the same, each config for sm_90a and one other: the part in `make test`
 	$(call run_check_arch,--quick)
+check-arch-random: $(check_arch) ## the defaults of problems by chance: PROBLEMS='COUNT [SEED [OP]]' of each operator
+	$(call run_check_arch,--random $(PROBLEMS))
 check-arch-full: $(check_arch) ## the same for every config of the space (long)
 	$(call run_check_arch,--full)
 

@@ -254,10 +254,11 @@ static bool possible_cluster(const struct tfops_device *device, const int64_t *v
 static bool possible_held(const struct tfops_problem *problem, const int64_t *v,
     const struct gemm_layout *l, char reason[TFOPS_REASON_BYTES])
 {
-    enum { HELD_REGS = 32, MOST_REGS = 192 };
+    enum { HELD_REGS = 32, MOST_REGS = 192, MOST_REGS_FLOATS = 168 };
+    const int64_t most = l->out_elem == 4 ? MOST_REGS_FLOATS : MOST_REGS;
     if (v[GEMM_DEPTH] > 1 || v[GEMM_SPLIT_K] > 1 || problem->dims[GEMM_K] % 2)
         return gemm_refuse(reason, "x is normalised in registers by whole stages of a whole sum");
-    if (l->slabs * (v[GEMM_BLOCK_N] / 2 + HELD_REGS) > MOST_REGS)
+    if (l->slabs * (v[GEMM_BLOCK_N] / 2 + HELD_REGS) > most)
         return gemm_refuse(reason, "the sums and x do not fit in a thread's registers");
     return true;
 }
@@ -328,14 +329,15 @@ static bool possible_residual(
     return !residual || l->slabs * v[GEMM_BLOCK_N] / 2 <= most;
 }
 
-/* Where tokens run across, each column has factors of its own beside the sums. */
+/* Where tokens run across, each column has factors of its own beside the sums, and floats are stored one by one. */
 static bool possible_across(
     const struct tfops_problem *problem, const int64_t *v, const struct gemm_layout *l)
 {
     enum { MOST_REGS_FACTORS = 168 };
     const bool factors =
         gemm_scaling(problem) == GEMM_PER_ROW || (problem->present >> GEMM_BIAS & 1);
-    return !v[GEMM_SWAP] || gemm_paired(problem) || !gemm_promoted(problem, l) || !factors ||
+    const bool more = (gemm_promoted(problem, l) && factors) || l->out_elem == 4;
+    return !v[GEMM_SWAP] || gemm_paired(problem) || !more ||
            accumulators(problem, v, l) <= MOST_REGS_FACTORS;
 }
 

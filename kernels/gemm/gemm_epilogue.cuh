@@ -16,6 +16,10 @@ template <class C> struct GemmEpilogue {
     using L = GemmLayout<C>;
     using TO = typename L::TO;
 
+    // With SWAP a box of fp32 results has the rows of two warps; the others' results, made in vain, would
+    // stay in registers until their box.
+    static constexpr bool HALF_OF_WARPS = C::SWAP && L::OUT_ELEM == 4;
+
     // What a thread holds of a slab.
     template <class V> using Slab = typename V::Held[L::OUT_REGS / 4 * V::EACH];
 
@@ -72,15 +76,15 @@ template <class C> struct GemmEpilogue {
         matrix_store_transposed(place(box, 8 * j + lane % 8, down * 2), w);
     }
 
-    // One block column of fp32 results. SWAP: the two warps whose rows the box has.
-    TF_DEV void put_floats(const GemmEpilogue &e, u8 *box, int part, int j, const float (&a)[4])
+    // One block column of fp32 results.
+    TF_DEV void put_floats(const GemmEpilogue &e, u8 *box, int j, const float (&a)[4])
     {
         const int down = 16 * e.warp + e.q, across = 8 * j + 2 * e.p;
         TF_UNROLL
         for (int h = 0; h < 2; h++) {
             if constexpr (!C::SWAP) {
                 float2_store(place(box, down + 8 * h, across * 4), a[2 * h], a[2 * h + 1]);
-            } else if (e.warp / 2 == part) {
+            } else {
                 const int at = (down + 8 * h) % 32 * 4;
                 *reinterpret_cast<float *>(place(box, across, at)) = a[2 * h];
                 *reinterpret_cast<float *>(place(box, across + 1, at)) = a[2 * h + 1];
@@ -131,12 +135,15 @@ template <class C> struct GemmEpilogue {
         constexpr int FIRST = (C::SWAP ? TOKENS * L::BOX_ROWS : LINE * L::BOX_COLS) / 8;
         constexpr int COLUMNS = (C::SWAP ? L::BOX_ROWS : L::BOX_COLS) / 8;
         constexpr int STEP = L::OUT_ELEM == 2 && COLUMNS % 2 == 0 ? 2 : 1;
+        if constexpr (HALF_OF_WARPS)
+            if (e.warp / 2 != LINE)
+                return;
         TF_UNROLL
         for (int j = 0; j < COLUMNS; j += STEP) {
             float a[4], b[4];
             finish(e, params, values, down, SLAB, FIRST + j, d + V::EACH * (FIRST + j), a);
             if constexpr (L::OUT_ELEM == 4) {
-                put_floats(e, box, LINE, j, a);
+                put_floats(e, box, j, a);
             } else if constexpr (L::OUT_ELEM == 1) {
                 put_bytes(e, box, j, a);
             } else if constexpr (STEP == 2) {

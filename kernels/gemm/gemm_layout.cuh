@@ -35,7 +35,8 @@ template <class C, class = void> struct GemmPaired {
     static constexpr bool VALUE = false, SILU = false;
 };
 template <class C> struct GemmPaired<C, decltype((void)C::PAIRED)> {
-    static constexpr bool VALUE = C::PAIRED, SILU = C::ACT == GATED_MLP_BY_SILU;
+    static constexpr bool VALUE = C::PAIRED;
+    static constexpr bool SILU = C::ACT == GATED_MLP_BY_SILU && C::ACTIVATES == GATED_MLP_GATE;
 };
 
 // NORMED: rows of x are normalised on their way to the tensor cores (gemm_norm.cuh).
@@ -112,21 +113,36 @@ template <class C> struct GemmLayout {
     static constexpr bool NORMED = GemmNormed<C>::VALUE, WEIGHTED = GemmNormed<C>::WEIGHTED;
     static constexpr bool HELD = NORMED && !C::SWAP, NORM_WARPS = NORMED && C::SWAP;
     static constexpr bool WEIGHED_IN_PLACE = WEIGHTED && C::SWAP;
+    // Sums of squares of the rows of x in a tile, and of a split their totals.
+    static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
+    // Of warps, each with sums of its own: over which stages depends on the tiles before.
+    static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
+    static constexpr int NORM_TEAM = 3 / NORM_TEAMS; // warps of one
+    static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
+    static constexpr int NORM_EACH = ceil_div(X_ROWS, 4 * NORM_TEAM); // rows of a thread
     // Together at most what 168 a thread (128 with four warpgroups) make; producers make norms, begin early,
-    // bring residuals or scales or walk over parts of tiles.
+    // bring residuals or scales or walk over parts of tiles. Who adds up squares has a sum for each row of its own.
     static constexpr bool MORE_TO_BRING =
         EARLY || BLOCK_SCALED || GemmAddNormed<C>::VALUE || C::SPLIT_TAIL;
-    static constexpr int PRODUCER_WORK = NORM_WARPS ? 32 : MORE_TO_BRING ? 16 : 0;
+    static constexpr int NORM_HELD = NORM_EACH + 8 * (C::DEPTH - 1); // norm_weight of a tile more, now and next
+    static constexpr int NORM_WORK = NORM_HELD > 20   ? 112
+                                     : NORM_HELD > 12 ? 80
+                                     : NORM_HELD > 6  ? 64
+                                                      : 32;
+    static constexpr int PRODUCER_WORK = NORM_WARPS ? NORM_WORK : MORE_TO_BRING ? 16 : 0;
     static constexpr int MOVED_REGS = C::CONSUMERS == 2 ? PRODUCER_WORK : 0;
     static constexpr int PRODUCER_REGS = 40 + (C::SPLIT_TAIL ? 16 : MOVED_REGS);
     static constexpr int CONSUMER_REGS = (C::CONSUMERS == 2 ? 232 : 152) - MOVED_REGS / 2;
 
-    // Sums that are zeroed before each tile: else they stay in registers, which its end needs, until the next one.
-    // A pair's end needs the more the longer its activation is.
-    static constexpr int KEPT = GemmPaired<C>::SILU ? 160 : 152;
+    // More sums than these are zeroed before each tile: else they stay in registers, which its end needs, until the
+    // next one. The end of a pair needs the more the longer its activation is, and most for bytes, that of floats
+    // their addresses.
+    static constexpr bool BRIEF = ELEM == 2 && sizeof(TO) == 2 && GemmPaired<C>::SILU;
+    static constexpr int PAIR_KEPT = sizeof(TO) == 1 ? 0 : BRIEF ? 160 : 152;
+    static constexpr int KEPT = PAIRED ? PAIR_KEPT : sizeof(TO) == 4 ? 152 : 256;
     static constexpr bool CLEARED =
         GemmAddNormed<C>::VALUE || C::SPLIT_TAIL ||
-        (PAIRED && !C::SWAP && (sizeof(TO) == 1 || (SLABS > 1 && SLABS * REGS > KEPT)));
+        (SLABS * REGS > KEPT && (sizeof(TO) == 1 || (!C::SWAP && SLABS > 1)));
 
     // fp8 sums are kept short of digits by the tensor core: added up in fp32 every 128 of K.
     static constexpr bool PROMOTE = ELEM == 1 && !C::FAST_ACCUM;
@@ -135,12 +151,6 @@ template <class C> struct GemmLayout {
     static constexpr int SCALE_LINES = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
     static constexpr int SCALE_BLOCKS =
         GEMM_GROUP_ELEMS % (C::SWAP ? C::BLOCK_M : C::BLOCK_N) ? 2 : 1;
-    // Norms (gemm_norm.cuh): sums of squares of the rows of x in a tile, and of a split their totals.
-    static constexpr int X_ROWS = C::SWAP ? C::BLOCK_N : C::BLOCK_M;
-    // Of warps, each with sums of its own: over which stages depends on the tiles before.
-    static constexpr int NORM_TEAMS = X_ROWS > 64 || C::STAGES < 3 || C::BATCH_INVARIANT ? 1 : 3;
-    static constexpr int NORM_TEAM = 3 / NORM_TEAMS; // warps of one
-    static constexpr int NORM_PARTS = NORM_TEAMS + (C::SPLIT_K > 1);
     // Normalised outputs: a warp has whole rows of a tile, or with SWAP a part of each.
     static constexpr bool ADD_NORMED = GemmAddNormed<C>::VALUE;
     static constexpr int N_ROWS = C::SWAP ? TILE_ROWS : TILE_COLS; // of weight in a tile

@@ -75,13 +75,15 @@ template <class C, class T, class OUT> class QuantizeTensor {
     static constexpr int VEC = C::VEC_BYTES / (int)sizeof(T), PER_ROW = C::HIDDEN / VEC;
     static constexpr int SCRATCH = ceil_div(GroupScratch<C::THREADS, C::THREADS, 1>::bytes(1), 128);
     static constexpr int SLOT_OFFSET = SCRATCH * 128, SLOT_BYTES = (int)sizeof(Vec<T, VEC>);
-    static constexpr int HELD = 8;  // vectors that wait in registers
+    static constexpr bool GIVEN = C::GRANULARITY == BY_TENSOR_GIVEN;
+    // Vectors that wait in registers, as many as fit beside what counts; of a small tensor a thread has few.
+    static constexpr bool COUNTS = GIVEN || C::HAS_SATURATED;
+    static constexpr int HELD = C::RELOAD == 2 ? 3 : COUNTS || TF_ARCH != 900 ? 6 : 8;
     static constexpr int CHUNK = 4; // loads in flight
     static constexpr int FIT = (C::SMEM_BYTES - SLOT_OFFSET) / (C::THREADS * SLOT_BYTES);
     static constexpr int SLOTS = C::RELOAD == 1 ? FIT : 0;
     static constexpr long long L2_BYTES = 32 << 20; // less than it has: results pass through it
     static constexpr u32 L2_ROWS = (u32)(L2_BYTES / ((long long)C::HIDDEN * (int)sizeof(T)));
-    static constexpr bool GIVEN = C::GRANULARITY == BY_TENSOR_GIVEN;
     static_assert(C::HIDDEN % VEC == 0, "a row is whole vectors");
     static_assert(C::RELOAD != 1 || SLOTS >= 1, "something waits");
 

@@ -125,6 +125,9 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
     const int64_t heads = dims[RMSNORM_ROPE_HEADS], head_dim = dims[RMSNORM_ROPE_HEAD_DIM];
     const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_DTYPE);
     const int64_t each = is_per_head(problem) ? heads : 1;
+    enum { ROW_REGISTERS = 64, HEAD_REGISTERS = 48 };
+    const bool wide = spec_elem_bytes(problem, RMSNORM_ROPE_TABLE_DTYPE) > 2; /* as floats */
+    const int64_t angles = wide ? (problem->options[ROPE_TABLE] ? 8 : 16) : 0;
     *ret_shape = (struct row_shape){.rows = dims[RMSNORM_ROPE_ROWS] * each,
         .width = is_per_head(problem) ? head_dim : heads * head_dim,
         .elem_bytes = elem_bytes,
@@ -136,7 +139,7 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .words = 1,
         .unit = 2,
         .period = head_units(problem),
-        .state_registers = is_per_head(problem) ? 48 : 64,
+        .state_registers = (is_per_head(problem) ? HEAD_REGISTERS : ROW_REGISTERS) + angles,
         .rows_each = each,
         .own_words = 4 * (16 / elem_bytes), /* angles of a unit, in fp32 */
         .vec_most = rope_vec_most(problem, head_dim, dims[RMSNORM_ROPE_TABLE_DIM])};

@@ -159,11 +159,18 @@ static int64_t registers(
     return need + (v[ROW_STAGES] == 2 ? l->per_thread * unit * shape->inputs : 0);
 }
 
-static int64_t register_limit(const int64_t *v, const struct row_layout *l)
+/* What a thread may have where so many blocks share an SM, each of whose quarters has warps of its own. */
+static int64_t register_share(const struct tfops_device *device, int64_t threads, int64_t blocks)
 {
-    int64_t blocks = v[ROW_BLOCKS_PER_SM] ? v[ROW_BLOCKS_PER_SM] : 1;
-    int64_t share = 65536 / (l->threads * blocks) / 8 * 8;
-    return share < 255 ? share : 255;
+    enum { QUARTERS = 4, WARP = 32, MOST = 255 };
+    const int64_t warps = row_ceil_div(blocks * row_ceil_div(threads, WARP), QUARTERS);
+    return row_clamp(device->regs_per_sm / QUARTERS / (warps * WARP) / 8 * 8, 0, MOST);
+}
+
+static int64_t register_limit(
+    const struct tfops_device *device, const int64_t *v, const struct row_layout *l)
+{
+    return register_share(device, l->threads, v[ROW_BLOCKS_PER_SM] ? v[ROW_BLOCKS_PER_SM] : 1);
 }
 
 /* ---- the space ------------------------------------------------------------------------------ */
@@ -198,7 +205,7 @@ static bool possible(const struct row_shape *shape, const struct tfops_device *d
         return false;
     if (in_registers && l->per_thread * shape->unit * v[ROW_VEC_BYTES] > 256)
         return refuse(reason, "a thread's part of the row does not fit in registers");
-    if (registers(shape, v, l) > register_limit(v, l))
+    if (registers(shape, v, l) > register_limit(device, v, l))
         return refuse(reason, "the row and its weight do not fit in a thread's registers");
     if (v[ROW_RELOAD] && !shape->steps)
         return refuse(reason, "nothing is reduced: a row never waits");
@@ -322,6 +329,19 @@ static void generic_geometry(const struct row_shape *shape, const struct tfops_d
         .blocks_per_group = 1};
 }
 
+/* Columns beside the row that state_registers does not count: those of two that come early, and what one takes
+ * more than the row's elements. */
+static int64_t column_registers(
+    const struct row_shape *shape, const int64_t *v, const struct row_layout *l)
+{
+    const int64_t column = words(l->unit * shape->column_bytes);
+    const int64_t usual = words(l->unit * shape->elem_bytes);
+    const int64_t wider = column > usual ? column - usual : 0;
+    if (shape->columns > 1)
+        return v[ROW_WEIGHT_LOAD] ? shape->columns * l->per_thread * column : wider;
+    return v[ROW_WEIGHT_LOAD] ? l->per_thread * wider : 0;
+}
+
 /* Blocks that an SM shall have room for: what the second launch bound holds the compiler to. */
 static int64_t resident_blocks(const struct row_shape *shape, const struct tfops_device *device,
     const int64_t *v, const struct row_layout *l)
@@ -333,13 +353,16 @@ static int64_t resident_blocks(const struct row_shape *shape, const struct tfops
     if (!v[ROW_RELOAD])
         row = l->per_thread * words(l->unit * shape->held_bytes);
     int64_t state = shape->state_registers + (v[ROW_CLUSTER] > 1 ? shape->cluster_registers : 0);
-    if (shape->columns > 1 && v[ROW_WEIGHT_LOAD])
-        state += shape->columns * l->per_thread * words(l->unit * shape->column_bytes);
+    state += column_registers(shape, v, l);
     int64_t need = row_ceil_div(state + row, 8) * 8;
     int64_t most = device->max_threads_per_sm / l->threads;
     if (l->smem_bytes && device->smem_per_sm_bytes / l->smem_bytes < most)
         most = device->smem_per_sm_bytes / l->smem_bytes;
-    return row_clamp(row_clamp(device->regs_per_sm / (l->threads * need), 1, most), 1, 32);
+    int64_t blocks =
+        row_clamp(row_clamp(device->regs_per_sm / (l->threads * need), 1, most), 1, 32);
+    while (blocks > 1 && register_share(device, l->threads, blocks) < need)
+        blocks--;
+    return blocks;
 }
 
 static void tuned_geometry(const struct row_shape *shape, uint32_t align,

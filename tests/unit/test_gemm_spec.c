@@ -303,6 +303,31 @@ Test(gemm_spec, refuses_the_largest_tiles_beside_a_residual)
     cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
 }
 
+/* Measured with ptxas 13.0: 1476 bytes of spills, and none with 160 columns. */
+Test(gemm_spec, refuses_the_largest_tiles_of_floats_across)
+{
+    const struct tfops_device device = device_named("sm_90a");
+    const struct tfops_problem problem = make(&linear_spec, 178, 28672, 2880, TFOPS_F32);
+    struct tfops_config config = {.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
+                                      [GEMM_BLOCK_M] = 256,
+                                      [GEMM_BLOCK_N] = 192,
+                                      [GEMM_STAGES] = 2,
+                                      [GEMM_DEPTH] = 1,
+                                      [GEMM_CONSUMERS] = 2,
+                                      [GEMM_CLUSTER_M] = 1,
+                                      [GEMM_CLUSTER_N] = 1,
+                                      [GEMM_SPLIT_K] = 1,
+                                      [GEMM_GROUP] = 8,
+                                      [GEMM_SWAP] = 1}};
+    char reason[TFOPS_REASON_BYTES] = "";
+    struct gemm_layout layout = gemm_lay_out(&problem, &config);
+    cr_expect(!gemm_possible(&problem, &device, &config, &layout, reason));
+    cr_expect(strstr(reason, "columns"), "expected a reason that names them, got '%s'", reason);
+    config.values[GEMM_BLOCK_N] = 160;
+    layout = gemm_lay_out(&problem, &config);
+    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+}
+
 /* ---- the last tiles, cut along K --------------------------------------------------------------- */
 
 static const struct tail_case {

@@ -124,6 +124,27 @@ Test(row_space, few_long_rows_are_spread_over_the_device)
     }
 }
 
+/* Seven blocks of six or of seven warps put eleven on a quarter of an SM, which leaves each thread 40 of the 48
+ * registers that softmax wants; blocks of four and five warps share it out evenly. */
+Test(row_space, resident_blocks_leave_each_quarter_of_an_sm_registers)
+{
+    static const struct {
+        int64_t width;
+        uint32_t threads, blocks;
+    } CASES[] = {{4096, 128, 10}, {5120, 160, 8}, {6144, 192, 6}, {7168, 224, 5}, {8192, 256, 5}};
+    const struct tfops_device device = device_of(3);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const struct tfops_problem problem =
+            make(&softmax_spec, 8192, CASES[i].width, TFOPS_BF16, 16);
+        struct tfops_config config;
+        struct tfops_geometry geometry;
+        softmax_spec.default_config(softmax_spec.user, &problem, &device, &config);
+        softmax_spec.geometry(softmax_spec.user, &problem, &device, &config, &geometry);
+        cr_expect_eq(geometry.threads, CASES[i].threads, "case %zu: %u", i, geometry.threads);
+        cr_expect_eq(geometry.min_blocks, CASES[i].blocks, "case %zu: %u", i, geometry.min_blocks);
+    }
+}
+
 Test(row_space, blocks_without_a_reduction_are_no_cluster)
 {
     const struct tfops_device device = device_of(0); /* no clusters */

@@ -4,12 +4,16 @@
  * compile and no default may spill. The default config and the generic variant for every dtype, and
  * each tunable at its extremes around the default; with --full every config of the space for one
  * problem of each dtype; with --quick each config for sm_90a and for one other architecture.
+ *
+ *   tfops-check-arch --random N [SEED [OP]]   the defaults of N problems by chance of each operator, or of one, for
+ *                                             sm_90a, and of a few for the others
  */
 #include "base/error.h"
 #include "compile.h"
 #include "device.h"
 #include "kernels/registry.h"
 #include "nvrtc.h"
+#include "random_problem.h"
 #include "shapes.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +24,14 @@
 #include <tfops/plan.h>
 #include <unistd.h>
 
-enum depth { QUICK, CORNERS, FULL };
+enum depth { QUICK, CORNERS, FULL, RANDOM };
+
+struct plan {
+    enum depth depth;
+    unsigned problems; /* RANDOM: of an operator */
+    uint64_t seed;
+    const char *op; /* the only one, or NULL */
+};
 
 struct tally {
     size_t step, share, seen; /* of what is seen, each `step`-th from `share` on is compiled */
@@ -58,9 +69,11 @@ static void compile_one(const struct nvrtc *nvrtc, const struct tfops_problem *p
         if (job.geometry.smem_bytes > tally->smem_bytes)
             tally->smem_bytes = job.geometry.smem_bytes;
         if (is_default && compiled.spill_bytes) {
+            char text[640];
+            tfops_problem_format(problem, text, sizeof text);
             tally->default_spills++;
-            fprintf(stderr, "%s %s: the default spills %u bytes: %s\n", problem->spec->name,
-                device->arch, compiled.spill_bytes, job.config);
+            fprintf(stderr, "%s %s: the default spills %u bytes: %s\n", text, device->arch,
+                compiled.spill_bytes, job.config);
         }
     }
     compiled_release(NULL, &compiled);
@@ -166,6 +179,26 @@ static void check_dtype(const struct nvrtc *nvrtc, const struct tfops_spec *spec
     }
 }
 
+static void check_random(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
+    const struct tfops_device *device, const struct plan *plan, struct tally *tally)
+{
+    enum { SHARE_OF_OTHERS = 8 };
+    const bool measured = !strcmp(device->arch, "sm_90a");
+    uint64_t seed = plan->seed;
+    for (unsigned i = 0; i < plan->problems / (measured ? 1 : SHARE_OF_OTHERS); i++) {
+        struct tfops_problem problem;
+        struct tfops_config config = {0};
+        if (!random_problem(spec, &seed, &problem)) {
+            fprintf(stderr, "%s: no problem by chance\n", spec->name);
+            tally->failed++;
+            return;
+        }
+        if (spec->default_config)
+            spec->default_config(spec->user, &problem, device, &config);
+        compile_one(nvrtc, &problem, device, &config, true, tally);
+    }
+}
+
 /* sm_90a, the one that is measured, compiles all; the others share it out among themselves. */
 static struct tally begin(const char *arch, enum depth depth)
 {
@@ -179,18 +212,20 @@ static struct tally begin(const char *arch, enum depth depth)
 }
 
 static bool check(const struct nvrtc *nvrtc, const struct tfops_spec *spec,
-    const struct tfops_device *device, enum depth depth)
+    const struct tfops_device *device, const struct plan *plan)
 {
     char reason[TFOPS_REASON_BYTES] = "";
-    struct tally tally = begin(device->arch, depth);
+    struct tally tally = begin(device->arch, plan->depth);
     if (spec->supports && !spec->supports(spec->user, device->arch, reason)) {
         printf("%s %s unsupported (%s)\n", spec->name, device->arch, reason);
         return true;
     }
-    for (int dtype = 1; dtype < TFOPS_DTYPE_COUNT; dtype++)
+    if (plan->depth == RANDOM)
+        check_random(nvrtc, spec, device, plan, &tally);
+    for (int dtype = 1; plan->depth != RANDOM && dtype < TFOPS_DTYPE_COUNT; dtype++)
         if (spec->dtypes[0].allowed >> dtype & 1)
-            check_dtype(nvrtc, spec, device, dtype, depth == FULL, &tally);
-    if (spec->generic_body) {
+            check_dtype(nvrtc, spec, device, dtype, plan->depth == FULL, &tally);
+    if (spec->generic_body && plan->depth != RANDOM) {
         struct tfops_problem problem;
         const struct tfops_config generic = {.generic = true};
         if (!tfops_problem_init(spec, &problem))
@@ -211,7 +246,7 @@ struct progress {
     atomic_uint passed, failed;
 };
 
-static int work(struct progress *progress, enum depth depth)
+static int work(struct progress *progress, const struct plan *plan)
 {
     struct nvrtc nvrtc;
     if (nvrtc_open(NULL, 0, &nvrtc)) {
@@ -222,8 +257,10 @@ static int work(struct progress *progress, enum depth depth)
     for (size_t unit; (unit = atomic_fetch_add(&progress->next, 1)) < n;) {
         struct tfops_device device;
         const struct tfops_spec *spec = registry_specs[unit / tfops_arch_count()];
+        if (plan->op && strcmp(plan->op, spec->name))
+            continue;
         bool right = !device_nominal(tfops_arch_name(unit % tfops_arch_count()), &device) &&
-                     check(&nvrtc, spec, &device, depth);
+                     check(&nvrtc, spec, &device, plan);
         atomic_fetch_add(right ? &progress->passed : &progress->failed, 1);
     }
     nvrtc_close(&nvrtc);
@@ -248,12 +285,26 @@ static void wait_for(long children, struct progress *progress)
             atomic_fetch_add(&progress->failed, 1);
 }
 
-int main(int argc, char **argv)
+static struct plan read_plan(int argc, char **argv)
 {
     const char *option = argc > 1 ? argv[1] : "";
-    enum depth depth = !strcmp(option, "--full")    ? FULL
-                       : !strcmp(option, "--quick") ? QUICK
-                                                    : CORNERS;
+    struct plan plan = {.depth = CORNERS, .seed = 1};
+    if (!strcmp(option, "--random"))
+        plan = (struct plan){.depth = RANDOM, .problems = 64, .seed = 1};
+    else if (option[0])
+        plan.depth = !strcmp(option, "--full") ? FULL : QUICK;
+    if (argc > 2)
+        plan.problems = (unsigned)strtoul(argv[2], NULL, 10);
+    if (argc > 3)
+        plan.seed = 2 * strtoull(argv[3], NULL, 10) + 1;
+    if (argc > 4)
+        plan.op = argv[4];
+    return plan;
+}
+
+int main(int argc, char **argv)
+{
+    const struct plan plan = read_plan(argc, argv);
     if (!has_nvrtc()) {
         fprintf(stderr, "check-arch: SKIPPED: %s\n", error_message());
         return 77;
@@ -267,7 +318,7 @@ int main(int argc, char **argv)
     for (long i = sysconf(_SC_NPROCESSORS_ONLN); i > 0; i--) {
         pid_t child = fork();
         if (!child)
-            return work(progress, depth);
+            return work(progress, &plan);
         children += child > 0;
     }
     if (!children)
