@@ -277,30 +277,50 @@ Test(gemm_spec, a_larger_product_takes_longer)
     }
 }
 
-/* Measured with ptxas 13.0: 192 registers of sums leave too few for the residual's addresses. */
+/* Two consumers' 192 registers of sums each. */
+static struct tfops_config largest_tile(int64_t stages, bool swap)
+{
+    return (struct tfops_config){.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
+                                     [GEMM_BLOCK_M] = 256,
+                                     [GEMM_BLOCK_N] = 192,
+                                     [GEMM_STAGES] = stages,
+                                     [GEMM_DEPTH] = 1,
+                                     [GEMM_CONSUMERS] = 2,
+                                     [GEMM_CLUSTER_M] = 1,
+                                     [GEMM_CLUSTER_N] = 1,
+                                     [GEMM_SPLIT_K] = 1,
+                                     [GEMM_GROUP] = 8,
+                                     [GEMM_SWAP] = swap}};
+}
+
+static void expect_possible(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config)
+{
+    char reason[TFOPS_REASON_BYTES] = "";
+    const struct gemm_layout layout = gemm_lay_out(problem, config);
+    cr_expect(gemm_possible(problem, device, config, &layout, reason), "%s", reason);
+}
+
+static void expect_refusal(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const char *word)
+{
+    char reason[TFOPS_REASON_BYTES] = "";
+    const struct gemm_layout layout = gemm_lay_out(problem, config);
+    cr_expect(!gemm_possible(problem, device, config, &layout, reason));
+    cr_expect(strstr(reason, word), "expected a reason with '%s', got '%s'", word, reason);
+}
+
+/* Measured with ptxas 13.0: so many sums leave too few registers for the residual's addresses. */
 Test(gemm_spec, refuses_the_largest_tiles_beside_a_residual)
 {
     const struct tfops_device device = device_named("sm_90a");
     struct tfops_problem problem = make(&linear_spec, 4096, 4096, 4096, TFOPS_BF16);
-    struct tfops_config config = {.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
-                                      [GEMM_BLOCK_M] = 256,
-                                      [GEMM_BLOCK_N] = 192,
-                                      [GEMM_STAGES] = 3,
-                                      [GEMM_DEPTH] = 1,
-                                      [GEMM_CONSUMERS] = 2,
-                                      [GEMM_CLUSTER_M] = 1,
-                                      [GEMM_CLUSTER_N] = 1,
-                                      [GEMM_SPLIT_K] = 1,
-                                      [GEMM_GROUP] = 8}};
-    char reason[TFOPS_REASON_BYTES] = "";
-    struct gemm_layout layout = gemm_lay_out(&problem, &config);
-    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+    struct tfops_config config = largest_tile(3, false);
+    expect_possible(&problem, &device, &config);
     problem.present |= 1u << GEMM_RESIDUAL;
-    cr_expect(!gemm_possible(&problem, &device, &config, &layout, reason));
-    cr_expect(strstr(reason, "residual"), "expected a reason that names it, got '%s'", reason);
+    expect_refusal(&problem, &device, &config, "residual");
     config.values[GEMM_BLOCK_N] = 160;
-    layout = gemm_lay_out(&problem, &config);
-    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+    expect_possible(&problem, &device, &config);
 }
 
 /* Measured with ptxas 13.0: 1476 bytes of spills, and none with 160 columns. */
@@ -308,24 +328,10 @@ Test(gemm_spec, refuses_the_largest_tiles_of_floats_across)
 {
     const struct tfops_device device = device_named("sm_90a");
     const struct tfops_problem problem = make(&linear_spec, 178, 28672, 2880, TFOPS_F32);
-    struct tfops_config config = {.values = {[GEMM_MAINLOOP] = GEMM_WGMMA,
-                                      [GEMM_BLOCK_M] = 256,
-                                      [GEMM_BLOCK_N] = 192,
-                                      [GEMM_STAGES] = 2,
-                                      [GEMM_DEPTH] = 1,
-                                      [GEMM_CONSUMERS] = 2,
-                                      [GEMM_CLUSTER_M] = 1,
-                                      [GEMM_CLUSTER_N] = 1,
-                                      [GEMM_SPLIT_K] = 1,
-                                      [GEMM_GROUP] = 8,
-                                      [GEMM_SWAP] = 1}};
-    char reason[TFOPS_REASON_BYTES] = "";
-    struct gemm_layout layout = gemm_lay_out(&problem, &config);
-    cr_expect(!gemm_possible(&problem, &device, &config, &layout, reason));
-    cr_expect(strstr(reason, "columns"), "expected a reason that names them, got '%s'", reason);
+    struct tfops_config config = largest_tile(2, true);
+    expect_refusal(&problem, &device, &config, "columns");
     config.values[GEMM_BLOCK_N] = 160;
-    layout = gemm_lay_out(&problem, &config);
-    cr_expect(gemm_possible(&problem, &device, &config, &layout, reason), "%s", reason);
+    expect_possible(&problem, &device, &config);
 }
 
 /* ---- the last tiles, cut along K --------------------------------------------------------------- */

@@ -291,7 +291,7 @@ static struct plan read_plan(int argc, char **argv)
     struct plan plan = {.depth = CORNERS, .seed = 1};
     if (!strcmp(option, "--random"))
         plan = (struct plan){.depth = RANDOM, .problems = 64, .seed = 1};
-    else if (option[0])
+    else if (!strcmp(option, "--full") || !strcmp(option, "--quick"))
         plan.depth = !strcmp(option, "--full") ? FULL : QUICK;
     if (argc > 2)
         plan.problems = (unsigned)strtoul(argv[2], NULL, 10);
