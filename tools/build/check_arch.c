@@ -285,26 +285,51 @@ static void wait_for(long children, struct progress *progress)
             atomic_fetch_add(&progress->failed, 1);
 }
 
-static struct plan read_plan(int argc, char **argv)
+static bool is_operator(const char *name)
 {
-    const char *option = argc > 1 ? argv[1] : "";
-    struct plan plan = {.depth = CORNERS, .seed = 1};
-    if (!strcmp(option, "--random"))
-        plan = (struct plan){.depth = RANDOM, .problems = 64, .seed = 1};
-    else if (!strcmp(option, "--full") || !strcmp(option, "--quick"))
-        plan.depth = !strcmp(option, "--full") ? FULL : QUICK;
-    if (argc > 2)
-        plan.problems = (unsigned)strtoul(argv[2], NULL, 10);
-    if (argc > 3)
-        plan.seed = 2 * strtoull(argv[3], NULL, 10) + 1;
-    if (argc > 4)
-        plan.op = argv[4];
-    return plan;
+    for (size_t i = 0; i < registry_count; i++)
+        if (!strcmp(registry_specs[i]->name, name))
+            return true;
+    return false;
+}
+
+/* A whole number, in decimal. */
+static bool read_number(const char *text, uint64_t *ret_number)
+{
+    char *end;
+    *ret_number = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && !*end;
+}
+
+static bool read_random(int argc, char **argv, struct plan *ret_plan)
+{
+    uint64_t problems = 64, seed = 0;
+    const char *op = argc > 4 ? argv[4] : NULL;
+    if (argc > 5 || (argc > 2 && !read_number(argv[2], &problems)) ||
+        (argc > 3 && !read_number(argv[3], &seed)) || (op && !is_operator(op)))
+        return false;
+    *ret_plan = (struct plan){RANDOM, (unsigned)problems, 2 * seed + 1, op};
+    return problems > 0 && problems <= 1 << 20;
+}
+
+static bool read_plan(int argc, char **argv, struct plan *ret_plan)
+{
+    *ret_plan = (struct plan){.depth = CORNERS};
+    if (argc > 1 && !strcmp(argv[1], "--random"))
+        return read_random(argc, argv, ret_plan);
+    if (argc == 2 && (!strcmp(argv[1], "--full") || !strcmp(argv[1], "--quick")))
+        ret_plan->depth = !strcmp(argv[1], "--full") ? FULL : QUICK;
+    return argc == 1 || ret_plan->depth != CORNERS;
 }
 
 int main(int argc, char **argv)
 {
-    const struct plan plan = read_plan(argc, argv);
+    struct plan plan;
+    if (!read_plan(argc, argv, &plan)) {
+        fprintf(
+            stderr, "usage: tfops-check-arch [--quick | --full | --random [COUNT [SEED [OP]]]]\n");
+        return 2;
+    }
     if (!has_nvrtc()) {
         fprintf(stderr, "check-arch: SKIPPED: %s\n", error_message());
         return 77;
