@@ -175,6 +175,7 @@ const struct tfops_spec linear_add_rmsnorm_spec = {
     .param_bytes = sizeof(struct linear_add_rmsnorm_params),
     .constraint = gemm_constraint,
     .default_config = gemm_default_config,
+    .predict = gemm_predict,
     .geometry = gemm_geometry,
     .pack = pack,
     .tensor_maps = tensor_maps,

@@ -221,18 +221,19 @@ static void default_of_many_columns(
     v[ROW_WEIGHT_LOAD] = !lean && held == MOST_HELD;
 }
 
-/* A norm that is quantised in groups, from memory: few threads with eight units or more each, and a long row
- * is read again rather than held (docs/notes/quant.md). */
+/* A norm that is quantised in groups, from memory: few threads with eight units or more each, and a row is read
+ * again rather than held, but for those of nine and ten units a thread (docs/notes/quant.md). */
 static void default_of_grouped_norm(const struct row_shape *shape,
     const struct tfops_device *device, const struct row_layout *l, int64_t *v)
 {
-    enum { LEAST_UNITS = 512, MANY_UNITS = 768, MOST_UNITS = 1024 };
+    enum { LEAST_UNITS = 512, MOST_HELD = 640, MANY_UNITS = 768, MOST_UNITS = 1024 };
     if (!shape->group || !shape->steps || shape->columns != 1 || shape->inputs != 1 || l->shifted ||
         l->units < LEAST_UNITS || l->units > MOST_UNITS || row_in_bytes(shape) < device->l2_bytes)
         return;
+    const bool held = l->units > LEAST_UNITS && l->units <= MOST_HELD && shape->elem_bytes < 4;
     v[ROW_THREADS_PER_ROW] = l->units > MANY_UNITS ? 128 : 64;
-    v[ROW_RELOAD] = 2;
-    v[ROW_WEIGHT_LOAD] = 0;
+    v[ROW_RELOAD] = held ? 0 : 2;
+    v[ROW_WEIGHT_LOAD] = v[ROW_LOAD_HINT] = held;
 }
 
 /* One column beside a row of more units than registers hold well: it waits in shared memory, eight units
@@ -273,7 +274,8 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     settle_long_row(&shape, problem->align, device, v);
     uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
     v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;
-    v[ROW_LOAD_HINT] = wants_l2(&shape, device) && v[ROW_VEC_BYTES] <= problem->align;
+    v[ROW_LOAD_HINT] =
+        (v[ROW_LOAD_HINT] || wants_l2(&shape, device)) && v[ROW_VEC_BYTES] <= problem->align;
     if (!row_fits(&shape, problem->align, device, v))
         v[ROW_LOAD_HINT] = 0;
     v[ROW_PREFETCH] = wants_prefetch(&shape, device, v) ? ROW_PREFETCH_AHEAD : 0;

@@ -212,6 +212,25 @@ Test(linear_add_rmsnorm, default_of_usual_widths_exchanges_sums)
     }
 }
 
+/* More tokens take longer, and so do blocks that have whole rows. */
+Test(linear_add_rmsnorm, model_predicts_what_a_config_takes)
+{
+    const struct tfops_spec *spec = &linear_add_rmsnorm_spec;
+    struct tfops_device device;
+    EXPECT_OK(device_nominal("sm_90a", &device));
+    double before = 0;
+    for (int64_t m = 128; m <= 8192; m *= 4) {
+        const struct tfops_problem problem = make(m, 4096, 4096, true);
+        const struct tfops_problem alone = make(m, 4096, 4096, false);
+        const struct tfops_config config = default_of(&problem, &device);
+        const struct tfops_config whole = default_of(&alone, &device);
+        const double ns = spec->predict(spec->user, &problem, &device, &config);
+        cr_expect_gt(ns, before, "%lld", (long long)m);
+        cr_expect_gt(spec->predict(spec->user, &alone, &device, &whole), ns, "%lld", (long long)m);
+        before = ns;
+    }
+}
+
 Test(linear_add_rmsnorm, nothing_is_needed_without_a_workspace)
 {
     const struct tfops_config generic = {.generic = true};
