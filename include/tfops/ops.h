@@ -229,7 +229,7 @@ enum tfops_activation {
  * the same sign is off by up to 1.6e-5 · k of itself (measured). */
 #define TFOPS_FAST_ACCUM 2u
 /* The host has waited for what wrote the weights: they are read while earlier kernels of the stream may
- * still run, which saves few tokens 1 to 2 µs a launch. */
+ * still run, which saves few tokens up to 2 µs a launch. */
 #define TFOPS_CONSTANT_WEIGHTS 0x10u
 
 /*
@@ -296,7 +296,8 @@ enum tfops_status tfops_rmsnorm_linears(
  * h = x · weightᵀ + bias + residual; out = rmsnorm(h), of h as rounded, which is written to residual_out,
  * or to residual when residual_out is NULL. args as of tfops_linear(), without activation; out, residual,
  * residual_out and norm_weight, [n], are f16 or bf16, all the same. eps ≥ 0. Without
- * args->workspace few rows are slow.
+ * args->workspace few rows are slow; with it TFOPS_CONSTANT_WEIGHTS helps launches of a graph alone, as the
+ * driver does not overlap others whose blocks wait for one another.
  */
 enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight,

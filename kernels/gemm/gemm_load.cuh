@@ -185,6 +185,9 @@ template <class C> struct GemmProducer {
         pdl_wait();
         for (int i = 0; i < count; i++)
             load<X>(it, p, tile, piece.first + i, (u32)i);
+        if constexpr (L::ADD_NORMED)
+            for (int i = 0; i < count; i++)
+                gemm_prefetch_residual<C>(p, tile, i);
         return count;
     }
 

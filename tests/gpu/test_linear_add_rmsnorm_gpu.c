@@ -4,12 +4,14 @@
  */
 #include <criterion/criterion.h>
 
+#include "driver.h"
+#include "engine_access.h"
 #include "tests/support/gpu_case.h"
 #include "tests/support/gpu_matrix.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { BIAS = 1, RESIDUAL_OUT = 2, NO_WORKSPACE = 4 };
+enum { BIAS = 1, RESIDUAL_OUT = 2, NO_WORKSPACE = 4, CONSTANT = 8 };
 enum { PLAIN, ONE_PLUS, ROUND_BEFORE };
 
 static const struct add_case {
@@ -31,6 +33,10 @@ static const struct add_case {
     {TFOPS_BF16, TFOPS_BF16, 67, 129, 500, 3, RESIDUAL_OUT, ROUND_BEFORE},
     {TFOPS_BF16, TFOPS_BF16, 7, 264, 136, 0, NO_WORKSPACE, PLAIN},
     {TFOPS_F16, TFOPS_F16, 300, 136, 264, 0, NO_WORKSPACE | BIAS | RESIDUAL_OUT, ROUND_BEFORE},
+    {TFOPS_BF16, TFOPS_BF16, 1, 2048, 1032, 0, CONSTANT, PLAIN},
+    {TFOPS_F16, TFOPS_F16, 20, 520, 1032, 8, CONSTANT | BIAS, ONE_PLUS},
+    {TFOPS_BF16, TFOPS_BF16, 2100, 136, 40, 0, CONSTANT | RESIDUAL_OUT, PLAIN},
+    {TFOPS_BF16, TFOPS_BF16, 100, 136, 264, 0, CONSTANT | NO_WORKSPACE, PLAIN},
 };
 
 enum { X, WEIGHT, BIAS_OPERAND, RESIDUAL, OUT, NORM_WEIGHT, SUM };
@@ -58,7 +64,8 @@ static void make_run(
     const bool has_workspace = !(c->with & NO_WORKSPACE);
     *run = (struct gpu_matrix_run){.args = {.size = sizeof run->args}};
     run->args.options[0] = (uint8_t)c->variant;
-    run->args.options[1] = !has_workspace;
+    run->args.options[1] = (c->with & CONSTANT) != 0;
+    run->args.options[2] = !has_workspace;
     run->args.n_scalars = 1;
     run->args.scalars[0] = EPS;
     run->args.workspace = has_workspace ? workspace : NULL;
@@ -154,5 +161,84 @@ Test(linear_add_rmsnorm_gpu, repeats_itself_and_leaves_the_workspace_zero)
     free(first);
     free(left);
     gpu_matrix_free(&run);
+    close_both(&both);
+}
+
+/* ---- launches that overlap -------------------------------------------------------------------- */
+
+enum { LAYERS = 20, TOKENS = 16, WIDTH = 2048 };
+
+/* Two layers in turn, each of which reads what the other wrote. */
+static void launch_layers(
+    struct tfops_engine *engine, struct gpu_matrix_run runs[2], CUstream stream)
+{
+    const struct tfops_spec *spec = tfops_engine_operator(engine, "linear_add_rmsnorm");
+    for (int i = 0; i < LAYERS; i++)
+        cr_assert_eq(tfops_launch(engine, spec, &runs[i % 2].args, stream), TFOPS_OK);
+}
+
+static void replay_layers(struct tfops_engine *engine, struct gpu_matrix_run runs[2])
+{
+    struct engine_access access;
+    CUcontext context;
+    CUdevice device;
+    CUstream stream;
+    CUgraph graph;
+    CUgraphExec exec;
+    cr_assert_eq(engine_access(engine, &access), TFOPS_OK);
+    const struct driver *driver = access.driver;
+    cr_assert_eq(driver->device_get(&device, access.ordinal), CUDA_SUCCESS);
+    cr_assert_eq(driver->primary_ctx_retain(&context, device), CUDA_SUCCESS);
+    cr_assert_eq(driver->ctx_push_current(context), CUDA_SUCCESS);
+    cr_assert_eq(driver->stream_create(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+    cr_assert_eq(driver->stream_begin_capture(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+    launch_layers(engine, runs, stream);
+    cr_assert_eq(driver->stream_end_capture(stream, &graph), CUDA_SUCCESS);
+    cr_assert_eq(driver->graph_instantiate(&exec, graph, 0), CUDA_SUCCESS);
+    cr_assert_eq(driver->graph_launch(exec, stream), CUDA_SUCCESS);
+    cr_assert_eq(driver->stream_synchronize(stream), CUDA_SUCCESS);
+    cr_assert_eq(driver->graph_destroy(graph), CUDA_SUCCESS);
+    cr_assert_eq(driver->ctx_pop_current(&context), CUDA_SUCCESS);
+    cr_assert_eq(driver->primary_ctx_release(device), CUDA_SUCCESS);
+}
+
+/* A replayed graph begins a launch while the one before ends: its weight is read by then, and nothing of what
+ * that one writes. */
+Test(linear_add_rmsnorm_gpu, layers_of_a_graph_give_the_bits_of_launches_one_by_one)
+{
+    enum { BYTES = 2 * TOKENS * WIDTH };
+    static const struct add_case C = {
+        TFOPS_BF16, TFOPS_BF16, TOKENS, WIDTH, WIDTH, 0, RESIDUAL_OUT | CONSTANT, PLAIN};
+    SUPPORT_NEEDS_GPU();
+    struct gpu_matrix both;
+    struct gpu_matrix_run runs[2];
+    struct tfops_problem problem;
+    open_both(&both);
+    struct tfops_engine *engine = both.gpu.engine;
+    for (int i = 0; i < 2; i++)
+        make_run(&runs[i], engine, &C);
+    for (int i = 0; i < 2; i++)
+        runs[i].args.operands[X] = &runs[1 - i].tensors[OUT].tensor;
+    cr_assert_eq(tfops_problem_from_args(
+                     tfops_engine_operator(engine, "linear_add_rmsnorm"), &runs[0].args, &problem),
+        TFOPS_OK);
+    cr_assert_eq(tfops_engine_warm(engine, &problem, 1), TFOPS_OK);
+    static char start[BYTES], one_by_one[BYTES];
+    memcpy(start, support_tensor_read(&runs[0].tensors[X]), BYTES);
+    for (int replayed = 0; replayed < 2; replayed++) {
+        cr_assert_eq(
+            tfops_device_write(engine, runs[1].tensors[OUT].memory, start, BYTES), TFOPS_OK);
+        if (replayed)
+            replay_layers(engine, runs);
+        else
+            launch_layers(engine, runs, NULL);
+        cr_assert_eq(tfops_device_synchronize(engine), TFOPS_OK);
+        const void *out = support_tensor_read(&runs[1].tensors[OUT]);
+        if (replayed)
+            cr_expect(!memcmp(one_by_one, out, BYTES));
+        memcpy(one_by_one, out, BYTES);
+    }
+    for (int i = 0; i < 2; i++)
+        gpu_matrix_free(&runs[i]);
     close_both(&both);
 }

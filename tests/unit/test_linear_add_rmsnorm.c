@@ -28,6 +28,7 @@ struct call {
     bool with_bias, with_sum;
     int variant;
     double eps;
+    uint32_t flags;
 };
 
 static float expected_sum(const struct call *call, int m, int n)
@@ -83,7 +84,8 @@ static void launch(const struct call *call)
         .weight = &tensors[GEMM_WEIGHT],
         .bias = call->with_bias ? &tensors[GEMM_BIAS] : NULL,
         .residual = &tensors[GEMM_RESIDUAL],
-        .out = &tensors[GEMM_OUT]};
+        .out = &tensors[GEMM_OUT],
+        .flags = call->flags};
     const struct tfops_engine_options options = {
         .size = sizeof options, .device = "cpu", .cache_path = ""};
     struct tfops_engine *engine;
@@ -122,8 +124,13 @@ Test(linear_add_rmsnorm, sum_goes_to_residual_out_when_given)
 
 Test(linear_add_rmsnorm, bias_and_variants_of_the_weight)
 {
-    check(&(struct call){TFOPS_F16, true, false, ONE_PLUS, 1e-5});
-    check(&(struct call){TFOPS_BF16, true, true, ROUND_BEFORE, 1e-5});
+    check(&(struct call){TFOPS_F16, true, false, ONE_PLUS, 1e-5, 0});
+    check(&(struct call){TFOPS_BF16, true, true, ROUND_BEFORE, 1e-5, 0});
+}
+
+Test(linear_add_rmsnorm, constant_weights_change_no_bit)
+{
+    check(&(struct call){.dtype = TFOPS_BF16, .eps = 1e-6, .flags = TFOPS_CONSTANT_WEIGHTS});
 }
 
 /* ---- the spec -------------------------------------------------------------------------------- */
