@@ -126,29 +126,31 @@ template <class C> struct GemmEpilogue {
         V::finish(values, params, down, place, d, v);
     }
 
-    // The results of one box of a slab into its buffer.
-    template <int SLAB, int PART, class V>
+    // The results of one box of a slab into its buffer. Slab and part are constants once the loops over them are
+    // unrolled; as template parameters of functions that call one another they cost NVVM a third of a variant's
+    // time (docs/notes/gemm.md, Compiling).
+    template <class V>
     TF_DEV void fill(const GemmEpilogue &e, const gemm_params &params, V &values,
-        const typename V::Down &down, const Slab<V> &d, u8 *box)
+        const typename V::Down &down, int slab, int part, const Slab<V> &d, u8 *box)
     {
-        constexpr int LINE = PART % L::LINE_BOXES, TOKENS = PART / L::LINE_BOXES;
-        constexpr int FIRST = (C::SWAP ? TOKENS * L::BOX_ROWS : LINE * L::BOX_COLS) / 8;
+        const int line = part % L::LINE_BOXES, tokens = part / L::LINE_BOXES;
+        const int first = (C::SWAP ? tokens * L::BOX_ROWS : line * L::BOX_COLS) / 8;
         constexpr int COLUMNS = (C::SWAP ? L::BOX_ROWS : L::BOX_COLS) / 8;
         constexpr int STEP = L::OUT_ELEM == 2 && COLUMNS % 2 == 0 ? 2 : 1;
         if constexpr (HALF_OF_WARPS)
-            if (e.warp / 2 != LINE)
+            if (e.warp / 2 != line)
                 return;
         TF_UNROLL
         for (int j = 0; j < COLUMNS; j += STEP) {
             float a[4], b[4];
-            finish(e, params, values, down, SLAB, FIRST + j, d + V::EACH * (FIRST + j), a);
+            finish(e, params, values, down, slab, first + j, d + V::EACH * (first + j), a);
             if constexpr (L::OUT_ELEM == 4) {
                 put_floats(e, box, j, a);
             } else if constexpr (L::OUT_ELEM == 1) {
                 put_bytes(e, box, j, a);
             } else if constexpr (STEP == 2) {
                 finish(
-                    e, params, values, down, SLAB, FIRST + j + 1, d + V::EACH * (FIRST + j + 1), b);
+                    e, params, values, down, slab, first + j + 1, d + V::EACH * (first + j + 1), b);
                 put_pair(e, box, j, a, b);
             } else {
                 put_one(e, box, j, a);
@@ -156,36 +158,27 @@ template <class C> struct GemmEpilogue {
         }
     }
 
-    template <int SLAB, int PART, class V>
+    template <class V>
     TF_DEV void store_box(GemmEpilogue &e, const gemm_params &params, V &values,
-        const typename V::Down &down, const Slab<V> &d)
+        const typename V::Down &down, int slab, int part, const Slab<V> &d)
     {
         u8 *box = buffer(e);
         if (e.thread == 0)
             bulk_wait_read<L::BUFFERS - 1>();
         named_sync(1 + e.consumer, L::WARPGROUP); // the buffer's last store has read it
-        fill<SLAB, PART>(e, params, values, down, d, box);
+        fill(e, params, values, down, slab, part, d, box);
         shared_fence_async();
         named_sync(1 + e.consumer, L::WARPGROUP); // the box is complete
         if (e.thread == 0) {
-            const int row = e.row + 64 * SLAB;
-            constexpr int LINE = PART % L::LINE_BOXES * L::BOX_COLS;
+            const int row = e.row + 64 * slab;
+            const int line = part % L::LINE_BOXES * L::BOX_COLS;
             if constexpr (C::SWAP)
-                tma_store(*e.map, box, row + LINE, e.col + PART / L::LINE_BOXES * L::BOX_ROWS);
+                tma_store(*e.map, box, row + line, e.col + part / L::LINE_BOXES * L::BOX_ROWS);
             else
-                tma_store(*e.map, box, e.col + LINE, row);
+                tma_store(*e.map, box, e.col + line, row);
             bulk_commit();
         }
         e.turn++;
-    }
-
-    template <int SLAB, int PART, class V>
-    TF_DEV void store_slab(GemmEpilogue &e, const gemm_params &params, V &values,
-        const typename V::Down &down, const Slab<V> &d)
-    {
-        store_box<SLAB, PART>(e, params, values, down, d);
-        if constexpr (PART + 1 < L::BOXES)
-            store_slab<SLAB, PART + 1>(e, params, values, down, d);
     }
 
     // Two neighbours along n, where they lie inside the output.
@@ -220,16 +213,19 @@ template <class C> struct GemmEpilogue {
         }
     }
 
-    template <class V, int SLAB = 0>
+    template <class V>
     TF_DEV void store_values(
         GemmEpilogue &e, const gemm_params &params, V &values, const Slab<V> (&acc)[L::OUT_SLABS])
     {
-        const typename V::Down down =
-            V::down(values, params, e.row + 64 * SLAB + 16 * e.warp + e.q);
-        store_edge(e, params, values, down, SLAB, acc[SLAB]);
-        store_slab<SLAB, 0>(e, params, values, down, acc[SLAB]);
-        if constexpr (SLAB + 1 < L::OUT_SLABS)
-            store_values<V, SLAB + 1>(e, params, values, acc);
+        TF_UNROLL
+        for (int slab = 0; slab < L::OUT_SLABS; slab++) {
+            const typename V::Down down =
+                V::down(values, params, e.row + 64 * slab + 16 * e.warp + e.q);
+            store_edge(e, params, values, down, slab, acc[slab]);
+            TF_UNROLL
+            for (int part = 0; part < L::BOXES; part++)
+                store_box(e, params, values, down, slab, part, acc[slab]);
+        }
     }
 
     TF_DEV void store(
