@@ -35,6 +35,17 @@ template <int COUNT> TF_DEV void words_forget([[maybe_unused]] u32 (&w)[COUNT])
 #endif
 }
 
+// The like for the assembler, too, which sees through that: it cannot know that grids have one row of
+// blocks. Of an instruction each.
+template <int COUNT> TF_DEV void words_hide([[maybe_unused]] u32 (&w)[COUNT])
+{
+#ifndef TF_HOST
+    TF_UNROLL
+    for (int i = 0; i < COUNT; i++)
+        asm volatile("xor.b32 %0, %0, %1;" : "+r"(w[i]) : "r"(blockIdx.y));
+#endif
+}
+
 template <class T, int N> TF_DEV void vec_forget(Vec<T, N> &v)
 {
     words_forget(v.w);

@@ -15,13 +15,32 @@
 #include "rope/rmsnorm_rope_params.h"
 #include "rope/rotate.cuh"
 
+// A row of heads that stand `pitch` elements apart. Columns count as if there were no gaps; vectors
+// lie in one head.
+template <class U> struct HeadRow {
+    U *base;
+    long long pitch;
+    int head_dim;
+
+    TF_METHOD U *operator+(int column) const
+    {
+        const u32 head = (u32)column / (u32)head_dim;
+        return base + (long long)head * pitch + (u32)column % (u32)head_dim;
+    }
+    template <class O> TF_METHOD U *operator+(RowUnit<O> unit) const
+    {
+        return O::unit(*this, unit.first, unit.behind);
+    }
+};
+
 template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
     using Params = rmsnorm_rope_params;
     using T = typename C::DTYPE;
     using TABLE = typename C::TABLE_DTYPE;
     static constexpr int STEPS = 1, COLUMNS = C::GENERIC ? 0 : 1, COLUMNS_FROM = 1, WORDS = 1;
     static constexpr int UNIT = 2, GROUP = 0;
-    static constexpr bool MAY_SHIFT = false;
+    // A head of its own, or more blocks on an SM than 80 registers a thread allow.
+    static constexpr bool MAY_SHIFT = false, REMADE = C::NORM || C::MIN_BLOCKS * C::THREADS >= 800;
     template <int K> using Reduce = ReduceSum;
 
     static constexpr int VEC = C::VEC_BYTES / (int)sizeof(T);
@@ -30,7 +49,8 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         !C::GENERIC && C::CLUSTER == 1 && C::THREADS_PER_ROW % R::UNITS == 0;
 
     const rmsnorm_rope_params &p;
-    long long row, position;
+    long long row;
+    u32 position;
     Angles<C, VEC> angles;
     bool placed; // the row has its position
 
@@ -88,6 +108,17 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         return (int)((u32)unit / UNITS) * C::HEAD_DIM + R::place((int)((u32)unit % UNITS), k);
     }
 
+    // Vector 0 of the unit that many behind a thread's first: where they are whole heads, so many pitches.
+    template <class U> TF_DEV U *unit(const HeadRow<U> &row, int first, int behind)
+    {
+        constexpr u32 UNITS = R::UNITS;
+        if constexpr (C::THREADS_PER_ROW % R::UNITS)
+            return row + place(first + behind, 0, VEC);
+        U *const own = row.base + (long long)((u32)first / UNITS) * row.pitch +
+                       R::place((int)((u32)first % UNITS), 0);
+        return own + (long long)((u32)behind / UNITS) * row.pitch;
+    }
+
     // ---- run-time values of the generic variant ----
 
     TF_DEV int place(const Params &p, int unit, int k, int)
@@ -111,14 +142,15 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
 
     // ---- arithmetic ----
 
-    TF_METHOD long long position_of(u32 token) const
+    TF_METHOD u32 position_of(u32 token) const
     {
         if constexpr (C::GENERIC) {
             if (p.positions)
-                return rotate_index(p.positions, p.position_dtype, token * p.positions_stride);
+                return (u32)rotate_index(
+                    p.positions, p.position_dtype, token * p.positions_stride);
         } else if constexpr (C::HAS_POSITIONS) {
             using I = typename C::POSITION_DTYPE;
-            return ld_elem<LD_CONST>(
+            return (u32)ld_elem<LD_CONST>(
                 static_cast<const I *>(p.positions) + token * p.positions_stride);
         }
         return token < p.max_pos ? token : token % p.max_pos;
@@ -135,7 +167,7 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
 
     TF_METHOD void find_place()
     {
-        position = row < p.rows ? position_of(token_of(p, row)) : 0;
+        position = (u32)row < (u32)p.rows ? position_of(token_of(p, row)) : 0;
         if constexpr (SHARED_ANGLES)
             fetch_angles(row_lane<C>() % R::UNITS);
         placed = true;
@@ -143,9 +175,10 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
 
     TF_METHOD void fetch_angles(int unit)
     {
+        const int first = R::angle_place(unit, 0); // added to the row: both vectors have one address
         if (unit < R::TURNED)
-            angles.load(static_cast<const TABLE *>(p.cos) + position * p.cos_stride,
-                static_cast<const TABLE *>(p.sin) + position * p.sin_stride, unit);
+            angles.load(static_cast<const TABLE *>(p.cos) + position * p.cos_stride + first,
+                static_cast<const TABLE *>(p.sin) + position * p.sin_stride + first, 0);
     }
 
     // By now the row's loads are under way: they wait for no position.

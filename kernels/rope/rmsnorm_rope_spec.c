@@ -125,9 +125,15 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
     const int64_t heads = dims[RMSNORM_ROPE_HEADS], head_dim = dims[RMSNORM_ROPE_HEAD_DIM];
     const int64_t elem_bytes = (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_DTYPE);
     const int64_t each = is_per_head(problem) ? heads : 1;
-    enum { ROW_REGISTERS = 64, HEAD_REGISTERS = 48 };
+    enum { ROW_REGISTERS = 64, STREAM_REGISTERS = 48, HEAD_REGISTERS = 48 };
     const bool wide = spec_elem_bytes(problem, RMSNORM_ROPE_TABLE_DTYPE) > 2; /* as floats */
     const int64_t angles = wide ? (problem->options[ROPE_TABLE] ? 8 : 16) : 0;
+    const bool brief = problem->options[ROPE_STYLE] == ROPE_HALF_SPLIT &&
+                       !spec_has(problem, RMSNORM_ROPE_POSITIONS) &&
+                       problem->options[RMSNORM_ROPE_WEIGHT_VARIANT] == NORM_PLAIN &&
+                       (int64_t)spec_elem_bytes(problem, RMSNORM_ROPE_WEIGHT_DTYPE) <= elem_bytes;
+    const int64_t state = (is_per_head(problem) ? HEAD_REGISTERS : ROW_REGISTERS) + angles;
+    const int64_t stream = brief ? STREAM_REGISTERS + angles : state; /* others would spill */
     *ret_shape = (struct row_shape){.rows = dims[RMSNORM_ROPE_ROWS] * each,
         .width = is_per_head(problem) ? head_dim : heads * head_dim,
         .elem_bytes = elem_bytes,
@@ -139,7 +145,8 @@ static void shape(const struct tfops_problem *problem, struct row_shape *ret_sha
         .words = 1,
         .unit = 2,
         .period = head_units(problem),
-        .state_registers = (is_per_head(problem) ? HEAD_REGISTERS : ROW_REGISTERS) + angles,
+        .state_registers = state,
+        .stream_registers = is_per_head(problem) ? 0 : stream,
         .rows_each = each,
         .own_words = 4 * (16 / elem_bytes), /* angles of a unit, in fp32 */
         .vec_most = rope_vec_most(problem, head_dim, dims[RMSNORM_ROPE_TABLE_DIM])};

@@ -90,20 +90,6 @@ template <class C, int VEC> struct Angles {
     }
 };
 
-// A row of heads that stand `pitch` elements apart. Columns count as if there were no gaps; vectors
-// lie in one head.
-template <class U> struct HeadRow {
-    U *base;
-    long long pitch;
-    int head_dim;
-
-    TF_METHOD U *operator+(int column) const
-    {
-        const u32 head = (u32)column / (u32)head_dim;
-        return base + (long long)head * pitch + (u32)column % (u32)head_dim;
-    }
-};
-
 // ---- everything at run time: generic variants, whose parameters name formats alike ----
 
 TF_DEV float rotate_load(const void *table, int dtype, long long i)

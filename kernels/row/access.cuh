@@ -50,8 +50,23 @@ template <class C, class O> TF_DEV bool row_same_shift(const RowSpan &s, const v
     return row_shift<C, O>(row) == s.shift;
 }
 
-// A row is a pointer, or what gives one for a column that is added to it: rows of separate pieces, of
-// which each holds whole units.
+// A row is a pointer, or what gives one for a column or, with UNIT 2, a unit that is added to it: rows of
+// separate pieces, of which each holds whole units.
+
+// The unit that many behind a thread's first.
+template <class O> struct RowUnit {
+    int first, behind;
+};
+
+// What is added for unit i, whose column is `first`.
+template <class C, class O>
+TF_DEV auto row_unit([[maybe_unused]] const RowSpan &s, [[maybe_unused]] int i, int first)
+{
+    if constexpr (O::UNIT == 1)
+        return first;
+    else
+        return RowUnit<O>{s.first, i * C::THREADS_PER_ROW};
+}
 
 // Unit `at` into part.v[i], zeros where the thread reads none.
 template <class C, class O, int HINT, int WIDTH, class U, int COUNT, class ROW>
@@ -60,7 +75,7 @@ TF_DEV void row_load_unit(RowPart<C, O, U, COUNT> &part, int i, const RowSpan &s
     using L = RowLayout<C, O>;
     const bool reads = row_reads<C, O>(s, at);
     const int first = row_column<C, O>(s, at, 0);
-    const U *const from = row + first;
+    const U *const from = row + row_unit<C, O>(s, at, first);
     TF_UNROLL
     for (int k = 0; k < O::UNIT; k++)
         if (reads)
@@ -152,7 +167,7 @@ TF_DEV void row_store(
     Vec<U, L::VEC> v[O::UNIT];
     row_pack<O::UNIT>(y, v);
     const int first = row_column<C, O>(s, i, 0);
-    U *const unit = out.row + first;
+    U *const unit = out.row + row_unit<C, O>(s, i, first);
     TF_UNROLL
     for (int k = 0; k < O::UNIT; k++) {
         U *const to = unit + (row_column<C, O>(s, i, k) - first);

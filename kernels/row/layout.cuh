@@ -34,6 +34,14 @@ template <class O> struct RowHides<O, decltype((void)O::HIDES)> {
     static constexpr bool VALUE = O::HIDES;
 };
 
+// Whether O says REMADE: addresses of the output are made again, not kept since the row was loaded (row.cuh).
+template <class O, class = void> struct RowRemade {
+    static constexpr bool VALUE = false;
+};
+template <class O> struct RowRemade<O, decltype((void)O::REMADE)> {
+    static constexpr bool VALUE = O::REMADE;
+};
+
 // Whether O says SURVEYS: it sees the loaded vectors of several units before it gathers them (row.cuh).
 template <class O, class = void> struct RowSurveys {
     static constexpr bool VALUE = false;
@@ -61,6 +69,7 @@ template <class C, class O> struct RowLayout {
         SHIFTED ? (int)sizeof(typename O::COLUMN)
                 : max_int(C::ALIGN, (int)sizeof(typename O::COLUMN));
     static constexpr bool HIDES = RowHides<O>::VALUE, SURVEYS = RowSurveys<O>::VALUE && VEC > 1;
+    static constexpr bool REMADE = RowRemade<O>::VALUE;
     static constexpr int ST_ROW = C::STORE_HINT ? ST_STREAM : ST_KEEP;
     static constexpr bool AHEAD = C::STAGES == 2;
 

@@ -19,10 +19,12 @@
 //                             come out as zeros; leave() sees to the unit where they end, each lane alone
 //   SURVEYS                   optional, of one input that waits raw: survey(v) sees the vectors of up to
 //                             two units and says what gather() shall see of them, after surveyed()
+//   REMADE                    optional: addresses of the output are made again (docs/notes/rope.md)
 //   MAY_SHIFT                 whether rows may be shifted (layout.cuh): only with UNIT 1 and GROUP 0
 //   Reduce<K>                 the reduction of step K (device/reduce.cuh)
 //   input(p, k, row), column(p, k), out(p, row), tap(p, row)      addresses
 //   place(unit, k, vec)       UNIT 2: column of vector k of a unit
+//   unit(row, first, behind)  UNIT 2: address of vector 0 of the unit that many behind the thread's first
 //   Op(p); begin(row)         what is the same for all rows; what is a row's own
 //   enter(in, h, at)          h of the inputs, in fp32
 //   gather(h)                 takes h into step 0
@@ -283,6 +285,20 @@ template <class C, class O> class RowKernel {
         }
     }
 
+    // The span as the output sees it: what REMADE makes again takes no registers while the row waits.
+    TF_METHOD decltype(auto) span_again() const
+    {
+        if constexpr (L::REMADE) {
+            RowSpan again = s;
+            u32 first[1] = {(u32)s.first};
+            words_hide(first);
+            again.first = (int)first[0];
+            return again;
+        } else {
+            return (s);
+        }
+    }
+
     // ---- passes ----
 
     // What is written with TAP waits for the last pass when the row is read again: the tap may be
@@ -388,6 +404,7 @@ template <class C, class O> class RowKernel {
     TF_METHOD void last_pass(int at)
     {
         using OUT = typename O::OUT;
+        const RowSpan &s = span_again();
         const auto out = row_out<C, O, OUT>(s, O::out(p, s.row));
         TF_UNROLL
         for (int i = 0; i < CHUNK && at + i < L::PER_THREAD; i++) {

@@ -342,6 +342,35 @@ static int64_t column_registers(
     return v[ROW_WEIGHT_LOAD] ? l->per_thread * wider : 0;
 }
 
+/* Two units a thread of rows that stream: with fewer registers there are more of them on an SM, which makes them 2 to
+ * 9% faster, but those of 256 units in periods of eight and more 1% slower (docs/notes/rope.md). Many warps take
+ * more where not every thread has both units, or where a place in a period takes a division. */
+static int64_t streaming_registers(
+    const struct row_shape *shape, const int64_t *v, const struct row_layout *l)
+{
+    enum { MORE = 8, FEW_THREADS = 128, EVEN_UNITS = 256, EVEN_PERIOD = 8 };
+    if (l->units == EVEN_UNITS && shape->period >= EVEN_PERIOD)
+        return shape->state_registers;
+    const bool guarded = l->units < 2 * v[ROW_THREADS_PER_ROW];
+    const bool divides = shape->period & (shape->period - 1);
+    const bool many = v[ROW_THREADS_PER_ROW] > FEW_THREADS;
+    return shape->stream_registers + (many && (guarded || divides) ? MORE : 0);
+}
+
+/* Registers beside the row. */
+static int64_t state_registers(
+    const struct row_shape *shape, const int64_t *v, const struct row_layout *l)
+{
+    enum { MORE = 8 };
+    if (v[ROW_CLUSTER] > 1)
+        return shape->state_registers + shape->cluster_registers;
+    if (!shape->stream_registers || l->per_thread != 2 || v[ROW_RELOAD])
+        return shape->state_registers;
+    if (v[ROW_ROWS_PER_BLOCK] > 1 || !shape->period || v[ROW_THREADS_PER_ROW] % shape->period)
+        return shape->state_registers + MORE;
+    return v[ROW_STORE_HINT] ? streaming_registers(shape, v, l) : shape->state_registers;
+}
+
 /* Blocks that an SM shall have room for: what the second launch bound holds the compiler to. */
 static int64_t resident_blocks(const struct row_shape *shape, const struct tfops_device *device,
     const int64_t *v, const struct row_layout *l)
@@ -352,8 +381,7 @@ static int64_t resident_blocks(const struct row_shape *shape, const struct tfops
     int64_t row = chunk * shape->inputs * words(v[ROW_VEC_BYTES]);
     if (!v[ROW_RELOAD])
         row = l->per_thread * words(l->unit * shape->held_bytes);
-    int64_t state = shape->state_registers + (v[ROW_CLUSTER] > 1 ? shape->cluster_registers : 0);
-    state += column_registers(shape, v, l);
+    int64_t state = state_registers(shape, v, l) + column_registers(shape, v, l);
     int64_t need = row_ceil_div(state + row, 8) * 8;
     int64_t most = device->max_threads_per_sm / l->threads;
     if (l->smem_bytes && device->smem_per_sm_bytes / l->smem_bytes < most)

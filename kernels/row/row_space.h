@@ -42,6 +42,7 @@ struct row_shape {
     /* Registers beside the row with which the compiler must do, so that as many blocks are resident
      * as then fit; 0: it takes what it likes. */
     int64_t state_registers;
+    int64_t stream_registers;  /* of rows that stream, two units a thread; 0: all alike */
     int64_t cluster_registers; /* more of them where a cluster shares a row */
     int64_t rows_each;         /* rows for each of the dynamic extent; 0: one */
     int64_t own_words;         /* registers that the operator holds beside the row */
