@@ -108,11 +108,12 @@ template <class C> struct RmsnormRopeOp : RmsnormRows<C> {
         return (int)((u32)unit / UNITS) * C::HEAD_DIM + R::place((int)((u32)unit % UNITS), k);
     }
 
-    // Vector 0 of the unit that many behind a thread's first: where they are whole heads, so many pitches.
+    // Vector 0 of the unit that many behind a thread's first: where they are whole heads, so many pitches, if
+    // there are few: what many have in common would take registers.
     template <class U> TF_DEV U *unit(const HeadRow<U> &row, int first, int behind)
     {
         constexpr u32 UNITS = R::UNITS;
-        if constexpr (C::THREADS_PER_ROW % R::UNITS)
+        if constexpr (C::THREADS_PER_ROW % R::UNITS || C::RELOAD)
             return row + place(first + behind, 0, VEC);
         U *const own = row.base + (long long)((u32)first / UNITS) * row.pitch +
                        R::place((int)((u32)first % UNITS), 0);
@@ -270,7 +271,7 @@ template <class C, class D> struct RmsnormRopeGenericCfg : C {
     static constexpr int HIDDEN = 65536, HAS_RESIDUAL = 0, RESIDUAL_ROUND = 0, HAS_BIAS = 0;
     // Stand-ins for what leave_pair() has at run time.
     static constexpr int VEC_BYTES = sizeof(D), THREADS_PER_ROW = 1;
-    static constexpr int WEIGHT_VARIANT = 0, ALIGN = 4, NORM = 0, NUM_HEADS = 1;
+    static constexpr int WEIGHT_VARIANT = 0, ALIGN = 4, NORM = 0, NUM_HEADS = 1, RELOAD = 0;
     static constexpr int HEAD_DIM = 2, TABLE_DIM = 2, STYLE = 0, TABLE = 0;
 };
 
