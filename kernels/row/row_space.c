@@ -342,7 +342,7 @@ static int64_t column_registers(
     return v[ROW_WEIGHT_LOAD] ? l->per_thread * wider : 0;
 }
 
-/* Two units a thread of rows that stream: with fewer registers there are more of them on an SM, which makes them 2 to
+/* Two units a thread of rows that stream: with fewer registers there are more of them on an SM, which makes them 1 to
  * 9% faster, but those of 256 units in periods of eight and more 1% slower (docs/notes/rope.md). Many warps take
  * more where not every thread has both units, or where a place in a period takes a division. */
 static int64_t streaming_registers(
