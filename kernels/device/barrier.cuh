@@ -95,6 +95,24 @@ TF_DEV void named_sync(int id, int threads)
 #endif
 }
 
+// The same; whether any of them came with `mine`. PTX ISA 9.7.13.1 barrier.red
+TF_DEV bool named_any(int id, int threads, bool mine)
+{
+#ifdef TF_HOST
+    return emu::named_any(id, threads, mine);
+#else
+    u32 any;
+    asm volatile("{ .reg .pred mine, any;"
+                 "  setp.ne.u32 mine, %3, 0;"
+                 "  barrier.red.or.pred any, %1, %2, mine;"
+                 "  selp.u32 %0, 1, 0, any; }"
+                 : "=r"(any)
+                 : "r"(id), "r"(threads), "r"((u32)mine)
+                 : "memory");
+    return any;
+#endif
+}
+
 TF_DEV void named_arrive(int id, int threads)
 {
 #ifdef TF_HOST

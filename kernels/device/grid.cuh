@@ -87,23 +87,27 @@ TF_DEV u32 grid_hear(const u32 *state, u32 block)
 }
 
 // The words `index`, index + step, … of `words`, those below `end`, a word each `stride`; others: 0. All
-// loads are under way at a time.
+// loads are under way at a time; a word that was said is not asked for again.
 template <int COUNT>
 TF_DEV void grid_hear(
     const u32 *words, int stride, int index, int step, int end, u32 (&ret_said)[COUNT])
 {
+    TF_UNROLL
+    for (int i = 0; i < COUNT; i++)
+        ret_said[i] = index + i * step < end ? 0 : GRID_SAID;
     u32 all;
     do {
 #ifdef TF_HOST
         emu::spin();
 #endif
+        TF_UNROLL
+        for (int i = 0; i < COUNT; i++)
+            if (!ret_said[i])
+                ret_said[i] = grid_load(words + (long long)(index + i * step) * stride);
         all = GRID_SAID;
         TF_UNROLL
-        for (int i = 0; i < COUNT; i++) {
-            const int at = index + i * step;
-            ret_said[i] = at < end ? grid_load(words + (long long)at * stride) : GRID_SAID;
+        for (int i = 0; i < COUNT; i++)
             all &= ret_said[i];
-        }
     } while (!all);
     TF_UNROLL
     for (int i = 0; i < COUNT; i++)

@@ -151,20 +151,6 @@ TF_DEV void bulk_store(void *dst, const void *src, u32 bytes)
 #endif
 }
 
-// Brings what will be loaded to L2; bytes and address are multiples of 16.
-// PTX ISA 9.7.9.25.4.3 cp.async.bulk.prefetch.L2
-TF_DEV void bulk_prefetch(const void *src, u32 bytes)
-{
-#ifdef TF_HOST
-    for (u32 i = 0; i < bytes; i += 16) {
-        char sixteen[16]; // an address that can be read
-        emu::load<16>(sixteen, static_cast<const char *>(src) + i);
-    }
-#else
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(src), "r"(bytes) : "memory");
-#endif
-}
-
 // Closes the group of this thread's stores so far.
 TF_DEV void bulk_commit()
 {

@@ -2,9 +2,10 @@
 //
 //   h = sum + bias + residual, rounded        norm_out = h / sqrt(mean(h^2) + eps) * norm_weight
 //
-// A consumer keeps h, rounded, when it stores it, and leaves the sums of its squares. All blocks of these
-// rows exchange those (gemm_row_sums.cuh); then what was kept is normalised and stored: nothing is read
-// again. Known weakness: nothing is multiplied while blocks wait.
+// A consumer makes and keeps h, rounded, and leaves the sums of its squares. All blocks of these rows
+// exchange those (gemm_row_sums.cuh), while h is stored; then what was kept is normalised and stored:
+// nothing is read again. A tile too large for that is stored as it is made, before the exchange. Known
+// weakness: nothing is multiplied while blocks wait.
 #pragma once
 #include "gemm/gemm_epilogue.cuh"
 #include "gemm/gemm_row_sums.cuh"
@@ -42,7 +43,7 @@ template <class C> TF_DEV float gemm_add_norm_weighted(float normed, float weigh
 // Rounded pairs of h that a thread keeps: two for four neighbours of a fragment.
 template <class C> using GemmMade = u32[GemmLayout<C>::OUT_SLABS][GemmLayout<C>::OUT_REGS / 2];
 
-// h, kept when it is stored, and the sums of its squares (gemm_values.cuh). Sums: of the tile's rows.
+// h, kept when it is made, and the sums of its squares (gemm_values.cuh). Sums: of the tile's rows.
 template <class C, class Sums> struct GemmMadeValues : GemmValues<C> {
     using L = GemmLayout<C>;
     using TO = typename L::TO;
@@ -108,6 +109,27 @@ template <class C, class Sums> struct GemmMadeValues : GemmValues<C> {
     }
 };
 
+// What was kept of h.
+template <class C> struct GemmKeptValues {
+    using TO = typename C::OUT_DTYPE;
+    using Held = u32;
+    static constexpr int EACH = 2;
+
+    struct Down {};
+
+    TF_DEV Down down(const GemmKeptValues &, const gemm_params &, int)
+    {
+        return {};
+    }
+
+    TF_DEV void finish(const GemmKeptValues &, const gemm_params &, const Down &, const GemmPlace &,
+        const u32 *d, float (&v)[4])
+    {
+        unpack2<TO>(d[0], v[0], v[1]);
+        unpack2<TO>(d[1], v[2], v[3]);
+    }
+};
+
 // What was kept of h, normalised.
 template <class C, class Sums> struct GemmNormedValues {
     using TO = typename C::OUT_DTYPE;
@@ -159,6 +181,8 @@ template <class C> struct GemmAddNorm {
     using Sums = GemmRowSums<C, typename L::RowSums, L::WARPGROUP, L::SCALES_AT, TILES>;
     using Made = GemmMadeValues<C, Sums>;
     using Normed = GemmNormedValues<C, Sums>;
+    // A thread has registers for what it makes of all its sums: said before it is stored.
+    static constexpr bool MADE_FIRST = L::OUT_SLABS * L::OUT_REGS <= 64;
 
     Store out;
     Sums sums;
@@ -169,19 +193,28 @@ template <class C> struct GemmAddNorm {
         return {Store::start(p, consumer), Sums::start(gemm_add_norm(p).exchange), 0, 0};
     }
 
-    // Exchanges the sums of the tile's rows. norm_weight comes in the meantime.
-    TF_DEV void exchange(GemmAddNorm &e, const gemm_params &p)
+    // Keeps h, says and hears the sums of its rows. norm_weight comes in the meantime.
+    TF_DEV void exchange(GemmAddNorm &e, const gemm_params &p, Made &made,
+        const float (&acc)[L::OUT_SLABS][L::OUT_REGS])
     {
         constexpr int OWNERS = L::WARPGROUP * C::CONSUMERS, EACH = ceil_div(L::N_ROWS, OWNERS);
         const int down = e.row / L::TILE_ROWS, across = e.col / L::TILE_COLS;
         const int bands = ceil_div(p.m, L::X_ROWS * DOWN) * DOWN;
         const int first = C::SWAP ? down * L::TILE_ROWS : e.col, thread = Sums::thread();
         float weight[EACH];
+        if constexpr (MADE_FIRST)
+            Store::make_values(e.out, p, made, acc);
+        else
+            Store::store_values(e.out, p, made, acc);
         Sums::say(e.sums, bands, C::SWAP ? across : down, C::SWAP ? down : across);
         TF_UNROLL
         for (int i = 0; i < EACH; i++) {
             const int n = first + thread + i * OWNERS;
             weight[i] = gemm_add_norm_weight<C>(p, n, n < C::N);
+        }
+        if constexpr (MADE_FIRST) {
+            GemmKeptValues<C> kept;
+            Store::store_values(e.out, p, kept, made.made);
         }
         Sums::hear(e.sums);
         TF_UNROLL
@@ -201,8 +234,7 @@ template <class C> struct GemmAddNorm {
         e.out.row = e.row;
         e.out.col = e.col;
         e.out.map = &p.out_map;
-        Store::store_values(e.out, p, made, acc);
-        exchange(e, p);
+        exchange(e, p, made, acc);
         TF_UNROLL
         for (int s = 0; s < L::OUT_SLABS; s++)
             words_forget(made.made[s]); // else it waits unpacked
@@ -213,7 +245,7 @@ template <class C> struct GemmAddNorm {
 
     TF_DEV void finish_stores(GemmAddNorm &e)
     {
-        Sums::clear(e.sums);
+        Sums::leave(e.sums);
         Store::finish_stores(e.out);
     }
 };

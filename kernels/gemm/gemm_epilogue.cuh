@@ -213,6 +213,23 @@ template <class C> struct GemmEpilogue {
         }
     }
 
+    // All of a tile's values, none of which is stored.
+    template <class V>
+    TF_DEV void make_values(const GemmEpilogue &e, const gemm_params &params, V &values,
+        const Slab<V> (&acc)[L::OUT_SLABS])
+    {
+        TF_UNROLL
+        for (int slab = 0; slab < L::OUT_SLABS; slab++) {
+            const typename V::Down down =
+                V::down(values, params, e.row + 64 * slab + 16 * e.warp + e.q);
+            TF_UNROLL
+            for (int j = 0; j < L::OUT_COLS / 8; j++) {
+                float v[4];
+                finish(e, params, values, down, slab, j, acc[slab] + V::EACH * j, v);
+            }
+        }
+    }
+
     template <class V>
     TF_DEV void store_values(
         GemmEpilogue &e, const gemm_params &params, V &values, const Slab<V> (&acc)[L::OUT_SLABS])

@@ -61,22 +61,6 @@ TF_DEV void gemm_load_operand(
         });
 }
 
-// The residual of a tile, which its end waits for: some rows with stage k, all with the last one. Beside a
-// constant weight it costs 0.1 to 1.4 us of 12 to 21 (docs/notes/linear_add_rmsnorm.md, section 3).
-template <class C>
-TF_DEV void gemm_prefetch_residual(const gemm_params &p, const GemmTile &tile, int k)
-{
-    using L = GemmLayout<C>;
-    using TO = typename L::TO;
-    constexpr int EACH = ceil_div(L::X_ROWS, L::K_STAGES), WHOLE = 16 / (int)sizeof(TO);
-    const int first = C::SWAP ? tile.col : tile.row, n = C::SWAP ? tile.row : tile.col;
-    const int columns = min_int(L::N_ROWS, C::N - n) / WHOLE * WHOLE;
-    const int end = min_int(p.m, first + min_int(L::X_ROWS, (k + 1) * EACH));
-    for (int m = first + k * EACH; columns > 0 && m < end; m++)
-        bulk_prefetch(static_cast<const TO *>(p.residual) + m * p.residual_stride + n,
-            (u32)(columns * (int)sizeof(TO)));
-}
-
 // The producing thread: which blocks share its tiles, whether the weight is read once.
 template <class C> struct GemmProducer {
     using L = GemmLayout<C>;
@@ -235,8 +219,6 @@ template <class C> struct GemmProducer {
             const bool back = odd && turns_round(p, it.tiles, piece.tile);
             odd = !odd;
             for (int i = done; i < piece.count; i++) {
-                if constexpr (L::ADD_NORMED && !L::EARLY)
-                    gemm_prefetch_residual<C>(p, tile, i);
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
                 mbar_expect(Ring::full(cursor.stage), bytes);
                 const int stage = back ? piece.count - 1 - i : i;

@@ -396,7 +396,7 @@ template <class C> struct GemmMma {
             const typename AddNorm::Place at = settled(p, tile.row, tile.col, acc);
             AddNorm::exchange(sums, p, acc, at);
         }
-        Sums::clear(sums);
+        Sums::leave(sums);
     }
 
     TF_DEV void whole_rows(const gemm_params &p, int row)

@@ -40,6 +40,8 @@ static const double SPLIT_NS = 1165, SPLIT_BYTES_NS = 32;
 static const double CUT_BYTES_NS = 39, CUT_NS = 2700;
 /* Between what a block says of its rows and what it hears of the others'. */
 static const double EXCHANGE_NS = 2000;
+/* Of a cluster whose blocks exchange sums of rows; of one that shares tokens, beyond that. */
+static const double EXCHANGING_CLUSTER_NS = 600, EXCHANGING_SHARED_TOKENS_NS = 2000;
 /* Of the tensor cores' rate with one consumer that adds up a single partial sum. */
 static const double ONE_PARTIAL_SUM = 0.693;
 static const double PROMOTION = 1.113, OVERLAP = 0.05;
@@ -244,9 +246,36 @@ static double store_ns(const struct tfops_problem *problem, const struct tfops_c
     return (bytes / STORE_BYTES_NS + joined) * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
-double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
-    const struct tfops_config *config)
+static bool exchanges(const struct tfops_problem *problem, const int64_t *v)
 {
+    return gemm_add_normed(problem) && v[GEMM_EXCHANGE];
+}
+
+/* Two bands of tiles whose blocks exchange sums of rows load their weight as fast alone as in a cluster, which
+ * they are taken for here; and clusters cost (docs/notes/linear_add_rmsnorm.md, section 5). */
+static struct tfops_config as_loaded(
+    const struct tfops_problem *problem, const struct tfops_config *config)
+{
+    struct tfops_config loaded = *config;
+    int64_t *v = loaded.values;
+    if (exchanges(problem, v) && v[GEMM_MAINLOOP] == GEMM_WGMMA && !v[GEMM_SWAP] &&
+        v[GEMM_CLUSTER_M] == 1 && v[GEMM_CLUSTER_N] == 1 &&
+        problem->dims[GEMM_M] > v[GEMM_BLOCK_M])
+        v[GEMM_CLUSTER_M] = 2;
+    return loaded;
+}
+
+static double exchanging_cluster_ns(const struct tfops_problem *problem, const int64_t *v)
+{
+    if (!exchanges(problem, v) || v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] == 1)
+        return 0;
+    return EXCHANGING_CLUSTER_NS + (v[GEMM_CLUSTER_N] > 1 ? EXCHANGING_SHARED_TOKENS_NS : 0);
+}
+
+double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *asked)
+{
+    const struct tfops_config loaded = as_loaded(problem, asked), *config = &loaded;
     const int64_t *v = config->values;
     const struct gemm_layout l = gemm_lay_out(problem, config);
     if (v[GEMM_MAINLOOP] == GEMM_STREAM)
@@ -256,7 +285,7 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     double blocks, waves;
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const double split = join_ns(device, config, &l);
-    const double exchange = gemm_add_normed(problem) && v[GEMM_EXCHANGE] ? EXCHANGE_NS : 0;
+    const double exchange = exchanges(problem, v) ? EXCHANGE_NS : 0;
     const double tile = tile_ns(problem, config, &l, stages, blocks, waves);
     const double late = last_tile_delay_ns(problem, config, &l, tile, depth, waves);
     const double work = waves * (tile + exchange) + late + store_ns(problem, config, &l, waves);
@@ -265,8 +294,9 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     const double launch =
         v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS - early_ns(problem);
     const double both = greater(work, memory) + OVERLAP * (work < memory ? work : memory);
-    const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N]);
-    return launch + split + both * (1 + DOUBLED_CLUSTER * log2(sharers));
+    const double sharers = (double)(asked->values[GEMM_CLUSTER_M] * asked->values[GEMM_CLUSTER_N]);
+    return launch + split + exchanging_cluster_ns(problem, asked->values) +
+           both * (1 + DOUBLED_CLUSTER * log2(sharers));
 }
 
 double gemm_predict(void *user, const struct tfops_problem *problem,

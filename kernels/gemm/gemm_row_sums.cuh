@@ -6,7 +6,7 @@
 // have heard all of a band clears its words, one tile later, when the count has long come back.
 // A block that has all tiles of its rows adds its sums up instead.
 //
-// Synchronisation: two barriers of the THREADS threads from FIRST on, for each tile.
+// Synchronisation: two barriers of the THREADS threads from FIRST on, for each tile; one at the end.
 #pragma once
 #include "device/barrier.cuh"
 #include "device/grid.cuh"
@@ -17,7 +17,7 @@ template <class C, class Layout, int FIRST, int AT, int TILES> struct GemmRowSum
     enum { BARRIER = 8 }; // a named barrier beyond the store buffers'
     static constexpr int ROWS = Layout::ROWS, THREADS = Layout::THREADS;
     static constexpr int SHARES = Layout::SHARES; // threads that hear of a row
-    static constexpr int AT_ONCE = min_int(ceil_div(TILES, SHARES), 16);
+    static constexpr int AT_ONCE = min_int(ceil_div(TILES, SHARES), 32);
 
     u32 *state, *count, *words;
     u32 before; // blocks that had heard of the band at `words`; of the first thread
@@ -62,10 +62,9 @@ template <class C, class Layout, int FIRST, int AT, int TILES> struct GemmRowSum
     // With every part() left: those of tile `tile` of the `bands` bands' `band`.
     TF_DEV void say(GemmRowSums &sums, int bands, int band, int tile)
     {
-        clear(sums);
+        leave(sums); // every part is there
         sums.count = sums.state + band;
         sums.words = sums.state + bands + (long long)band * (TILES * ROWS);
-        named_sync(BARRIER, THREADS); // every part is there
         for (int row = thread(); row < ROWS; row += THREADS)
             grid_store(sums.words + tile * ROWS + row, f32_bits(of_warps(row)) | GRID_SAID);
     }
@@ -106,12 +105,12 @@ template <class C, class Layout, int FIRST, int AT, int TILES> struct GemmRowSum
         return sum;
     }
 
-    // Of the last band, if no other block needs it any more.
-    TF_DEV void clear(GemmRowSums &sums)
+    // The last band. If no other block needs its words any more, they are cleared.
+    TF_DEV void leave(GemmRowSums &sums)
     {
-        if (thread() >= 32 || !lanes_sum<32>((u32)(sums.before == TILES - 1)))
+        if (!named_any(BARRIER, THREADS, sums.before == TILES - 1))
             return;
-        for (int i = thread(); i < TILES * ROWS; i += 32)
+        for (int i = thread(); i < TILES * ROWS; i += THREADS)
             grid_store(sums.words + i, 0);
         if (thread() == 0)
             grid_store(sums.count, 0);

@@ -26,6 +26,8 @@ bool arrive(Barrier &barrier, Order order)
     barrier.generation++;
     barrier.released = barrier.gathering;
     barrier.gathering = Clock();
+    barrier.released_any = barrier.any;
+    barrier.any = false;
     grid.idle_rounds = 0;
     schedule_wake(barrier);
     return true;
@@ -94,6 +96,17 @@ Barrier &named(int id, int threads, const void *site)
     return barrier;
 }
 
+// Whether any of them came with `mine`. Nobody arrives again before all have left.
+bool sync_named(int id, int threads, bool mine, const void *site)
+{
+    Barrier &barrier = named(id, threads, site);
+    Wait why = {"named barrier", site};
+    why.number = id;
+    barrier.any |= mine;
+    sync(barrier, ORDERS_MEMORY, why);
+    return barrier.released_any;
+}
+
 // Everybody who leaves knows that blocks have started and barriers were made; what was stored, only where
 // the arrival orders memory.
 void arrive_at_cluster(Order order, const void *site)
@@ -126,10 +139,13 @@ void block_sync()
 void named_sync(int id, int threads)
 {
     const Unseen unseen;
-    const void *site = __builtin_return_address(0);
-    Wait why = {"named barrier", site};
-    why.number = id;
-    sync(named(id, threads, site), ORDERS_MEMORY, why);
+    sync_named(id, threads, false, __builtin_return_address(0));
+}
+
+bool named_any(int id, int threads, bool mine)
+{
+    const Unseen unseen;
+    return sync_named(id, threads, mine, __builtin_return_address(0));
 }
 
 void named_arrive(int id, int threads)

@@ -29,6 +29,7 @@ struct Waitable {
 struct Barrier : Waitable {
     uint32_t expected = 0, arrived = 0;
     uint64_t generation = 0;
+    bool any = false, released_any = false; // of those that arrived, of those that have left
     Clock gathering, released;
 };
 

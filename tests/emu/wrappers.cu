@@ -31,6 +31,8 @@ TF_DEV void wrappers_shuffles(u32 own, u64 *out)
     out[3] = (u64)d;
     out[4] = (u32)warp_uniform((int)own);
     out[5] = warp_elect();
+    out[6] = named_any(1, 64, thread_index() == 40 && block_index() % 2);
+    out[7] = named_any(1, 64, thread_index() == 9 && !(block_index() % 2));
 }
 
 TF_DEV void wrappers_atomics(u32 own, u64 *sums)

@@ -104,6 +104,22 @@ Test(gemm_spec, few_tokens_run_across_the_tile)
     cr_expect_eq(config.values[GEMM_BLOCK_N], 8);
 }
 
+/* Few tokens: clusters gain nothing there, and cost up to 9% (docs/notes/linear_add_rmsnorm.md, section 5). */
+Test(gemm_spec, blocks_that_exchange_sums_of_rows_are_in_no_clusters)
+{
+    static const int64_t M[] = {1, 16, 64, 100, 128, 256, 512};
+    static const int64_t NK[][2] = {{3584, 3584}, {4096, 4096}, {4096, 14336}, {8192, 8192}};
+    const struct tfops_device hopper = device_named("sm_90a");
+    for (size_t shape = 0; shape < sizeof NK / sizeof NK[0]; shape++)
+        for (size_t m = 0; m < sizeof M / sizeof M[0]; m++) {
+            const struct tfops_problem problem =
+                make(&linear_add_rmsnorm_spec, M[m], NK[shape][0], NK[shape][1], TFOPS_BF16);
+            const struct tfops_config config = default_of(&problem, &hopper);
+            cr_expect_eq(config.values[GEMM_EXCHANGE], 1);
+            cr_expect_eq(gemm_lay_out(&problem, &config).cluster, 1, "%d tokens", (int)M[m]);
+        }
+}
+
 /* Where shared memory holds them, in as narrow a tile as does. On Hopper wgmma's ring is as fast or faster,
  * where the weight is constant, too (docs/notes/gemm.md, section 7). */
 Test(gemm_spec, the_weight_streams_past_few_tokens)
