@@ -84,7 +84,6 @@ enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     args.operands[LINEAR_ADD_RMSNORM_NORM_WEIGHT] = norm_weight;
     args.operands[LINEAR_ADD_RMSNORM_RESIDUAL_OUT] = residual_out;
     args.options[LINEAR_ADD_RMSNORM_WEIGHT_VARIANT] = typed_option(variant);
-    args.options[GEMM_WEIGHTS] = weights_option(from->flags);
     args.options[LINEAR_ADD_RMSNORM_WORKSPACE] = !from->workspace;
     args.n_scalars = 1;
     args.scalars[LINEAR_ADD_RMSNORM_EPS] = eps;

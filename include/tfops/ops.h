@@ -296,8 +296,7 @@ enum tfops_status tfops_rmsnorm_linears(
  * h = x · weightᵀ + bias + residual; out = rmsnorm(h), of h as rounded, which is written to residual_out,
  * or to residual when residual_out is NULL. args as of tfops_linear(), without activation; out, residual,
  * residual_out and norm_weight, [n], are f16 or bf16, all the same. eps ≥ 0. Without
- * args->workspace few rows are slow, and TFOPS_CONSTANT_WEIGHTS changes nothing; with it launches of a graph
- * gain by that flag, others not: the driver does not overlap those whose blocks wait for one another.
+ * args->workspace few rows are slow. TFOPS_CONSTANT_WEIGHTS changes nothing.
  */
 enum tfops_status tfops_linear_add_rmsnorm(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight,

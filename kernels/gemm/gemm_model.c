@@ -259,8 +259,7 @@ static struct tfops_config as_loaded(
     struct tfops_config loaded = *config;
     int64_t *v = loaded.values;
     if (exchanges(problem, v) && v[GEMM_MAINLOOP] == GEMM_WGMMA && !v[GEMM_SWAP] &&
-        v[GEMM_CLUSTER_M] == 1 && v[GEMM_CLUSTER_N] == 1 &&
-        problem->dims[GEMM_M] > v[GEMM_BLOCK_M])
+        v[GEMM_CLUSTER_M] == 1 && v[GEMM_CLUSTER_N] == 1 && problem->dims[GEMM_M] > v[GEMM_BLOCK_M])
         v[GEMM_CLUSTER_M] = 2;
     return loaded;
 }

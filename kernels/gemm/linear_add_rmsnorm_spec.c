@@ -18,7 +18,6 @@ static const char *const WORKSPACES[] = {"yes", "no"};
 static const struct tfops_option_spec OPTIONS[] = {
     [LINEAR_ADD_RMSNORM_WEIGHT_VARIANT] = {"weight_variant", WEIGHT_VARIANTS, 3,
         "h·r·w; h·r·(1 + w), Gemma; round(h·r)·w, HF Llama"},
-    [GEMM_WEIGHTS] = GEMM_WEIGHTS_OPTION,
     [LINEAR_ADD_RMSNORM_WORKSPACE] = {"workspace", WORKSPACES, 2,
         "whether the caller has one; without, few rows are slow"},
 };
@@ -54,7 +53,7 @@ static const struct tfops_constant_spec CONSTANTS[] = {{"ADD_NORMED", 1},
     {"SCALING", GEMM_UNSCALED}, {"FAST_ACCUM", 0}, {"ACTIVATION", GEMM_NONE}, {"HAS_RESIDUAL", 1}};
 
 static const struct gemm_kind KIND = {
-    .add_normed = true, .lasting = true, .workspace = LINEAR_ADD_RMSNORM_WORKSPACE};
+    .add_normed = true, .workspace = LINEAR_ADD_RMSNORM_WORKSPACE};
 
 /* h: as of linear. Its rows normalised: as of rmsnorm, and what h is off by. */
 static void tolerance(void *user, const struct tfops_problem *problem, size_t operand,
@@ -155,7 +154,7 @@ static void values(void *user, const struct tfops_problem *problem, size_t opera
 const struct tfops_spec linear_add_rmsnorm_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 4,
+    .version = 5,
     .name = "linear_add_rmsnorm",
     .summary = "matrix product added to the residual stream, and RMSNorm of the sum",
     .formula = "h = x · weightᵀ + bias + residual; residual_out = h; "

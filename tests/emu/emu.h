@@ -36,9 +36,9 @@ extern const Identity *me;
 enum class Sync { BLOCK, WARP, SHUFFLE, VOTE, CLUSTER };
 
 void block_sync();
-void named_sync(int id, int threads);   // bar.sync: waits
+void named_sync(int id, int threads);           // bar.sync: waits
 bool named_any(int id, int threads, bool mine); // bar.red.or: waits; whether any of them
-void named_arrive(int id, int threads); // bar.arrive: does not
+void named_arrive(int id, int threads);         // bar.arrive: does not
 void warp_sync();
 void cluster_arrive();
 void cluster_arrive_relaxed(); // orders no memory

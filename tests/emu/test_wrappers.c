@@ -9,8 +9,9 @@
 enum { SHUFFLES, ATOMICS, GRID, CLUSTERS, ARRIVALS, MEMORY, REDUCE, REDUCE_CLUSTER, N_KERNELS };
 enum { BLOCKS = 4, BLOCK = 64, THREADS = BLOCKS * BLOCK, WORDS = 8, SMEM_BYTES = 2048 };
 
-static const char *const NAMES[N_KERNELS] = {"shuffles and votes", "atomics", "words of every block",
-    "clusters", "arrivals at peers", "global memory", "reduction", "reduction over a cluster"};
+static const char *const NAMES[N_KERNELS] = {"shuffles and votes", "atomics",
+    "words of every block", "clusters", "arrivals at peers", "global memory", "reduction",
+    "reduction over a cluster"};
 
 struct wrappers_params {
     const uint32_t *in;
@@ -52,8 +53,8 @@ static bool right_shuffles(int t, const uint64_t *out)
     const uint64_t peer = arena.in[warp + (lane ^ 16)];
     return out[0] == arena.in[warp + (lane ^ 5)] && out[1] == (peer << 32 | peer) &&
            out[2] == arena.in[warp + (lane ^ 1)] && out[3] == arena.in[warp + (lane ^ 31)] &&
-           out[4] == arena.in[warp] && out[5] == (lane == 0) && out[6] == (uint64_t)(t / BLOCK % 2) &&
-           out[7] == !(t / BLOCK % 2);
+           out[4] == arena.in[warp] && out[5] == (lane == 0) &&
+           out[6] == (uint64_t)(t / BLOCK % 2) && out[7] == !(t / BLOCK % 2);
 }
 
 static bool right_grid(const uint64_t *out)
