@@ -105,6 +105,36 @@ Test(rope_spec, threads_of_a_normalised_row_are_whole_heads)
     }
 }
 
+/* Registers a thread has room for on an H200, as measured: docs/notes/rope.md, section 4. */
+Test(rope_spec, rows_that_stream_share_a_multiprocessor)
+{
+    static const struct {
+        const char *rows, *num_heads, *head_dim;
+        int64_t registers;
+    } CASES[] = {
+        {"16384", "30", "96", 64},
+        {"16384", "45", "64", 64},
+        {"16384", "28", "128", 64},
+        {"16384", "40", "128", 64},
+        {"16384", "64", "128", 64},
+        {"16384", "32", "128", 80},
+        {"16384", "16", "256", 80},
+        {"128", "30", "96", 80},
+    };
+    const struct tfops_device device = h200();
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const struct tfops_problem problem = parsed(&rmsnorm_rope_spec,
+            (const char *[]){"rows", CASES[i].rows, "num_heads", CASES[i].num_heads, "head_dim",
+                CASES[i].head_dim, "table_dim", CASES[i].head_dim, "max_pos", "2048", NULL});
+        const struct tfops_config config = default_of(&problem, &device);
+        struct tfops_geometry g;
+        problem.spec->geometry(problem.spec->user, &problem, &device, &config, &g);
+        const int64_t registers = device.regs_per_sm / (g.min_blocks * g.threads) / 8 * 8;
+        cr_expect_eq(registers, CASES[i].registers, "%s rows of %s heads of %s: %d", CASES[i].rows,
+            CASES[i].num_heads, CASES[i].head_dim, (int)registers);
+    }
+}
+
 /* Vectors never cross the middle of what rotates or of what passes. */
 Test(rope_spec, vectors_divide_the_halves)
 {
