@@ -297,6 +297,11 @@ static bool possible_pair(const struct tfops_problem *problem, const int64_t *v,
     return true;
 }
 
+bool gemm_exchanges(const struct tfops_problem *problem, const struct tfops_config *config)
+{
+    return gemm_add_normed(problem) && config->values[GEMM_EXCHANGE];
+}
+
 /* All tiles of a row run at a time, whatever the number of tokens: their blocks wait for each other. */
 static bool possible_exchange(const struct tfops_problem *problem,
     const struct tfops_device *device, const int64_t *v, const struct gemm_layout *l,

@@ -76,6 +76,8 @@ bool gemm_possible(const struct tfops_problem *problem, const struct tfops_devic
     const struct tfops_config *config, const struct gemm_layout *layout,
     char reason[TFOPS_REASON_BYTES]);
 bool gemm_refuse(char reason[TFOPS_REASON_BYTES], const char *text);
+/* Whether blocks exchange sums of rows, so that all of them must run at a time. */
+bool gemm_exchanges(const struct tfops_problem *problem, const struct tfops_config *config);
 /* Whether sums of the tensor cores are added up in fp32 registers. */
 bool gemm_promoted(const struct tfops_problem *problem, const struct gemm_layout *layout);
 /* Whether a consumer of one slab has two partial sums in turn (GemmLayout::PARTS), tokens down. */

@@ -112,7 +112,7 @@ void gemm_geometry(void *user, const struct tfops_problem *problem,
         .cluster = (uint32_t)l.cluster,
         .smem_bytes = (uint32_t)gemm_smem_bytes(&l, config),
         .pdl = device->cc >= 90,
-        .cooperative = gemm_add_normed(problem) && config->values[GEMM_EXCHANGE],
+        .cooperative = gemm_exchanges(problem, config),
         .grid = {(uint32_t)(clusters(problem, device, config, &l) * l.cluster), 1, 1}};
 }
 

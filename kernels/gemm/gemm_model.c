@@ -246,11 +246,6 @@ static double store_ns(const struct tfops_problem *problem, const struct tfops_c
     return (bytes / STORE_BYTES_NS + joined) * (v[GEMM_PINGPONG] ? 1 : waves);
 }
 
-static bool exchanges(const struct tfops_problem *problem, const int64_t *v)
-{
-    return gemm_add_normed(problem) && v[GEMM_EXCHANGE];
-}
-
 /* Two bands of tiles whose blocks exchange sums of rows load their weight as fast alone as in a cluster, which
  * they are taken for here; and clusters cost (docs/notes/linear_add_rmsnorm.md, section 5). */
 static struct tfops_config as_loaded(
@@ -258,15 +253,17 @@ static struct tfops_config as_loaded(
 {
     struct tfops_config loaded = *config;
     int64_t *v = loaded.values;
-    if (exchanges(problem, v) && v[GEMM_MAINLOOP] == GEMM_WGMMA && !v[GEMM_SWAP] &&
+    if (gemm_exchanges(problem, config) && v[GEMM_MAINLOOP] == GEMM_WGMMA && !v[GEMM_SWAP] &&
         v[GEMM_CLUSTER_M] == 1 && v[GEMM_CLUSTER_N] == 1 && problem->dims[GEMM_M] > v[GEMM_BLOCK_M])
         v[GEMM_CLUSTER_M] = 2;
     return loaded;
 }
 
-static double exchanging_cluster_ns(const struct tfops_problem *problem, const int64_t *v)
+static double exchanging_cluster_ns(
+    const struct tfops_problem *problem, const struct tfops_config *config)
 {
-    if (!exchanges(problem, v) || v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] == 1)
+    const int64_t *v = config->values;
+    if (!gemm_exchanges(problem, config) || v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] == 1)
         return 0;
     return EXCHANGING_CLUSTER_NS + (v[GEMM_CLUSTER_N] > 1 ? EXCHANGING_SHARED_TOKENS_NS : 0);
 }
@@ -284,7 +281,7 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     double blocks, waves;
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const double split = join_ns(device, config, &l);
-    const double exchange = exchanges(problem, v) ? EXCHANGE_NS : 0;
+    const double exchange = gemm_exchanges(problem, config) ? EXCHANGE_NS : 0;
     const double tile = tile_ns(problem, config, &l, stages, blocks, waves);
     const double late = last_tile_delay_ns(problem, config, &l, tile, depth, waves);
     const double work = waves * (tile + exchange) + late + store_ns(problem, config, &l, waves);
@@ -294,7 +291,7 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
         v[GEMM_MAINLOOP] == GEMM_MMA ? MMA_LAUNCH_NS : LAUNCH_NS - early_ns(problem);
     const double both = greater(work, memory) + OVERLAP * (work < memory ? work : memory);
     const double sharers = (double)(asked->values[GEMM_CLUSTER_M] * asked->values[GEMM_CLUSTER_N]);
-    return launch + split + exchanging_cluster_ns(problem, asked->values) +
+    return launch + split + exchanging_cluster_ns(problem, asked) +
            both * (1 + DOUBLED_CLUSTER * log2(sharers));
 }
 
