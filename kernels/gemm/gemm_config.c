@@ -87,12 +87,12 @@ static bool block_scaled(const struct tfops_problem *problem)
     return gemm_scaling(problem) == GEMM_PER_BLOCK;
 }
 
-/* Where x runs across a tile, sums of squares, and a barrier more a stage. */
+/* Where x runs across a tile, sums of squares, and a barrier more a stage; where it runs down, factors. */
 static int64_t norm_bytes(const int64_t *v)
 {
     const int64_t x = v[GEMM_BLOCK_N];
     if (!v[GEMM_SWAP])
-        return 0;
+        return 4 * GEMM_KEPT_ROWS;
     const int64_t parts = (x > 64 ? 1 : 3) + (v[GEMM_SPLIT_K] > 1);
     return 4 * x * parts + GEMM_BARRIER_BYTES / 2 * (GEMM_MOST_STAGES + 2);
 }
@@ -153,6 +153,8 @@ struct gemm_layout gemm_lay_out(
         l.slabs = v[GEMM_BLOCK_M] / (v[GEMM_PINGPONG] ? 1 : v[GEMM_CONSUMERS]) / GEMM_SLAB_ROWS;
         lay_out_store(v, &l);
         l.stage_extra_bytes = GEMM_BARRIER_BYTES + (block_scaled(problem) ? scale_bytes(v) : 0);
+        if (gemm_normed(problem) && !swap)
+            l.stage_extra_bytes += ROW_BYTES; /* of norm_weight */
         l.fixed_bytes += gemm_normed(problem) ? norm_bytes(v) : 0;
     }
     l.fixed_bytes += gemm_add_normed(problem) ? row_sums_bytes(v) : 0;

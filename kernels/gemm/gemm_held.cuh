@@ -1,18 +1,67 @@
 // gemm_held.cuh: the sum of products of one tile of normalised rows, by one consumer whose tile has
 // them down it.
 //
-// wgmma takes A from registers: a warp loads its rows of a stage's x tile (ldmatrix), adds up their
-// squares, and multiplies them by norm_weight, rounded to x's dtype. Nothing more goes through shared
-// memory than without a norm, and a row's factor is made where its sums are. While the products of one
-// stage run, the next one's operand is made, in a second set of registers: the loop has two stages. No
-// register of an operand is written between the instructions of a stage: ptxas would fence each (C7519).
+// wgmma takes A from registers: a warp loads its rows of a stage's x tile (ldmatrix) and multiplies them
+// by norm_weight, of which a stage brings its part, rounded to x's dtype. While the products of one stage
+// run, the next one's operand is made, in a second set of registers: the loop has two stages. No register of
+// an operand is written between the instructions of a stage: ptxas would fence each (C7519).
+//
+// Their squares are added up beside the products, once for the rows that a consumer has in several tiles:
+// their factors are kept in shared memory (docs/notes/gated_mlp.md, section 9).
 #pragma once
+#include "device/known.cuh"
 #include "device/matrix.cuh"
 #include "device/reduce.cuh"
 #include "device/wgmma.cuh"
 #include "gemm/gemm_norm.cuh"
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_turn.cuh"
+
+// Which rows' factors a consumer has kept: those of so many of its last tiles with rows of their own.
+template <class C> struct GemmKept {
+    using L = GemmLayout<C>;
+    static constexpr int PLACES = max_int(L::KEPT_ROWS / (L::ROWS * C::CONSUMERS), 1);
+
+    int rows[PLACES]; // the first of each
+    int next;         // place to be given away
+
+    TF_DEV GemmKept none()
+    {
+        GemmKept kept;
+        TF_UNROLL
+        for (int i = 0; i < PLACES; i++)
+            kept.rows[i] = -1;
+        kept.next = 0;
+        return kept;
+    }
+
+    // The place of the factors of the rows from `row` on; whether they have yet to be made.
+    TF_DEV int find(GemmKept &kept, int row, bool &ret_fresh)
+    {
+        int place = -1;
+        TF_UNROLL
+        for (int i = 0; i < PLACES; i++)
+            if (kept.rows[i] == row)
+                place = i;
+        ret_fresh = place < 0;
+        if (!ret_fresh)
+            return place;
+        place = kept.next;
+        kept.next = place + 1 < PLACES ? place + 1 : 0;
+        TF_UNROLL
+        for (int i = 0; i < PLACES; i++)
+            if (i == place)
+                kept.rows[i] = row;
+        return place;
+    }
+
+    // Of a place. A warp reads what it wrote itself.
+    TF_DEV float *factors(int place)
+    {
+        const int consumer = thread_index() / L::WARPGROUP - 1;
+        return smem_at<float>(L::KEPT_AT) + (place * C::CONSUMERS + consumer) * L::ROWS;
+    }
+};
 
 template <class C> struct GemmHeld {
     using L = GemmLayout<C>;
@@ -22,60 +71,60 @@ template <class C> struct GemmHeld {
     using Slot = GemmSlot<C>;
     using Sums = float[L::SLABS][L::REGS];
     using Held = u32[L::K_STEPS][L::SLABS][4]; // of A, a stage
-    using Weight = u32[2 * L::K_STEPS];        // norm_weight: this lane's pairs of a stage
-    using Squares = float[L::SLABS][2];        // of this lane's rows: q and q + 8 of a slab
+    using Weight = u32[L::K_STEPS / 2][4];     // norm_weight: this lane's pairs of a stage
+    // Of this lane's rows, q and q + 8 of a slab: of the even and of the odd columns, then the factors.
+    using Squares = float[L::SLABS][2][2];
 
-    // Ahead of their use: L2 is far.
-    TF_DEV void fetch(const gemm_params &p, int k, Weight &weight)
+    // `part` of norm_weight, beside stage k; zeros behind its end. Every row of a block of eight is the same one.
+    TF_DEV void load(Weight &weight, const u8 *part, int k)
     {
-        if constexpr (L::WEIGHTED) {
-            const T *from = static_cast<const T *>(gemm_norm(p).norm_weight);
-            const int at = k * L::BLOCK_K + thread_index() % 4 * 2;
+        constexpr bool WHOLE = C::K % L::BLOCK_K == 0;
+        const int left = C::K - k * L::BLOCK_K, octet = thread_index() % 32 / 8 * 8;
+        TF_UNROLL
+        for (int i = 0; i < L::K_STEPS / 2; i++) {
+            const int from = WHOLE || 32 * i + octet < left ? 32 * i + octet : 0;
+            matrix_load(weight[i], part + L::ELEM * from);
             TF_UNROLL
-            for (int i = 0; i < 2 * L::K_STEPS; i++) {
-                weight[i] = 0;
-                if (L::BLOCK_K * L::K_STAGES == C::K ? k < L::K_STAGES : at + 8 * i < C::K)
-                    ld_words<LD_CONST, 1>(from + at + 8 * i, &weight[i]);
-            }
+            for (int e = 0; e < 4; e++)
+                weight[i][e] = WHOLE || 32 * i + 8 * e < left ? weight[i][e] : 0;
         }
     }
 
-    TF_DEV void load(u32 (&held)[L::SLABS][4], int step, u32 stage, int row)
+    // This warp's rows of the tile of x whose rows begin at `tile`.
+    TF_DEV void load(Held &x, const u8 *tile)
     {
         const int lane = thread_index() % 32, warp = thread_index() % L::WARPGROUP / 32;
-        const int line = row + 16 * warp + lane % 16, byte = lane / 16 * 16;
+        const int line = 16 * warp + lane % 16, byte = lane / 16 * 16;
         TF_UNROLL
+        for (int i = 0; i < L::K_STEPS; i++)
+            TF_UNROLL
         for (int s = 0; s < L::SLABS; s++)
-            matrix_load(held[s],
-                Ring::r_tile(stage, 0) + gemm_swizzle<128>((line + 64 * s) * L::ROW_BYTES +
-                                                           step * WGMMA_STEP_BYTES + byte));
+            matrix_load(x[i][s], tile + gemm_swizzle<128>((line + 64 * s) * L::ROW_BYTES +
+                                                          i * WGMMA_STEP_BYTES + byte));
     }
 
-    TF_DEV void weigh(
-        u32 (&held)[L::SLABS][4], int step, [[maybe_unused]] const Weight &weight, Squares &squares)
+    TF_DEV void weigh(Held &held, const Held &x, const Weight &weight)
     {
         TF_UNROLL
-        for (int i = 0; i < 4 * L::SLABS; i++) {
-            u32 &word = held[i / 4][i % 4];
-            float x, y;
-            unpack2<T>(word, x, y);
-            float &sum = squares[i / 4][i % 2];
-            sum += x * x;
-            sum += y * y;
-            if constexpr (L::WEIGHTED)
-                word = mul2<T>(word, weight[2 * step + i % 4 / 2]);
+        for (int i = 0; i < L::K_STEPS; i++)
+            TF_UNROLL
+        for (int e = 0; e < 4 * L::SLABS; e++)
+            held[i][e / 4][e % 4] =
+                mul2<T>(x[i][e / 4][e % 4], weight[i / 2][i % 2 * 2 + e % 4 / 2]);
+    }
+
+    TF_DEV void square(const Held &x, Squares &squares)
+    {
+        TF_UNROLL
+        for (int i = 0; i < L::K_STEPS; i++)
+            TF_UNROLL
+        for (int e = 0; e < 4 * L::SLABS; e++) {
+            float low, high;
+            unpack2<T>(x[i][e / 4][e % 4], low, high);
+            float(&sums)[2] = squares[e / 4][e % 2];
+            sums[0] += low * low;
+            sums[1] += high * high;
         }
-    }
-
-    // A stage's operand. All loads stand before the first use of one.
-    TF_DEV void hold(Held &held, u32 stage, int row, const Weight &weight, Squares &squares)
-    {
-        TF_UNROLL
-        for (int i = 0; i < L::K_STEPS; i++)
-            load(held[i], i, stage, row);
-        TF_UNROLL
-        for (int i = 0; i < L::K_STEPS; i++)
-            weigh(held[i], i, weight, squares);
     }
 
     TF_DEV void pin(Sums &acc)
@@ -105,46 +154,71 @@ template <class C> struct GemmHeld {
         Ring::release_by(thread_index() % 32, empty, at.rank_m, at.rank_n);
     }
 
-    // Where a consumer is in its sum.
+    // Where a consumer is in its sum: its places of x and of norm_weight move with the cursor.
     struct Walk {
         Cursor cursor;
         Slot slot;
+        const u8 *x, *part;
         MBar *last; // to let go of
         int k;
     };
 
-    // Stage k: its products are started when the set of registers is ready, and the stage before it is
-    // let go of when its own are done, before that set is written anew.
-    TF_DEV void step(const gemm_params &p, Sums &acc, Held &held, Weight &weight, Squares &squares,
-        Walk &walk, int row, const GemmTiles<C> &at)
+    TF_DEV Walk walk_at(const Cursor &cursor, int row)
     {
-        mbar_wait(walk.slot.full, walk.cursor.parity);
-        hold(held, walk.cursor.stage, row, weight, squares);
-        start(acc, held, wgmma_skip(walk.slot.tile, C::DEPTH * L::R_BYTES), walk.k > 0);
-        fetch(p, walk.k + 1, weight);
-        wgmma_wait<1>();
-        pin(acc);
-        if (walk.k > 0)
-            release(walk.last, at);
-        walk.last = Slot::empty(walk.slot);
-        walk.k++;
-        Slot::advance(walk.cursor, walk.slot);
+        return {cursor, Slot::at(cursor), Ring::r_tile(cursor.stage, 0) + row * L::ROW_BYTES,
+            GemmNormPart<C>::at(cursor.stage), nullptr, 0};
     }
 
-    TF_DEV void accumulate(const gemm_params &p, Sums &acc, Squares &squares, Cursor &cursor,
-        int row, const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    // While products run.
+    TF_DEV void advance(Walk &walk)
+    {
+        Slot::advance(walk.cursor, walk.slot);
+        const int stages = walk.cursor.stage ? 1 : 1 - C::STAGES;
+        walk.x += stages * L::STAGE_BYTES;
+        walk.part += stages * L::NORM_PART_BYTES;
+        walk.k++;
+        known_here(walk.cursor.stage, walk.cursor.parity, walk.slot.full, walk.slot.tile, walk.x,
+            walk.part);
+    }
+
+    // Stage k: its products are started when the set of registers is ready, and the stage before it is
+    // let go of when its own are done, before that set is written anew.
+    TF_DEV void step(
+        Sums &acc, Held &held, Squares &squares, bool fresh, Walk &walk, const GemmTiles<C> &at)
+    {
+        Held read;
+        Held &x = L::WEIGHTED ? read : held;
+        Weight weight;
+        mbar_wait(walk.slot.full, walk.cursor.parity);
+        if constexpr (L::WEIGHTED)
+            load(weight, walk.part, walk.k);
+        load(x, walk.x);
+        if constexpr (L::WEIGHTED)
+            weigh(held, x, weight);
+        start(acc, held, wgmma_skip(walk.slot.tile, C::DEPTH * L::R_BYTES), walk.k > 0);
+        MBar *const own = Slot::empty(walk.slot);
+        advance(walk);
+        if (fresh)
+            square(x, squares);
+        wgmma_wait<1>();
+        pin(acc);
+        if (walk.k > 1)
+            release(walk.last, at);
+        walk.last = own;
+    }
+
+    TF_DEV void accumulate(Sums &acc, Squares &squares, bool fresh, Cursor &cursor, int row,
+        const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         Held even, odd;
-        Weight weight;
-        Walk walk = {cursor, Slot::at(cursor), nullptr, 0};
-        fetch(p, 0, weight);
+        Walk walk = walk_at(cursor, row);
         _Pragma("unroll 1") for (int pair = 0; pair < L::K_STAGES / 2; pair++)
         {
-            step(p, acc, even, weight, squares, walk, row, at);
-            step(p, acc, odd, weight, squares, walk, row, at);
+            step(acc, even, squares, fresh, walk, at);
+            step(acc, odd, squares, fresh, walk, at);
         }
         if constexpr (L::K_STAGES % 2)
-            step(p, acc, even, weight, squares, walk, row, at);
+            step(acc, even, squares, fresh, walk, at);
         GemmTurn<C>::give(turn);
         wgmma_wait<0>();
         pin(acc);
@@ -152,26 +226,43 @@ template <class C> struct GemmHeld {
         cursor = walk.cursor;
     }
 
-    // The factors of the rows, from the squares of the four lanes that share them.
-    TF_DEV void apply(const gemm_params &p, Squares &squares, Sums &acc)
+    // The factors of this lane's rows, from the squares of the four lanes that share them or as they were kept.
+    TF_DEV void settle(const gemm_params &p, Squares &squares, bool fresh, float *factors)
+    {
+        const int lane = thread_index() % 32, warp = thread_index() % L::WARPGROUP / 32;
+        TF_UNROLL
+        for (int i = 0; i < 2 * L::SLABS; i++) {
+            float &own = squares[i / 2][i % 2][0];
+            float *const kept = factors + 64 * (i / 2) + 16 * warp + 8 * (i % 2) + lane / 4;
+            if (fresh) {
+                own = GemmNorm<C>::factor_of(p, lanes_sum<4>(own + squares[i / 2][i % 2][1]));
+                if (lane % 4 == 0)
+                    *kept = own;
+            } else {
+                own = *kept;
+            }
+        }
+        warp_sync();
+    }
+
+    TF_DEV void apply(const Squares &factors, Sums &acc)
     {
         TF_UNROLL
         for (int s = 0; s < L::SLABS; s++)
             TF_UNROLL
-        for (int h = 0; h < 2; h++) {
-            const float sum = lanes_sum<4>(squares[s][h]);
-            const float factor = GemmNorm<C>::factor_of(p, sum);
-            TF_UNROLL
-            for (int i = 0; i < L::REGS / 2; i++)
-                acc[s][i / 2 * 4 + 2 * h + i % 2] *= factor;
-        }
+        for (int i = 0; i < L::REGS; i++)
+            acc[s][i] *= factors[s][i % 4 / 2][0];
     }
 
-    TF_DEV void multiply(const gemm_params &p, Sums &acc, Cursor &cursor, int row,
-        const GemmTiles<C> &at, const GemmTurn<C> &turn)
+    // `row`: of the tile, whose first is x's row `first`.
+    TF_DEV void multiply(const gemm_params &p, Sums &acc, Cursor &cursor, GemmKept<C> &kept,
+        int first, int row, const GemmTiles<C> &at, const GemmTurn<C> &turn)
     {
         Squares squares = {};
-        accumulate(p, acc, squares, cursor, row, at, turn);
-        apply(p, squares, acc);
+        bool fresh;
+        const int place = GemmKept<C>::find(kept, first, fresh);
+        accumulate(acc, squares, fresh, cursor, row, at, turn);
+        settle(p, squares, fresh, GemmKept<C>::factors(place));
+        apply(squares, acc);
     }
 };

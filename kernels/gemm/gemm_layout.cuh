@@ -163,7 +163,10 @@ template <class C> struct GemmLayout {
                                         !ADD_NORMED && !BLOCK_SCALED && !C::BATCH_INVARIANT;
     using RowSums =
         GemmRowSumsLayout<X_ROWS, C::SWAP ? 4 * C::CONSUMERS : 1, WARPGROUP * C::CONSUMERS, N_ROWS>;
-    static constexpr int NORM_BYTES = NORM_WARPS   ? 4 * X_ROWS * NORM_PARTS
+    // Where x is held: of norm_weight what a stage needs, and factors of rows that tiles have in common.
+    static constexpr int NORM_PART_BYTES = ROW_BYTES, KEPT_ROWS = GEMM_KEPT_ROWS;
+    static constexpr int NORM_BYTES = HELD         ? C::STAGES * NORM_PART_BYTES + 4 * KEPT_ROWS
+                                      : NORM_WARPS ? 4 * X_ROWS * NORM_PARTS
                                       : ADD_NORMED ? RowSums::BYTES
                                                    : 0;
     static constexpr int SCALE_BYTES =
@@ -212,6 +215,7 @@ template <class C> struct GemmLayout {
     static constexpr int BUFFER_AT = C::STAGES * STAGE_BYTES;
     static constexpr int PARTIAL_BYTES = C::SPLIT_K > 1 ? C::BLOCK_M *C::BLOCK_N * 4 : 0;
     static constexpr int SCALES_AT = BUFFER_AT + C::CONSUMERS * BUFFERS * BUFFER_BYTES;
+    static constexpr int KEPT_AT = SCALES_AT + C::STAGES * NORM_PART_BYTES;
     static constexpr int BARRIER_AT = SCALES_AT + SCALE_BYTES;
     static constexpr int NORM_BARRIER_AT = BARRIER_AT + 2 * 8 * C::STAGES;
     static constexpr int SMEM_BYTES = NORM_BARRIER_AT + 8 * NORM_BARRIERS;

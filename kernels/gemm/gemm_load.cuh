@@ -2,6 +2,7 @@
 #pragma once
 #include "device/pdl.cuh"
 #include "device/tma.cuh"
+#include "gemm/gemm_norm_part.cuh"
 #include "gemm/gemm_pair.cuh"
 #include "gemm/gemm_pipeline.cuh"
 #include "gemm/gemm_scales.cuh"
@@ -124,6 +125,8 @@ template <class C> struct GemmProducer {
         if constexpr (L::BLOCK_SCALED && (WHICH & X))
             if (it.scales)
                 GemmScales<C>::load(p, tile, k, stage);
+        if constexpr (WHICH & X)
+            GemmNormPart<C>::load(p, k, stage);
     }
 
     // That a stage waits for.
@@ -164,7 +167,7 @@ template <class C> struct GemmProducer {
         const int count = min_int(C::STAGES, piece.count);
         const u32 bytes = stage_bytes(it, p, tile);
         for (int i = 0; i < count; i++) {
-            mbar_expect(Ring::full((u32)i), bytes);
+            mbar_expect(Ring::full((u32)i), bytes + GemmNormPart<C>::bytes(piece.first + i));
             load<WEIGHT>(it, p, tile, piece.first + i, (u32)i);
         }
         pdl_wait();
@@ -220,9 +223,9 @@ template <class C> struct GemmProducer {
             odd = !odd;
             for (int i = done; i < piece.count; i++) {
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
-                mbar_expect(Ring::full(cursor.stage), bytes);
-                const int stage = back ? piece.count - 1 - i : i;
-                load<BOTH>(it, p, tile, piece.first + stage, cursor.stage);
+                const int k = piece.first + (back ? piece.count - 1 - i : i);
+                mbar_expect(Ring::full(cursor.stage), bytes + GemmNormPart<C>::bytes(k));
+                load<BOTH>(it, p, tile, k, cursor.stage);
                 Cursor::advance(cursor);
             }
         }

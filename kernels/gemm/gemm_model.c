@@ -54,6 +54,10 @@ static const double BLOCK_SCALED_SLAB = 1.3;
  * (docs/notes/gated_mlp.md). */
 static const double STREAM_LAUNCH_NS = 3500, STREAM_BYTES_NS = 4050, STREAM_TOKENS_NS = 4000,
                     STREAM_FEW_WARPS = 1.25;
+/* Of a stage and a slab of x that is held, beside its products; squares, where rows have no factors yet; wider
+ * tiles hide all of it from some width on; of consumers that take turns (docs/notes/gated_mlp.md, section 9). */
+static const double HELD_NS = 25, SQUARES_NS = 70, HELD_TURNS = 1.1, HIDDEN_FROM = 208,
+                    HIDDEN_OVER = 80;
 /* What a kernel gains whose weight is constant: it is loaded while the one before it ends. */
 static const double EARLY_NS = 1000;
 
@@ -190,9 +194,36 @@ static double stream_ns(const struct tfops_problem *problem, const struct tfops_
     return STREAM_LAUNCH_NS - early_ns(problem) + (double)l->across * tile;
 }
 
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* What x, normalised on its way to the tensor cores, takes of a stage. A block walks over tiles by the number of
+ * clusters, and makes the factors of rows once. */
+static double held_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const int64_t *v, const struct gemm_layout *l, double waves)
+{
+    if (!gemm_normed(problem) || v[GEMM_SWAP])
+        return 0;
+    const int64_t band = l->down < v[GEMM_GROUP] ? l->down : v[GEMM_GROUP];
+    const int64_t clusters = gemm_resident_clusters(device, l->cluster);
+    const double fresh = (double)(band / common_divisor(clusters, band)) / waves;
+    const double shown = (HIDDEN_FROM - (double)v[GEMM_BLOCK_N]) / HIDDEN_OVER;
+    const double slab = HELD_NS + SQUARES_NS * (fresh < 1 ? fresh : 1);
+    return slab * (double)l->slabs * (v[GEMM_PINGPONG] ? HELD_TURNS : 1) *
+           greater(0, shown < 1 ? shown : 1);
+}
+
 /* A tile's sum, without what a split adds: the longest of its products, its loads and the ring's turns. */
-static double tile_ns(const struct tfops_problem *problem, const struct tfops_config *config,
-    const struct gemm_layout *l, int64_t stages, double blocks, double waves)
+static double tile_ns(const struct tfops_problem *problem, const struct tfops_device *device,
+    const struct tfops_config *config, const struct gemm_layout *l, int64_t stages, double blocks,
+    double waves)
 {
     const int64_t *v = config->values;
     const int64_t depth = stages * v[GEMM_DEPTH] * 128; /* bytes of K */
@@ -200,10 +231,12 @@ static double tile_ns(const struct tfops_problem *problem, const struct tfops_co
     const bool slab_scaled = gemm_scaling(problem) == GEMM_PER_BLOCK && l->slabs == 1;
     const double sharers = (double)(v[GEMM_CLUSTER_M] * v[GEMM_CLUSTER_N] - 1);
     const bool two_sums = gemm_two_sums(problem, v, l) && v[GEMM_DEPTH] == 1;
-    const double math = (tile_math_ns(config, l, depth / l->elem, promoted, two_sums) *
-                                (slab_scaled ? BLOCK_SCALED_SLAB : 1) +
-                            (STAGE_NS + SHARED_STAGE_NS * sharers) * (double)stages) *
-                        (two_sums && v[GEMM_CONSUMERS] == 2 ? TWO_SUMS : 1);
+    const double math =
+        (tile_math_ns(config, l, depth / l->elem, promoted, two_sums) *
+                (slab_scaled ? BLOCK_SCALED_SLAB : 1) +
+            (STAGE_NS + SHARED_STAGE_NS * sharers + held_ns(problem, device, v, l, waves)) *
+                (double)stages) *
+        (two_sums && v[GEMM_CONSUMERS] == 2 ? TWO_SUMS : 1);
     const double arrival = ARRIVAL_NS * (double)stages / (double)(v[GEMM_STAGES] - 1);
     const double load = tile_load_ns(config, depth, blocks);
     const double beside =
@@ -282,7 +315,7 @@ double gemm_model_ns(const struct tfops_problem *problem, const struct tfops_dev
     count_tiles(problem, device, config, &l, &blocks, &waves);
     const double split = join_ns(device, config, &l);
     const double exchange = gemm_exchanges(problem, config) ? EXCHANGE_NS : 0;
-    const double tile = tile_ns(problem, config, &l, stages, blocks, waves);
+    const double tile = tile_ns(problem, device, config, &l, stages, blocks, waves);
     const double late = last_tile_delay_ns(problem, config, &l, tile, depth, waves);
     const double work = waves * (tile + exchange) + late + store_ns(problem, config, &l, waves);
     /* Where the memory bus decides, what is easier on the rest is still a little faster. */

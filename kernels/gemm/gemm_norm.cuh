@@ -14,13 +14,7 @@
 #include "device/reduce.cuh"
 #include "device/vec.cuh"
 #include "gemm/gemm_load.cuh"
-#include "gemm/rmsnorm_linear_params.h"
-
-// Of an operator whose parameters begin with those of a product.
-TF_DEV const rmsnorm_linear_params &gemm_norm(const gemm_params &p)
-{
-    return reinterpret_cast<const rmsnorm_linear_params &>(p);
-}
+#include "gemm/gemm_norm_part.cuh"
 
 template <class C> struct GemmNorm {
     using L = GemmLayout<C>;

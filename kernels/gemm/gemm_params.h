@@ -21,6 +21,8 @@ enum { GEMM_GROUP_ELEMS = 128, GEMM_SCALE_BLOCKS = 2 }; /* a tile has rows of so
 enum { GEMM_SCALE_PLACES = 4 };
 /* Tokens that each block of a cluster loads at least, of those that its tiles share. */
 enum { GEMM_LEAST_SHARE = 2 };
+/* Rows of x whose RMSNorm factors a block keeps for tiles that have them in common. */
+enum { GEMM_KEPT_ROWS = 512 };
 /* SPLIT_TAIL: parts of a sum; tiles whose rests are a cluster's. */
 enum { GEMM_MOST_PARTS = 8, GEMM_MOST_EACH = 4 };
 

@@ -35,12 +35,12 @@ template <class C> struct GemmConsumer {
     using Cursor = GemmCursor<C>;
 
     TF_DEV void multiply([[maybe_unused]] const gemm_params &p, float (&acc)[L::SLABS][L::REGS],
-        Cursor &cursor, int row, int stages, const GemmTile &tile, const GemmTiles<C> &tiles,
-        const GemmTurn<C> &turn)
+        Cursor &cursor, [[maybe_unused]] GemmKept<C> &kept, int row, int stages, const GemmTile &tile,
+        const GemmTiles<C> &tiles, const GemmTurn<C> &turn)
     {
         GemmTurn<C>::take(turn);
         if constexpr (L::HELD)
-            GemmHeld<C>::multiply(p, acc, cursor, row, tiles, turn);
+            GemmHeld<C>::multiply(p, acc, cursor, kept, tile.row, row, tiles, turn);
         else if constexpr (L::PROMOTE)
             GemmMainloop<C>::promote(acc, cursor, row, stages, tile, tiles, turn);
         else
@@ -73,6 +73,7 @@ template <class C> struct GemmConsumer {
         GemmPiece piece;
         Epilogue epilogue = Epilogue::start(p, consumer);
         GemmTurn<C> turn = {consumer, true, false};
+        GemmKept<C> kept = GemmKept<C>::none();
         Cursor cursor = {0, 0};
         [[maybe_unused]] u32 phase = 0; // of the norms' barriers
         Cursor::skip(cursor, skipped * L::K_STAGES);
@@ -82,7 +83,7 @@ template <class C> struct GemmConsumer {
             if constexpr (L::CLEARED)
                 GemmMainloop<C>::clear(acc);
             turn.more = piece.tile + tiles.step < tiles.count;
-            multiply(p, acc, cursor, row, piece.count, tile, tiles, turn);
+            multiply(p, acc, cursor, kept, row, piece.count, tile, tiles, turn);
             turn.first = false;
             if constexpr (C::PINGPONG)
                 Cursor::skip(cursor, L::K_STAGES);
@@ -108,8 +109,9 @@ template <class C> struct GemmConsumer {
         const int row = consumer * L::ROWS, first = GemmKRange<C>::share() * L::OUT_COLS;
         Cursor cursor = {0, 0};
         float acc[L::SLABS][L::REGS], sum[L::SLABS][L::OUT_REGS];
-        multiply(
-            p, acc, cursor, row, GemmKRange<C>::mine().count, tile, tiles, {consumer, true, false});
+        GemmKept<C> kept = GemmKept<C>::none();
+        multiply(p, acc, cursor, kept, row, GemmKRange<C>::mine().count, tile, tiles,
+            {consumer, true, false});
         GemmSplit<C>::leave(acc);
         cluster_arrive();
         cluster_wait(); // every partial tile is there

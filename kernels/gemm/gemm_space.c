@@ -206,6 +206,7 @@ static const struct shape WIDE[] = {
     {256, 2, 0, 1, 1, 80},
     {256, 2, 0, 1, 1, 128},
     {256, 2, 0, 1, 1, 176},
+    {64, 1, 0, 2, 1, 256},
 };
 
 /* Widths at which consumers take turns, too, where tokens are many. */

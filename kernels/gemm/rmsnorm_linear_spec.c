@@ -76,7 +76,7 @@ static void values(void *user, const struct tfops_problem *problem, size_t opera
 const struct tfops_spec rmsnorm_linear_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 3,
+    .version = 4,
     .name = "rmsnorm_linear",
     .summary = "matrix product of normalised rows",
     .formula = "out = activation(rmsnorm(x) · weightᵀ + bias) + residual (Zhang & Sennrich 2019)",

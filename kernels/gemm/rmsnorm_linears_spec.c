@@ -191,7 +191,7 @@ static void tolerance(void *user, const struct tfops_problem *problem, size_t op
 const struct tfops_spec rmsnorm_linears_spec = {
     .size = sizeof(struct tfops_spec),
     .abi = TFOPS_SPEC_ABI,
-    .version = 3,
+    .version = 4,
     .name = "rmsnorm_linears",
     .summary = "products of normalised rows with two or three weights",
     .formula = "out_i = rmsnorm(x) · weight_iᵀ + bias_i (Zhang & Sennrich 2019)",
