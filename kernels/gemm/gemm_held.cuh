@@ -75,19 +75,12 @@ template <class C> struct GemmHeld {
     // Of this lane's rows, q and q + 8 of a slab: of the even and of the odd columns, then the factors.
     using Squares = float[L::SLABS][2][2];
 
-    // `part` of norm_weight, beside stage k; zeros behind its end. Every row of a block of eight is the same one.
-    TF_DEV void load(Weight &weight, const u8 *part, int k)
+    // `part` of norm_weight, beside a stage. Every row of a block of eight is the same one.
+    TF_DEV void load(Weight &weight, const u8 *part)
     {
-        constexpr bool WHOLE = C::K % L::BLOCK_K == 0;
-        const int left = C::K - k * L::BLOCK_K, octet = thread_index() % 32 / 8 * 8;
         TF_UNROLL
-        for (int i = 0; i < L::K_STEPS / 2; i++) {
-            const int from = WHOLE || 32 * i + octet < left ? 32 * i + octet : 0;
-            matrix_load(weight[i], part + L::ELEM * from);
-            TF_UNROLL
-            for (int e = 0; e < 4; e++)
-                weight[i][e] = WHOLE || 32 * i + 8 * e < left ? weight[i][e] : 0;
-        }
+        for (int i = 0; i < L::K_STEPS / 2; i++)
+            matrix_load(weight[i], part + 64 * i + thread_index() % 32 / 8 * 16);
     }
 
     // This warp's rows of the tile of x whose rows begin at `tile`.
@@ -191,7 +184,7 @@ template <class C> struct GemmHeld {
         Weight weight;
         mbar_wait(walk.slot.full, walk.cursor.parity);
         if constexpr (L::WEIGHTED)
-            load(weight, walk.part, walk.k);
+            load(weight, walk.part);
         load(x, walk.x);
         if constexpr (L::WEIGHTED)
             weigh(held, x, weight);

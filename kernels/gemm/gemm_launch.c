@@ -202,6 +202,20 @@ struct tfops_tensor_map gemm_map(const struct tfops_launch_args *launch, int ope
         .element_strides = {1, 1}};
 }
 
+struct tfops_tensor_map gemm_vector_map(const struct tfops_launch_args *launch, int operand,
+    size_t param_offset, enum tfops_dtype dtype, int64_t box_elems)
+{
+    const struct tfops_operand_spec *spec = &launch->problem->spec->operands[operand];
+    return (struct tfops_tensor_map){.operand = operand,
+        .param_offset = (uint32_t)param_offset,
+        .rank = 1,
+        .data_type = map_type(dtype),
+        .l2_promotion = L2_PROMOTION_128,
+        .dims = {(uint64_t)launch->problem->dims[spec->dims[0]]},
+        .box = {(uint32_t)box_elems},
+        .element_strides = {1}};
+}
+
 size_t gemm_tensor_maps(
     void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps)
 {

@@ -13,6 +13,9 @@ size_t gemm_workspace(void *user, const struct tfops_problem *problem,
 void gemm_pack(void *user, const struct tfops_launch_args *launch, void *ret_params);
 size_t gemm_tensor_maps(
     void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps);
+/* A tensor map whose box is `box_elems` of a vector: as it stands, zeros behind its end. */
+struct tfops_tensor_map gemm_vector_map(const struct tfops_launch_args *launch, int operand,
+    size_t param_offset, enum tfops_dtype dtype, int64_t box_elems);
 /* A tensor map whose box is `box_cols` x `box_rows` of a row-major operand. */
 struct tfops_tensor_map gemm_map(const struct tfops_launch_args *launch, int operand,
     size_t param_offset, enum tfops_dtype dtype, int64_t box_cols, int64_t box_rows);

@@ -134,7 +134,7 @@ template <class C> struct GemmProducer {
         [[maybe_unused]] const GemmProducer &it, const gemm_params &p, const GemmTile &tile)
     {
         constexpr int WEIGHT_BYTES = C::DEPTH * (C::SWAP ? L::R_BYTES : L::C_BYTES);
-        const u32 bytes = WEIGHT_BYTES + GemmXRows<C>::stage_bytes(p);
+        const u32 bytes = WEIGHT_BYTES + GemmXRows<C>::stage_bytes(p) + GemmNormPart<C>::BYTES;
         if constexpr (L::BLOCK_SCALED)
             if (it.scales)
                 return bytes + C::DEPTH * GemmScales<C>::bulk_bytes(p, tile);
@@ -167,7 +167,7 @@ template <class C> struct GemmProducer {
         const int count = min_int(C::STAGES, piece.count);
         const u32 bytes = stage_bytes(it, p, tile);
         for (int i = 0; i < count; i++) {
-            mbar_expect(Ring::full((u32)i), bytes + GemmNormPart<C>::bytes(piece.first + i));
+            mbar_expect(Ring::full((u32)i), bytes);
             load<WEIGHT>(it, p, tile, piece.first + i, (u32)i);
         }
         pdl_wait();
@@ -202,6 +202,8 @@ template <class C> struct GemmProducer {
         tma_prefetch_map(p.weight_map);
         if constexpr (L::PAIRED)
             tma_prefetch_map(gemm_pair(p).up_map);
+        if constexpr (GemmNormPart<C>::ON)
+            tma_prefetch_map(gemm_norm(p).norm_map);
         GemmWalk<C> walk = GemmWalk<C>::start(it.tiles);
         GemmPiece piece;
         bool first = C::PDL, odd = false;
@@ -224,7 +226,7 @@ template <class C> struct GemmProducer {
             for (int i = done; i < piece.count; i++) {
                 mbar_wait(Ring::empty(cursor.stage), cursor.parity ^ 1);
                 const int k = piece.first + (back ? piece.count - 1 - i : i);
-                mbar_expect(Ring::full(cursor.stage), bytes + GemmNormPart<C>::bytes(k));
+                mbar_expect(Ring::full(cursor.stage), bytes);
                 load<BOTH>(it, p, tile, k, cursor.stage);
                 Cursor::advance(cursor);
             }

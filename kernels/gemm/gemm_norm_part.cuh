@@ -1,5 +1,6 @@
 // gemm_norm_part.cuh: norm_weight, as consumers need it that normalise x (gemm_held.cuh): of each stage its
-// elements, beside the tiles. Read from memory by the consumers, it took 2 to 5% of a kernel.
+// elements, beside the tiles, zeros behind its end. Read from memory by the consumers, it took 2 to 5% of a
+// kernel.
 #pragma once
 #include "device/tma.cuh"
 #include "gemm/gemm_pipeline.cuh"
@@ -20,17 +21,11 @@ template <class C> struct GemmNormPart {
         return smem_at<u8>(L::SCALES_AT) + stage * L::NORM_PART_BYTES;
     }
 
-    // That stage k waits for beside its tiles: whole sixteens, like x's rows.
-    TF_DEV u32 bytes(int k)
-    {
-        return ON ? (u32)min_int(L::NORM_PART_BYTES, (C::K - k * L::BLOCK_K) * L::ELEM) : 0;
-    }
+    static constexpr u32 BYTES = ON ? L::NORM_PART_BYTES : 0; // that a stage waits for beside its tiles
 
     TF_DEV void load(const gemm_params &p, int k, u32 stage)
     {
         if constexpr (ON)
-            bulk_load(at(stage),
-                static_cast<const typename L::TX *>(gemm_norm(p).norm_weight) + k * L::BLOCK_K,
-                bytes(k), GemmRing<C>::full(stage));
+            tma_load(at(stage), gemm_norm(p).norm_map, GemmRing<C>::full(stage), k * L::BLOCK_K);
     }
 };

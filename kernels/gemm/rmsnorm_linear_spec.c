@@ -1,6 +1,7 @@
 /* The spec of rmsnorm_linear: linear with rows of x normalised on their way (gemm/rmsnorm_linear.cu). */
 #include "gemm_spec_tables.h"
 #include "rmsnorm_linear_params.h"
+#include <stddef.h>
 
 #define HALVES (1u << TFOPS_F16 | 1u << TFOPS_BF16)
 
@@ -56,6 +57,21 @@ static void pack(void *user, const struct tfops_launch_args *launch, void *ret_p
     params->eps = (float)launch->scalars[RMSNORM_LINEAR_EPS];
 }
 
+/* Consumers that normalise x need norm_weight beside it (gemm_norm_part.cuh). */
+static size_t tensor_maps(
+    void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps)
+{
+    const size_t n = gemm_tensor_maps(user, launch, ret_maps);
+    if (!n || launch->config->values[GEMM_SWAP] ||
+        !spec_has(launch->problem, RMSNORM_LINEAR_NORM_WEIGHT))
+        return n;
+    const enum tfops_dtype dtype = (enum tfops_dtype)launch->problem->dtypes[GEMM_DTYPE];
+    ret_maps[n] = gemm_vector_map(launch, RMSNORM_LINEAR_NORM_WEIGHT,
+        offsetof(struct rmsnorm_linear_params, norm_map), dtype,
+        128 / (int64_t)tfops_dtype_bytes(dtype));
+    return n + 1;
+}
+
 static void cost(void *user, const struct tfops_problem *problem, struct tfops_cost *ret_cost)
 {
     gemm_cost(user, problem, ret_cost);
@@ -99,7 +115,7 @@ const struct tfops_spec rmsnorm_linear_spec = {
     .predict = gemm_predict,
     .geometry = gemm_geometry,
     .pack = pack,
-    .tensor_maps = gemm_tensor_maps,
+    .tensor_maps = tensor_maps,
     .cost = cost,
     .values = values,
     .tolerance = tolerance,

@@ -9,8 +9,8 @@
 
 enum { LINEARS_MOST = 3 };
 
-/* Of each weight one: x, norm_weight and eps are the same in all, x's map is filled in the first; n is 0
- * where there is no third weight. */
+/* Of each weight one: x, norm_weight and eps are the same in all, the maps of x and norm_weight are filled in the
+ * first; n is 0 where there is no third weight. */
 struct rmsnorm_linears_params {
     struct rmsnorm_linear_params part[LINEARS_MOST];
 };

@@ -125,21 +125,23 @@ static enum tfops_status reference(void *user, const struct tfops_launch_args *l
     return status;
 }
 
-/* x's map stands in the first part alone. */
+/* The maps of x and norm_weight stand in the first part alone. */
 static size_t tensor_maps(
     void *user, const struct tfops_launch_args *launch, struct tfops_tensor_map *ret_maps)
 {
-    enum { X_MAP, WEIGHT_MAP, OUT_MAP };
+    enum { X_MAP, WEIGHT_MAP, OUT_MAP, NORM_MAP };
     size_t n = 0;
     for (int i = 0; i < LINEARS_MOST && launch->operands[LINEARS_WEIGHT(i)].data; i++) {
         struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
         struct part part;
         take_part(launch, i, &part);
-        if (!gemm_tensor_maps(user, &part.launch, maps))
+        const size_t count = rmsnorm_linear_spec.tensor_maps(user, &part.launch, maps);
+        if (!count)
             return 0;
         maps[WEIGHT_MAP].operand = LINEARS_WEIGHT(i);
         maps[OUT_MAP].operand = LINEARS_OUT(i);
-        for (int m = i ? WEIGHT_MAP : X_MAP; m <= OUT_MAP; m++) {
+        maps[NORM_MAP].operand = LINEARS_NORM_WEIGHT;
+        for (size_t m = i ? WEIGHT_MAP : X_MAP; m < (i ? NORM_MAP : count); m++) {
             ret_maps[n] = maps[m];
             ret_maps[n++].param_offset +=
                 (uint32_t)((size_t)i * sizeof(struct rmsnorm_linear_params));

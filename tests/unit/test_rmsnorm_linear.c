@@ -156,6 +156,33 @@ Test(rmsnorm_linear, parameters_are_those_of_linear_and_its_own)
 
 /* ---- several weights --------------------------------------------------------------------------- */
 
+static size_t maps_of(int64_t m, bool with_norm_weight)
+{
+    static char memory[64];
+    const struct tfops_problem problem = make(m, 512, 3584, with_norm_weight);
+    const struct tfops_spec *spec = problem.spec;
+    struct tfops_view operands[TFOPS_MAX_OPERANDS] = {{0}};
+    for (size_t i = 0; i < spec->n_operands; i++)
+        operands[i] = (struct tfops_view){memory + i, {4096, 1}};
+    struct tfops_device device;
+    struct tfops_config config;
+    EXPECT_OK(device_nominal("sm_90a", &device));
+    spec->default_config(spec->user, &problem, &device, &config);
+    const double scalars[] = {1e-6};
+    const struct tfops_launch_args launch = {
+        .problem = &problem, .config = &config, .operands = operands, .scalars = scalars};
+    struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
+    return spec->tensor_maps(spec->user, &launch, maps);
+}
+
+/* Few tokens stand across a tile and are normalised by the producers. */
+Test(rmsnorm_linear, norm_weight_has_a_map_where_consumers_need_it)
+{
+    cr_expect_eq(maps_of(2048, true), 4);
+    cr_expect_eq(maps_of(2048, false), 3);
+    cr_expect_eq(maps_of(32, true), 3);
+}
+
 static struct tfops_problem make_several(int64_t m, int64_t n, int64_t n2, int64_t n3, int64_t k)
 {
     struct tfops_problem problem;
@@ -225,9 +252,14 @@ Test(rmsnorm_linears, maps_stand_in_the_part_of_their_weight)
     const struct tfops_launch_args launch = {
         .problem = &problem, .config = &config, .operands = operands, .scalars = scalars};
     struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
-    cr_assert_eq(spec->tensor_maps(spec->user, &launch, maps), 7);
+    cr_assert_eq(spec->tensor_maps(spec->user, &launch, maps), 8);
+    cr_expect_eq(maps[3].operand, LINEARS_NORM_WEIGHT);
+    cr_expect_eq(maps[3].rank, 1);
+    cr_expect_eq(maps[3].dims[0], 3584);
+    cr_expect_eq(maps[3].box[0], 64);
+    cr_expect_eq(maps[3].param_offset, offsetof(struct rmsnorm_linear_params, norm_map));
     for (int i = 0; i < LINEARS_MOST; i++) {
-        const struct tfops_tensor_map *map = &maps[1 + 2 * i];
+        const struct tfops_tensor_map *map = &maps[i ? 2 + 2 * i : 1];
         cr_expect_eq(map->operand, LINEARS_WEIGHT(i));
         cr_expect_eq(map->dims[1], (uint64_t)problem.dims[i ? GEMM_N2 + i - 1 : GEMM_N]);
         cr_expect_eq(map->param_offset, offsetof(struct rmsnorm_linears_params, part[i]) +
