@@ -6,8 +6,9 @@
 // run, the next one's operand is made, in a second set of registers: the loop has two stages. No register of
 // an operand is written between the instructions of a stage: ptxas would fence each (C7519).
 //
-// Their squares are added up beside the products, once for the rows that a consumer has in several tiles:
-// their factors are kept in shared memory (docs/notes/gated_mlp.md, section 9).
+// Squares of x are added up once for the rows that a consumer has in several tiles: their factors are kept in
+// shared memory. Beside the products where x is not itself their operand, of which nothing may be read while
+// they run (PTX ISA 9.7.15); else before them (docs/notes/gated_mlp.md, section 9).
 #pragma once
 #include "device/known.cuh"
 #include "device/matrix.cuh"
@@ -188,11 +189,14 @@ template <class C> struct GemmHeld {
         load(x, walk.x);
         if constexpr (L::WEIGHTED)
             weigh(held, x, weight);
+        else if (fresh)
+            square(x, squares);
         start(acc, held, wgmma_skip(walk.slot.tile, C::DEPTH * L::R_BYTES), walk.k > 0);
         MBar *const own = Slot::empty(walk.slot);
         advance(walk);
-        if (fresh)
-            square(x, squares);
+        if constexpr (L::WEIGHTED)
+            if (fresh)
+                square(x, squares);
         wgmma_wait<1>();
         pin(acc);
         if (walk.k > 1)
