@@ -306,7 +306,7 @@ static void name_element(
 }
 
 struct sums {
-    double diff_squares, ref_squares;
+    double diff_squares, ref_squares, largest;
     uint64_t beyond, n; /* elements beyond the bound, and all */
     /* The worst element. */
     double off, out, ref;
@@ -337,6 +337,7 @@ static bool add_pair(struct sums *sums, const struct tfops_tolerance *tolerance,
         return off == 0;
     sums->diff_squares += off * off;
     sums->ref_squares += ref * ref;
+    sums->largest = fmax(sums->largest, fabs(ref));
     return off <= tolerance->atol + tolerance->rtol * fabs(ref);
 }
 
@@ -409,8 +410,9 @@ static void judge_output(
         sums.ref_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : sqrt(sums.diff_squares);
     if (relative > verdict->error)
         verdict->error = relative;
-    /* A few large values among zeros make a norm that one rounding moves. */
-    bool norm = relative > tolerance.relative && ecase->kind != EMULATE_SPECIAL;
+    const double most = tolerance_of_norm(
+        &tolerance, ecase->kind == EMULATE_SPECIAL, sums.largest, sums.ref_squares);
+    const bool norm = relative > most;
     if (verdict->wrong || (!sums.beyond && !norm))
         return;
     verdict->wrong = true;
@@ -422,7 +424,7 @@ static void judge_output(
     else
         snprintf(verdict->text, sizeof verdict->text,
             "%s differs by %.3g of its norm, more than %.3g", spec->operands[i].name, relative,
-            tolerance.relative);
+            most);
     add_worst(ecase, i, &sums, verdict);
 }
 

@@ -16,4 +16,13 @@ static inline double tolerance_of_element(
     return special ? tolerance->atol : fmin(tolerance->atol, fmax(usual, 0x1p-23));
 }
 
+/* ‖out − ref‖ / ‖ref‖ of elements of which `largest` is the largest |ref|. Where values are special a few of them
+ * hold the norm, and one that is rounded the other way moves it by itself: two may be off as far as rtol says. */
+static inline double tolerance_of_norm(
+    const struct tfops_tolerance *tolerance, bool special, double largest, double ref_squares)
+{
+    const double two = ref_squares > 0 ? 2 * tolerance->rtol * largest / sqrt(ref_squares) : 0;
+    return special ? fmax(tolerance->relative, two) : tolerance->relative;
+}
+
 #endif

@@ -50,7 +50,7 @@ static enum tfops_status run_cpu(const struct verify_case *vcase, unsigned char 
 }
 
 struct host_sums {
-    double diff_squares, ref_squares, n, beyond;
+    double diff_squares, ref_squares, largest, n, beyond;
 };
 
 /* Whether one element is right; the rule of the compare kernel. */
@@ -61,6 +61,7 @@ static bool add_pair(
         return out == ref || (isnan(out) && isnan(ref));
     sums->diff_squares += (out - ref) * (out - ref);
     sums->ref_squares += ref * ref;
+    sums->largest = fmax(sums->largest, fabs(ref));
     sums->n++;
     const double beyond = fabs(out - ref) - tolerance->rtol * fabs(ref);
     sums->beyond = fmax(sums->beyond, beyond);
@@ -89,18 +90,21 @@ static enum tfops_status compare_operand(
             return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,
                 "%s: the CPU reference has %.6g, the device %.6g (%s)", element, ref, out, where);
         }
-    double relative = sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
-    const double most =
-        tolerance_of_element(&tolerance, vcase->kind == VERIFY_SPECIAL, sums.ref_squares, sums.n);
+    const bool special = vcase->kind == VERIFY_SPECIAL;
+    const double relative =
+        sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
+    const double most = tolerance_of_element(&tolerance, special, sums.ref_squares, sums.n);
+    const double most_relative =
+        tolerance_of_norm(&tolerance, special, sums.largest, sums.ref_squares);
     if (sums.beyond > most)
         return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,
             "%s: an element differs from the CPU reference by %.3g, at most %.3g (%s)",
             spec->operands[i].name, sums.beyond, most, where);
-    if (relative <= tolerance.relative)
+    if (relative <= most_relative)
         return TFOPS_OK;
     return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,
         "%s: differs from the CPU reference by %.3g, at most %.3g (%s)", spec->operands[i].name,
-        relative, tolerance.relative, where);
+        relative, most_relative, where);
 }
 
 static enum tfops_status check_against_cpu(

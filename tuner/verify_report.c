@@ -65,15 +65,30 @@ static struct tfops_tolerance tolerance_of(const struct verifier *verifier, uint
     return tolerance;
 }
 
+static bool is_special(const struct verifier *verifier, uint32_t i)
+{
+    return verifier->cases[verifier->checks[i].vcase].kind == VERIFY_SPECIAL;
+}
+
+static bool norm_is_right(const struct verifier *verifier, uint32_t i)
+{
+    const struct compare_result *result = &verifier->host[i];
+    const struct tfops_tolerance tolerance = tolerance_of(verifier, i);
+    float largest;
+    memcpy(&largest, &result->largest_bits, sizeof largest);
+    return verify_relative(result) <=
+           tolerance_of_norm(&tolerance, is_special(verifier, i), largest, result->ref_squares);
+}
+
 /* How far the element furthest off is, beside what its size allows, and how far it may be. */
 static double furthest(const struct verifier *verifier, uint32_t i, double *ret_most)
 {
     const struct verify_check *check = &verifier->checks[i];
     const struct tfops_tolerance tolerance = tolerance_of(verifier, i);
-    const bool special = verifier->cases[check->vcase].kind == VERIFY_SPECIAL;
     float beyond;
     memcpy(&beyond, &verifier->host[i].max_beyond_bits, sizeof beyond);
-    *ret_most = tolerance_of_element(&tolerance, special, verifier->host[i].ref_squares,
+    *ret_most = tolerance_of_element(&tolerance, is_special(verifier, i),
+        verifier->host[i].ref_squares,
         (double)check->params.rows * (double)check->params.cols);
     return beyond;
 }
@@ -85,8 +100,7 @@ bool verify_is_right(const struct verifier *verifier, uint32_t i)
         return false;
     if (verifier->checks[i].kind != CHECK_VALUES)
         return true;
-    return verify_relative(&verifier->host[i]) <= tolerance_of(verifier, i).relative &&
-           furthest(verifier, i, &most) <= most;
+    return norm_is_right(verifier, i) && furthest(verifier, i, &most) <= most;
 }
 
 /* An element of both tensors of a check, and whether the tested one is still poison. */

@@ -16,7 +16,7 @@
 struct CompareTally {
     double diff_squares, ref_squares;
     u64 class_diffs, violations, first;
-    u32 max_beyond_bits;
+    u32 max_beyond_bits, largest_bits;
 };
 
 TF_DEV u32 compare_raw(const void *base, int dtype, long long i)
@@ -84,6 +84,8 @@ TF_DEV void compare_pair(CompareTally &t, const compare_params &p, double a, dou
     const double beyond = size - (double)p.rtol * ref;
     const u32 bits = beyond > 0 ? f32_bits((float)beyond) : 0;
     t.max_beyond_bits = bits > t.max_beyond_bits ? bits : t.max_beyond_bits;
+    const u32 ref_bits = f32_bits((float)ref);
+    t.largest_bits = ref_bits > t.largest_bits ? ref_bits : t.largest_bits;
     if (beyond > (double)p.atol)
         compare_violation(t, at);
 }
@@ -116,8 +118,10 @@ TF_DEV void compare_add(compare_result *r, CompareTally t)
     for (int mask = 16; mask; mask /= 2) {
         const u64 first = shfl_xor(t.first, mask);
         const u32 bits = shfl_xor(t.max_beyond_bits, mask);
+        const u32 largest = shfl_xor(t.largest_bits, mask);
         t.first = first < t.first ? first : t.first;
         t.max_beyond_bits = bits > t.max_beyond_bits ? bits : t.max_beyond_bits;
+        t.largest_bits = largest > t.largest_bits ? largest : t.largest_bits;
     }
     t.diff_squares = lanes_sum<32>(t.diff_squares);
     t.ref_squares = lanes_sum<32>(t.ref_squares);
@@ -128,6 +132,7 @@ TF_DEV void compare_add(compare_result *r, CompareTally t)
     atomic_add(&r->diff_squares, t.diff_squares);
     atomic_add(&r->ref_squares, t.ref_squares);
     atomic_max(&r->max_beyond_bits, t.max_beyond_bits);
+    atomic_max(&r->largest_bits, t.largest_bits);
     if (t.violations == 0)
         return;
     atomic_add(&r->class_diffs, t.class_diffs);
@@ -139,7 +144,7 @@ template <class C> TF_DEV void compare(const compare_params &p)
 {
     constexpr long long TILE = (long long)C::THREADS * 16;
     const long long tiles_row = (p.cols + TILE - 1) / TILE, tiles = tiles_row * p.rows;
-    CompareTally t = {0, 0, 0, 0, ~0ull, 0};
+    CompareTally t = {0, 0, 0, 0, ~0ull, 0, 0};
     for (long long tile = block_index(); tile < tiles; tile += block_count()) {
         const long long row = tile / tiles_row, first = tile % tiles_row * TILE;
         const long long end = first + TILE < p.cols ? first + TILE : p.cols;

@@ -12,7 +12,7 @@ struct compare_result {
     unsigned long long violations;  /* class_diffs, and |a - b| > atol + rtol * |b| */
     unsigned long long first;       /* smallest row * cols + column of a violation */
     unsigned max_beyond_bits; /* largest |a - b| - rtol * |b|: a float's bits, ordered as u32 */
-    unsigned reserved;
+    unsigned largest_bits;    /* largest |b|, likewise */
 };
 
 struct compare_params {

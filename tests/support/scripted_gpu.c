@@ -199,6 +199,10 @@ static void compare_pair(const struct compare_params *p, int64_t row, int64_t co
     }
     p->result->diff_squares += (a - b) * (a - b);
     p->result->ref_squares += b * b;
+    const float size = (float)fabs(b);
+    uint32_t bits;
+    memcpy(&bits, &size, sizeof bits);
+    p->result->largest_bits = bits > p->result->largest_bits ? bits : p->result->largest_bits;
     if (fabs(a - b) > (double)p->atol + (double)p->rtol * fabs(b))
         violation(p->result, (uint64_t)(row * p->cols + col));
 }

@@ -161,12 +161,14 @@ static void compare_values(const struct compare_params *p, int64_t row, int64_t 
     }
     const double diff = fabs(a - b), ref = fabs(b);
     const double beyond = diff - (double)p->rtol * ref;
-    const float size = (float)fmax(beyond, 0);
-    uint32_t bits;
+    const float size = (float)fmax(beyond, 0), ref_size = (float)ref;
+    uint32_t bits, ref_bits;
     memcpy(&bits, &size, sizeof bits);
+    memcpy(&ref_bits, &ref_size, sizeof ref_bits);
     r->diff_squares += diff * diff;
     r->ref_squares += ref * ref;
     r->max_beyond_bits = bits > r->max_beyond_bits ? bits : r->max_beyond_bits;
+    r->largest_bits = ref_bits > r->largest_bits ? ref_bits : r->largest_bits;
     if (beyond > (double)p->atol)
         violation(r, at);
 }
