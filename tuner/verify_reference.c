@@ -91,8 +91,7 @@ static enum tfops_status compare_operand(
                 "%s: the CPU reference has %.6g, the device %.6g (%s)", element, ref, out, where);
         }
     const bool special = vcase->kind == VERIFY_SPECIAL;
-    const double relative =
-        sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
+    const double relative = sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
     const double most = tolerance_of_element(&tolerance, special, sums.ref_squares, sums.n);
     const double most_relative =
         tolerance_of_norm(&tolerance, special, sums.largest, sums.ref_squares);

@@ -88,8 +88,7 @@ static double furthest(const struct verifier *verifier, uint32_t i, double *ret_
     float beyond;
     memcpy(&beyond, &verifier->host[i].max_beyond_bits, sizeof beyond);
     *ret_most = tolerance_of_element(&tolerance, is_special(verifier, i),
-        verifier->host[i].ref_squares,
-        (double)check->params.rows * (double)check->params.cols);
+        verifier->host[i].ref_squares, (double)check->params.rows * (double)check->params.cols);
     return beyond;
 }
 

@@ -8,9 +8,9 @@
 #include "gemm/gemm_params.h"
 
 struct rmsnorm_linear_params {
-    struct gemm_params gemm; /* first: what all matrix kernels read */
+    struct gemm_params gemm;    /* first: what all matrix kernels read */
     struct tensor_map norm_map; /* of norm_weight, where consumers normalise x (gemm_held.cuh) */
-    const void *norm_weight; /* [k] of x's dtype; NULL: ones, or folded into weight */
+    const void *norm_weight;    /* [k] of x's dtype; NULL: ones, or folded into weight */
     float eps;
 };
 

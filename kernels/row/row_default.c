@@ -2,6 +2,9 @@
 #include "row_layout.h"
 #include <string.h>
 
+/* A tensor from which size on is not kept in L2 for whom reads it next. */
+enum { STREAMED_BYTES = 4 << 20 };
+
 /* The least value of THREADS_PER_ROW that is at least `wish`. */
 static int64_t threads_for(int64_t wish)
 {
@@ -65,6 +68,13 @@ static bool wants_prefetch(
            (shape->inputs > 1 || shrinks(shape)) && row_may_prefetch(shape, device, v);
 }
 
+/* Two rows an SM at most, which are not streamed. */
+static bool starts_at_once(const struct row_shape *shape, const struct tfops_device *device)
+{
+    return shape->rows > 0 && shape->rows <= 2 * device->sms &&
+           shape->rows * shape->width * shape->elem_bytes < STREAMED_BYTES;
+}
+
 /*
  * Threads for a row of `units`, by what was fastest on an H200 (docs/notes/rmsnorm.md): few rows
  * want latency, one or two units a thread; many rows of halves want few, busy threads; f32 and a
@@ -74,6 +84,8 @@ static int64_t default_threads(
     const struct row_shape *shape, const struct tfops_device *device, const struct row_layout *l)
 {
     int64_t units = l->units_block, threads;
+    if (!shape->steps && units > 256 && starts_at_once(shape, device))
+        return threads_for(row_ceil_div(units, row_ceil_div(units, 512)));
     if (!shape->steps && units > 32) /* lanes that reduce a group hide it under two units each */
         return threads_for(
             row_clamp(shape->group && shape->inputs == 1 ? units / 2 : units, 32, 256));
@@ -83,7 +95,7 @@ static int64_t default_threads(
                                         : 8,
             l->shifted || shape->group ? 16 : 8, 32);
     else if (shape->rows <= 2 * device->sms)
-        threads = row_clamp(units / 2, 32, 1024);
+        threads = row_clamp(shape->unit > 1 ? units : units / 2, 32, 1024);
     else if (l->shifted)
         threads = units > 64 ? 128 : 64;
     else if (shape->inputs > 1)
@@ -105,15 +117,20 @@ static int64_t default_threads(
 
 /*
  * Blocks of a row that nothing reduces: each thread has one unit, as in the fastest copy, but a block
- * moves enough that starting it is no bottleneck: an H200 starts some 830 a microsecond.
+ * moves enough that starting it is no bottleneck: an H200 starts some 830 a microsecond. Few short
+ * rows are split into blocks that all start at once, two an SM (docs/notes/gated_act.md, section 5).
  */
-static int64_t default_split(const struct row_shape *shape, int64_t vec_bytes)
+static int64_t default_split(
+    const struct row_shape *shape, const struct tfops_device *device, int64_t vec_bytes)
 {
     enum { MOST_UNITS = 256, MOST_BLOCKS = 16, LEAST_BYTES = 6 << 10 };
     const int64_t out_bytes = shape->out_bytes ? shape->out_bytes : shape->elem_bytes;
     const int64_t unit = vec_bytes * shape->inputs + vec_bytes / shape->elem_bytes * out_bytes;
     int64_t units = shape->width * shape->elem_bytes / vec_bytes / shape->unit, blocks = 1;
-    while (blocks < MOST_BLOCKS && row_ceil_div(units, blocks) > MOST_UNITS &&
+    const int64_t most = starts_at_once(shape, device)
+                             ? row_clamp(2 * device->sms / shape->rows, 1, MOST_BLOCKS)
+                             : MOST_BLOCKS;
+    while (2 * blocks <= most && row_ceil_div(units, blocks) > MOST_UNITS &&
            row_ceil_div(units, 2 * blocks) * shape->unit * unit >= LEAST_BYTES)
         blocks *= 2;
     return blocks;
@@ -199,7 +216,7 @@ static void default_of_busy_row(const struct row_shape *shape, const struct tfop
         v[ROW_ROWS_PER_BLOCK] = row_clamp(128 / v[ROW_THREADS_PER_ROW], 1, 4);
     } else if (of_block <= KEPT_UNITS) {
         v[ROW_THREADS_PER_ROW] =
-            threads_for(row_clamp(row_ceil_div(of_block, KEPT_EACH), 256, 512));
+            threads_for(row_clamp(row_ceil_div(of_block, KEPT_EACH), few ? 64 : 256, 512));
         v[ROW_CLUSTER] = cluster;
     } else {
         default_of_long_row(shape, device, l, v);
@@ -255,7 +272,7 @@ void row_default_config(void *user, const struct tfops_problem *problem,
     v[ROW_VEC_BYTES] = row_widest(&shape, problem->align);
     v[ROW_CLUSTER] = v[ROW_STAGES] = v[ROW_THREADS_PER_ROW] = v[ROW_ROWS_PER_BLOCK] = 1;
     if (!shape.steps)
-        v[ROW_CLUSTER] = default_split(&shape, v[ROW_VEC_BYTES]);
+        v[ROW_CLUSTER] = default_split(&shape, device, v[ROW_VEC_BYTES]);
     v[ROW_WEIGHT_LOAD] = shape.columns > 0;
     struct row_layout l = row_lay_out(&shape, problem->align, device, v);
     v[ROW_THREADS_PER_ROW] = default_threads(&shape, device, &l);
@@ -272,8 +289,8 @@ void row_default_config(void *user, const struct tfops_problem *problem,
         v[ROW_WEIGHT_LOAD] = 0;
     }
     settle_long_row(&shape, problem->align, device, v);
-    uint64_t bytes = (uint64_t)(shape.rows * shape.width * shape.elem_bytes);
-    v[ROW_STORE_HINT] = bytes >= 4u << 20 && v[ROW_VEC_BYTES] <= problem->align;
+    const int64_t bytes = shape.rows * shape.width * shape.elem_bytes;
+    v[ROW_STORE_HINT] = bytes >= STREAMED_BYTES && v[ROW_VEC_BYTES] <= problem->align;
     v[ROW_LOAD_HINT] =
         (v[ROW_LOAD_HINT] || wants_l2(&shape, device)) && v[ROW_VEC_BYTES] <= problem->align;
     if (!row_fits(&shape, problem->align, device, v))

@@ -1,6 +1,6 @@
 /* How far an element and a norm may be from the reference (tuner/tolerance.h). */
-#include <criterion/criterion.h>
 #include "tuner/tolerance.h"
+#include <criterion/criterion.h>
 
 static const struct tfops_tolerance E4M3 = {1.5e-3, 0x1p-9, 0.126};
 
