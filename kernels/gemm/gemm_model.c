@@ -213,7 +213,8 @@ static double held_ns(const struct tfops_problem *problem, const struct tfops_de
         return 0;
     const int64_t band = l->down < v[GEMM_GROUP] ? l->down : v[GEMM_GROUP];
     const int64_t clusters = gemm_resident_clusters(device, l->cluster);
-    const double fresh = (double)(band / common_divisor(clusters, band)) / waves;
+    const int64_t bands = band / common_divisor(clusters, band); /* that a block comes to */
+    const double fresh = (double)bands / waves;
     const double shown = (HIDDEN_FROM - (double)v[GEMM_BLOCK_N]) / HIDDEN_OVER;
     const double slab = HELD_NS + SQUARES_NS * (fresh < 1 ? fresh : 1);
     return slab * (double)l->slabs * (v[GEMM_PINGPONG] ? HELD_TURNS : 1) *

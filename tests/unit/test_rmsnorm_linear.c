@@ -154,34 +154,42 @@ Test(rmsnorm_linear, parameters_are_those_of_linear_and_its_own)
     cr_expect_eq(params.eps, 0.25f);
 }
 
-/* ---- several weights --------------------------------------------------------------------------- */
+/* ---- tensor maps ------------------------------------------------------------------------------- */
 
-static size_t maps_of(int64_t m, bool with_norm_weight)
+/* Of a launch with all operands, as its default config has them. */
+static size_t maps_of(const struct tfops_problem *problem, struct tfops_tensor_map *ret_maps)
 {
     static char memory[64];
-    const struct tfops_problem problem = make(m, 512, 3584, with_norm_weight);
-    const struct tfops_spec *spec = problem.spec;
+    const struct tfops_spec *spec = problem->spec;
     struct tfops_view operands[TFOPS_MAX_OPERANDS] = {{0}};
     for (size_t i = 0; i < spec->n_operands; i++)
         operands[i] = (struct tfops_view){memory + i, {4096, 1}};
     struct tfops_device device;
     struct tfops_config config;
     EXPECT_OK(device_nominal("sm_90a", &device));
-    spec->default_config(spec->user, &problem, &device, &config);
+    spec->default_config(spec->user, problem, &device, &config);
     const double scalars[] = {1e-6};
     const struct tfops_launch_args launch = {
-        .problem = &problem, .config = &config, .operands = operands, .scalars = scalars};
+        .problem = problem, .config = &config, .operands = operands, .scalars = scalars};
+    return spec->tensor_maps(spec->user, &launch, ret_maps);
+}
+
+static void expect_maps(int64_t m, bool with_norm_weight, size_t want)
+{
+    const struct tfops_problem problem = make(m, 512, 3584, with_norm_weight);
     struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
-    return spec->tensor_maps(spec->user, &launch, maps);
+    cr_expect_eq(maps_of(&problem, maps), want, "%lld tokens", (long long)m);
 }
 
 /* Few tokens stand across a tile and are normalised by the producers. */
 Test(rmsnorm_linear, norm_weight_has_a_map_where_consumers_need_it)
 {
-    cr_expect_eq(maps_of(2048, true), 4);
-    cr_expect_eq(maps_of(2048, false), 3);
-    cr_expect_eq(maps_of(32, true), 3);
+    expect_maps(2048, true, 4);
+    expect_maps(2048, false, 3);
+    expect_maps(32, true, 3);
 }
+
+/* ---- several weights --------------------------------------------------------------------------- */
 
 static struct tfops_problem make_several(int64_t m, int64_t n, int64_t n2, int64_t n3, int64_t k)
 {
@@ -238,21 +246,9 @@ Test(rmsnorm_linears, tiles_are_those_of_each_weight)
 
 Test(rmsnorm_linears, maps_stand_in_the_part_of_their_weight)
 {
-    static char memory[64];
     const struct tfops_problem problem = make_several(2048, 3584, 512, 256, 3584);
-    const struct tfops_spec *spec = problem.spec;
-    struct tfops_view operands[TFOPS_MAX_OPERANDS] = {{0}};
-    for (int i = 0; i < LINEARS_OUT(2) + 1; i++)
-        operands[i] = (struct tfops_view){memory + i, {4096, 1}};
-    struct tfops_device device;
-    struct tfops_config config;
-    EXPECT_OK(device_nominal("sm_90a", &device));
-    spec->default_config(spec->user, &problem, &device, &config);
-    const double scalars[] = {1e-6};
-    const struct tfops_launch_args launch = {
-        .problem = &problem, .config = &config, .operands = operands, .scalars = scalars};
     struct tfops_tensor_map maps[TFOPS_MAX_TENSOR_MAPS];
-    cr_assert_eq(spec->tensor_maps(spec->user, &launch, maps), 8);
+    cr_assert_eq(maps_of(&problem, maps), 8);
     cr_expect_eq(maps[3].operand, LINEARS_NORM_WEIGHT);
     cr_expect_eq(maps[3].rank, 1);
     cr_expect_eq(maps[3].dims[0], 3584);
