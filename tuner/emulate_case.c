@@ -410,8 +410,8 @@ static void judge_output(
         sums.ref_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : sqrt(sums.diff_squares);
     if (relative > verdict->error)
         verdict->error = relative;
-    const double most = tolerance_of_norm(
-        &tolerance, ecase->kind == EMULATE_SPECIAL, sums.largest, sums.ref_squares);
+    const double most = tolerance_of_norm(&tolerance, ecase->layout.operands[i].dtype,
+        ecase->kind == EMULATE_SPECIAL, sums.largest, sums.ref_squares);
     const bool norm = relative > most;
     if (verdict->wrong || (!sums.beyond && !norm))
         return;

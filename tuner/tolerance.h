@@ -17,12 +17,14 @@ static inline double tolerance_of_element(
 }
 
 /* ‖out − ref‖ / ‖ref‖ of elements of which `largest` is the largest |ref|. Where values are special a few of them
- * hold the norm, and one that is rounded the other way moves it by itself: two may be off as far as rtol says. */
-static inline double tolerance_of_norm(
-    const struct tfops_tolerance *tolerance, bool special, double largest, double ref_squares)
+ * hold the norm, and of fp8 one that is rounded the other way moves it by itself: two of those may be off as far as
+ * rtol says. */
+static inline double tolerance_of_norm(const struct tfops_tolerance *tolerance,
+    enum tfops_dtype dtype, bool special, double largest, double ref_squares)
 {
-    const double two = ref_squares > 0 ? 2 * tolerance->rtol * largest / sqrt(ref_squares) : 0;
-    return special ? fmax(tolerance->relative, two) : tolerance->relative;
+    if (!special || tfops_dtype_bytes(dtype) > 1 || ref_squares <= 0)
+        return tolerance->relative;
+    return fmax(tolerance->relative, 2 * tolerance->rtol * largest / sqrt(ref_squares));
 }
 
 #endif

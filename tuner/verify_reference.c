@@ -94,7 +94,7 @@ static enum tfops_status compare_operand(
     const double relative = sums.diff_squares > 0 ? sqrt(sums.diff_squares / sums.ref_squares) : 0;
     const double most = tolerance_of_element(&tolerance, special, sums.ref_squares, sums.n);
     const double most_relative =
-        tolerance_of_norm(&tolerance, special, sums.largest, sums.ref_squares);
+        tolerance_of_norm(&tolerance, operand->dtype, special, sums.largest, sums.ref_squares);
     if (sums.beyond > most)
         return error_setf(TFOPS_E_WRONG, 0, "device reference", spec->name,
             "%s: an element differs from the CPU reference by %.3g, at most %.3g (%s)",

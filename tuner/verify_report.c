@@ -76,8 +76,9 @@ static bool norm_is_right(const struct verifier *verifier, uint32_t i)
     const struct tfops_tolerance tolerance = tolerance_of(verifier, i);
     float largest;
     memcpy(&largest, &result->largest_bits, sizeof largest);
-    return verify_relative(result) <=
-           tolerance_of_norm(&tolerance, is_special(verifier, i), largest, result->ref_squares);
+    return verify_relative(result) <= tolerance_of_norm(&tolerance,
+                                          (enum tfops_dtype)verifier->checks[i].params.b_dtype,
+                                          is_special(verifier, i), largest, result->ref_squares);
 }
 
 /* How far the element furthest off is, beside what its size allows, and how far it may be. */

@@ -14,21 +14,26 @@ Test(tolerance, an_element_among_equals_is_held_to_the_norm)
 
 Test(tolerance, plain_values_are_held_to_the_norm_alone)
 {
-    cr_expect_eq(tolerance_of_norm(&E4M3, false, 448, 448 * 448), 1.5e-3);
+    cr_expect_eq(tolerance_of_norm(&E4M3, TFOPS_E4M3, false, 448, 448 * 448), 1.5e-3);
 }
 
 /* Of 18 rows with ten elements near the largest each one is rounded the other way: 32 of 448. */
 Test(tolerance, one_of_few_large_elements_may_be_rounded_the_other_way)
 {
     const double squares = 180 * 300.0 * 300;
-    const double most = tolerance_of_norm(&E4M3, true, 448, squares);
+    const double most = tolerance_of_norm(&E4M3, TFOPS_E4M3, true, 448, squares);
     cr_expect_gt(most, 32 / sqrt(squares));
     cr_expect_lt(most, 0.03);
+}
+
+Test(tolerance, wider_elements_are_held_to_the_norm)
+{
+    cr_expect_eq(tolerance_of_norm(&E4M3, TFOPS_BF16, true, 448, 448 * 448), 1.5e-3);
 }
 
 Test(tolerance, many_special_values_are_held_to_the_norm)
 {
     const double squares = 1e6 * 300.0 * 300;
-    cr_expect_eq(tolerance_of_norm(&E4M3, true, 448, squares), 1.5e-3);
-    cr_expect_eq(tolerance_of_norm(&E4M3, true, 0, 0), 1.5e-3);
+    cr_expect_eq(tolerance_of_norm(&E4M3, TFOPS_E4M3, true, 448, squares), 1.5e-3);
+    cr_expect_eq(tolerance_of_norm(&E4M3, TFOPS_E4M3, true, 0, 0), 1.5e-3);
 }
