@@ -61,7 +61,7 @@ static const struct setup {
     [WHOLE_ROWS] = {"whole rows", "linear_add_rmsnorm", "m=100 n=72 k=500 dtype=bf16 workspace=no",
         "MAINLOOP=0,BLOCK_M=64,BLOCK_N=32,STAGES=3,DEPTH=1,CONSUMERS=1,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0,EXCHANGE=0"},
-    [HELD] = {"x from registers", "rmsnorm_linear", "m=200 n=160 k=640 dtype=bf16 norm_weight=1",
+    [HELD] = {"x from registers", "rmsnorm_linear", "m=300 n=160 k=640 dtype=bf16 norm_weight=1",
         "MAINLOOP=1,BLOCK_M=128,BLOCK_N=64,STAGES=2,DEPTH=1,CONSUMERS=2,PINGPONG=0,CLUSTER_M=1,"
         "CLUSTER_N=1,SPLIT_K=1,GROUP=8,SWAP=0"},
     [STREAM] = {"streamed weight", "rmsnorm_linear", "m=20 n=72 k=520 dtype=bf16 norm_weight=1",
@@ -197,6 +197,14 @@ static const struct mutant {
         "wgmma_wait<2>();", "race on shared memory"},
     {"missing wait, x from registers", HELD, "gemm/gemm_held.cuh",
         "mbar_wait(walk.slot.full, walk.cursor.parity);", "", "race on shared memory"},
+    {"norm_weight not waited for", HELD, "gemm/gemm_load.cuh", "GemmNormPart<C>::BYTES", "0u",
+        "race on shared memory"},
+    {"norm_weight of another stage", HELD, "gemm/gemm_norm_part.cuh", "k * L::BLOCK_K", "0",
+        "expected"},
+    {"factors of other rows", HELD, "gemm/gemm_held.cuh", "kept.rows[i] == row",
+        "kept.rows[i] >= 0", "expected"},
+    {"factors of another place", HELD, "gemm/gemm_held.cuh", "place = i;", "place = 0;",
+        "expected"},
     {"one set of registers", HELD, "gemm/gemm_held.cuh",
         "step(acc, odd, squares, fresh, walk, at);", "step(acc, even, squares, fresh, walk, at);",
         "expected"},
