@@ -72,7 +72,7 @@ static char *mutated(const char *text, const struct mutant *mutant, size_t numbe
 
 static void write_file(const char *dir, const char *file, const char *text)
 {
-    char path[256], command[256];
+    char path[SUPPORT_PATH_BYTES + 64], command[SUPPORT_PATH_BYTES + 64];
     snprintf(command, sizeof command, "mkdir -p '%s/gemm'", dir);
     snprintf(path, sizeof path, "%s/%s", dir, file);
     FILE *out = emulate_shell(command) ? NULL : fopen(path, "we");
@@ -114,7 +114,7 @@ struct counts {
 };
 
 struct test {
-    char dir[64];
+    char dir[SUPPORT_PATH_BYTES];
     struct tfops_device device;
     struct variant setups[N_SETUPS];
     struct emulate_library library;
@@ -294,22 +294,18 @@ static void run_all(struct test *test)
 int main(void)
 {
     static struct test test;
-    char command[128];
     test.counts =
         mmap(NULL, sizeof *test.counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (test.counts == MAP_FAILED)
         return 1;
     emu_rig_skip_under_tsan();
-    snprintf(test.dir, sizeof test.dir, "%.40s/tfops-emu-XXXXXX",
-        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(test.dir) || device_nominal("sm_90a", &test.device))
+    if (device_nominal("sm_90a", &test.device))
         return 1;
+    support_dir_make(test.dir);
     setenv("TFOPS_KERNEL_DIR", test.dir, 1);
     write_templates(test.dir);
     run_all(&test);
-    snprintf(command, sizeof command, "rm -rf '%s'", test.dir);
-    if (emulate_shell(command))
-        atomic_fetch_add(&test.counts->failed, 1);
+    support_dir_remove(test.dir);
     printf("%u passed, %u failed, 0 skipped\n", test.counts->passed, test.counts->failed);
     return test.counts->failed != 0;
 }

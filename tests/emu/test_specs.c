@@ -20,6 +20,7 @@
 #include "tests/support/emu_journal.h"
 #include "tests/support/emu_plan.h"
 #include "tests/support/emu_shape.h"
+#include "tests/support/test_support.h"
 #include "tuner/emulate_build.h"
 #include "tuner/emulate_run.h"
 #include <pthread.h>
@@ -67,7 +68,7 @@ struct batch {
 };
 
 struct run {
-    char dir[64];
+    char dir[SUPPORT_PATH_BYTES];
     struct target targets[N_ARCHS];
     struct batch *batches;
     size_t n_batches;
@@ -427,10 +428,9 @@ int main(int argc, char **argv)
 {
     struct run run = {.level = NULL};
     parse(&run, argc, argv);
-    snprintf(run.dir, sizeof run.dir, "%.40s/tfops-emu-XXXXXX",
-        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    support_dir_make(run.dir);
     const size_t cpus = (size_t)sysconf(_SC_NPROCESSORS_ONLN);
-    struct emu_plan *plans = mkdtemp(run.dir) ? calloc(n_plans(), sizeof *plans) : NULL;
+    struct emu_plan *plans = calloc(n_plans(), sizeof *plans);
     if (!plans)
         return 1;
     set_targets(&run);
@@ -444,10 +444,10 @@ int main(int argc, char **argv)
         build_runtimes(&run);
     struct crew_result result =
         crew_run(run.n_batches, (unsigned)cpus, CHILD_SECONDS, run_batch, &run);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", run.dir);
-    if (run.keep || system(command))
+    if (run.keep)
         printf("sources and objects are in %s\n", run.dir);
+    else
+        support_dir_remove(run.dir);
     for (size_t i = 0; i < n_plans(); i++)
         emu_plan_release(&plans[i]);
     free(plans);

@@ -11,8 +11,8 @@
 #include "cache/binary_store.h"
 #include "cache/db.h"
 #include "cache/record_store.h"
+#include "tests/support/test_support.h"
 #include <criterion/criterion.h>
-#include <ftw.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,9 +64,7 @@ static inline void fixture_drop_root(void)
 static inline void fixture_open(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof *fixture);
-    snprintf(fixture->directory, sizeof fixture->directory, "/tmp/tfops-cache-XXXXXX");
-    if (!mkdtemp(fixture->directory))
-        abort();
+    support_dir_make_in("/tmp", fixture->directory, sizeof fixture->directory);
     snprintf(fixture->path, sizeof fixture->path, "%s/cache.db", fixture->directory);
     fixture->env = (struct env){.alloc = fixture_alloc,
         .free = fixture_free,
@@ -75,17 +73,10 @@ static inline void fixture_open(struct fixture *fixture)
         .log_user = fixture};
 }
 
-static inline int fixture_remove(
-    const char *path, const struct stat *st, int kind, struct FTW *walk)
-{
-    (void)st, (void)kind, (void)walk;
-    return remove(path);
-}
-
 static inline void fixture_close(struct fixture *fixture)
 {
     chmod(fixture->directory, 0700);
-    nftw(fixture->directory, fixture_remove, 8, FTW_DEPTH | FTW_PHYS);
+    support_dir_remove(fixture->directory);
 }
 
 static inline const char *fixture_name(

@@ -8,6 +8,7 @@
  */
 #include "base/hash.h"
 #include "cache/overlay.h"
+#include "tests/support/test_support.h"
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +46,7 @@ static void remove_all(void)
 
 static void clean_up(void)
 {
-    remove_all();
-    rmdir(directory);
+    support_dir_remove(directory);
 }
 
 static void write_rows(struct overlay *overlay)
@@ -89,9 +89,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     const char *seed = getenv("FUZZ_SEED"), *base = getenv("FUZZ_DIRECTORY");
     if (seed)
         make_seed(seed);
-    snprintf(directory, sizeof directory, "%s/tfops-fuzz-XXXXXX", base ? base : "/dev/shm");
-    if (!mkdtemp(directory))
-        exit(1);
+    support_dir_make_in(base ? base : "/dev/shm", directory, sizeof directory);
     snprintf(path, sizeof path, "%s/cache.db", directory);
     atexit(clean_up);
     return 0;

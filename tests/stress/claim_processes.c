@@ -11,6 +11,7 @@
  */
 #include "base/error.h"
 #include "cache/overlay.h"
+#include "tests/support/test_support.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@
 #define COMPILE_MS 50
 #define RELEASE_LIMIT_MS 200
 
-static char directory[64] = "/tmp/tfops-claim-XXXXXX";
+static char directory[64];
 static char cache_path[96], tally_path[96];
 
 /* Shared with the children. */
@@ -244,20 +245,14 @@ int main(int argc, char **argv)
 {
     int processes = argc > 1 ? atoi(argv[1]) : 16, rounds = argc > 2 ? atoi(argv[2]) : 5;
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (board == MAP_FAILED || !mkdtemp(directory))
+    if (board == MAP_FAILED)
         return 1;
+    support_dir_make_in("/tmp", directory, sizeof directory);
     snprintf(cache_path, sizeof cache_path, "%s/cache.db", directory);
     snprintf(tally_path, sizeof tally_path, "%s/tally", directory);
     /* write first: it is the one that wants the file not to be there yet. */
     int failed = test_write(processes) + test_once(processes, rounds) + test_kill();
-    static const char *const NAMES[] = {"", "-wal", "-shm", "-journal", ".lock"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s%s", cache_path, NAMES[i]);
-        unlink(path);
-    }
-    unlink(tally_path);
-    rmdir(directory);
+    support_dir_remove(directory);
     printf(failed ? "FAILED\n" : "ok\n");
     return failed != 0;
 }

@@ -71,20 +71,15 @@ void emu_rig_open(struct emu_rig *rig, const char *name, const char *const *cons
 {
     emu_rig_skip_under_tsan();
     *rig = (struct emu_rig){.name = name, .text = read_text(name)};
-    snprintf(rig->dir, sizeof rig->dir, "%.40s/tfops-emu-XXXXXX",
-        getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    needed(mkdtemp(rig->dir), rig->dir);
+    support_dir_make(rig->dir);
     build(rig, constants, n);
 }
 
 int emu_rig_close(struct emu_rig *rig)
 {
-    char command[128];
     emulate_close(&rig->library);
     free(rig->text);
-    snprintf(command, sizeof command, "rm -rf '%s'", rig->dir);
-    if (emulate_shell(command))
-        rig->failed++;
+    support_dir_remove(rig->dir);
     printf("%u passed, %u failed, 0 skipped\n", rig->passed, rig->failed);
     return rig->failed != 0;
 }

@@ -5,11 +5,12 @@
 #ifndef TFOPS_TESTS_EMU_RIG_H
 #define TFOPS_TESTS_EMU_RIG_H
 
+#include "tests/support/test_support.h"
 #include "tuner/emu_launch.h"
 #include "tuner/emulate_run.h"
 
 struct emu_rig {
-    char dir[64];
+    char dir[SUPPORT_PATH_BYTES];
     const char *name; /* of the template function and of its file */
     char *text;       /* the file's */
     struct emulate_library library;

@@ -35,12 +35,17 @@ void support_fake_path(const char *name, char ret_path[SUPPORT_PATH_BYTES])
     free(whole);
 }
 
+void support_dir_make_in(const char *root, char *ret_path, size_t bytes)
+{
+    const int length = snprintf(ret_path, bytes, "%s/tfops-test-XXXXXX", root);
+    if (length < 0 || (size_t)length >= bytes || !mkdtemp(ret_path))
+        give_up("cannot make a directory in", root);
+}
+
 void support_dir_make(char ret_path[SUPPORT_PATH_BYTES])
 {
     const char *root = getenv("TMPDIR");
-    snprintf(ret_path, SUPPORT_PATH_BYTES, "%s/tfops-test-XXXXXX", root && *root ? root : "/tmp");
-    if (!mkdtemp(ret_path))
-        give_up("cannot make a directory", ret_path);
+    support_dir_make_in(root && *root ? root : "/tmp", ret_path, SUPPORT_PATH_BYTES);
 }
 
 static int remove_one(const char *path, const struct stat *info, int type, struct FTW *where)

@@ -22,6 +22,8 @@ const char *support_build_dir(void);
 void support_fake_path(const char *name, char ret_path[SUPPORT_PATH_BYTES]);
 /* Makes a new directory (0700) under $TMPDIR or /tmp. */
 void support_dir_make(char ret_path[SUPPORT_PATH_BYTES]);
+/* The like under `root`, of at most `bytes` with its end. */
+void support_dir_make_in(const char *root, char *ret_path, size_t bytes);
 /* Removes it with everything in it. */
 void support_dir_remove(const char *path);
 /* Whole file, terminated, malloc'ed; NULL when it cannot be read. */

@@ -3,6 +3,7 @@
  * runs with the real worker and NVRTC (skipped, and said so, where one is missing).
  */
 #include "base/error.h"
+#include "tests/support/test_support.h"
 #include "tuner/candidate.h"
 #include "tuner/gpu_lock.h"
 #include "tuner/worker_process.h"
@@ -15,17 +16,20 @@
 #include <tfops/tfops.h>
 #include <unistd.h>
 
-static char directory[256];
-static char cache[512], worker[WORKER_PATH_BYTES];
+static char directory[SUPPORT_PATH_BYTES];
+static char cache[SUPPORT_PATH_BYTES + 16], worker[WORKER_PATH_BYTES];
 
 static void set_up(void)
 {
     const char *build = getenv("TFOPS_BUILD");
-    const char *scratch = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/tfops-job-XXXXXX", scratch ? scratch : "/tmp");
-    cr_assert(mkdtemp(directory));
+    support_dir_make(directory);
     snprintf(cache, sizeof cache, "%s/cache.db", directory);
     snprintf(worker, sizeof worker, "%s/tfops-worker", build ? build : "build");
+}
+
+static void tear_down(void)
+{
+    support_dir_remove(directory);
 }
 
 static struct tfops_engine *open_engine(const char *device)
@@ -90,7 +94,7 @@ static bool can_compile(void)
     return platform.nvrtc_version && !worker_locate(access(worker, X_OK) ? NULL : worker, path);
 }
 
-Test(job, refuses_the_cpu_device_and_names_compile_only, .init = set_up)
+Test(job, refuses_the_cpu_device_and_names_compile_only, .init = set_up, .fini = tear_down)
 {
     struct tfops_engine *engine = open_engine("cpu");
     struct tfops_problem problem = a_problem(engine);
@@ -100,7 +104,7 @@ Test(job, refuses_the_cpu_device_and_names_compile_only, .init = set_up)
     tfops_engine_close(engine);
 }
 
-Test(job, refuses_to_measure_where_there_is_no_gpu, .init = set_up)
+Test(job, refuses_to_measure_where_there_is_no_gpu, .init = set_up, .fini = tear_down)
 {
     struct tfops_engine *engine = open_engine("arch:sm_90a");
     struct tfops_problem problem = a_problem(engine);
@@ -109,7 +113,7 @@ Test(job, refuses_to_measure_where_there_is_no_gpu, .init = set_up)
     tfops_engine_close(engine);
 }
 
-Test(job, names_an_unknown_strategy_and_values_out_of_range, .init = set_up)
+Test(job, names_an_unknown_strategy_and_values_out_of_range, .init = set_up, .fini = tear_down)
 {
     struct tfops_engine *engine = open_engine("arch:sm_90a");
     struct tfops_problem problem = a_problem(engine);
@@ -125,7 +129,7 @@ Test(job, names_an_unknown_strategy_and_values_out_of_range, .init = set_up)
     tfops_engine_close(engine);
 }
 
-Test(job, lists_the_space_in_a_dry_run, .init = set_up)
+Test(job, lists_the_space_in_a_dry_run, .init = set_up, .fini = tear_down)
 {
     struct tfops_engine *engine = open_engine("arch:sm_90a");
     struct tfops_problem problem = a_problem(engine);
@@ -141,7 +145,7 @@ Test(job, lists_the_space_in_a_dry_run, .init = set_up)
     tfops_engine_close(engine);
 }
 
-Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 600)
+Test(job, compiles_once_and_finds_it_again, .init = set_up, .fini = tear_down, .timeout = 600)
 {
     if (!can_compile())
         cr_skip_test("no NVRTC or no tfops-worker here");
@@ -168,7 +172,7 @@ Test(job, compiles_once_and_finds_it_again, .init = set_up, .timeout = 600)
     }
 }
 
-Test(job, stops_at_the_cancel_flag, .init = set_up, .timeout = 600)
+Test(job, stops_at_the_cancel_flag, .init = set_up, .fini = tear_down, .timeout = 600)
 {
     if (!can_compile())
         cr_skip_test("no NVRTC or no tfops-worker here");
