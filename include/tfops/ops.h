@@ -266,9 +266,9 @@ enum tfops_status tfops_fp8_gemm(
 /*
  * out = activation(rmsnorm(x) · weightᵀ + bias) + residual; the normalised x is not written. args as of
  * tfops_linear(); weights that read one x may be packed by rows. norm_weight: [k], of the dtype of x,
- * or NULL where it is folded into weight. eps ≥ 0. Faster than tfops_rmsnorm() and tfops_linear() one after
- * the other where tokens are few; from some 256 on it saves the buffer between them and takes up to 7% longer
- * (n = 4096: 17%; docs/notes/gated_mlp.md, section 9).
+ * or NULL where it is folded into weight. eps ≥ 0. Saves a launch and the buffer between
+ * tfops_rmsnorm() and tfops_linear(); with norm_weight it takes about as long as the two for up to 16 tokens,
+ * and from 256 on up to 7% longer (n = 4096: 17%; docs/notes/gated_mlp.md, section 9).
  */
 enum tfops_status tfops_rmsnorm_linear(struct tfops_engine *engine,
     const struct tfops_gemm_args *args, const struct tfops_tensor *norm_weight, double eps,
