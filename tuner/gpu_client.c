@@ -102,9 +102,10 @@ void gpu_client_lost(struct tune *tune)
     tune->gpu.sent = false;
 }
 
-void gpu_client_reseed(struct tune *tune, uint64_t seed)
+void gpu_client_reopen(struct tune *tune, uint64_t seed, uint32_t place)
 {
     tune->gpu.open.seed = seed;
+    tune->gpu.open.place = place;
     tune->gpu.sent = false; /* OPEN closes what is open */
 }
 

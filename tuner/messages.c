@@ -222,6 +222,7 @@ void put_open(struct wire_writer *writer, const struct open_message *open)
     wire_put_u32(writer, open->spec_version);
     put_problem(writer, &open->problem);
     wire_put_u64(writer, open->seed);
+    wire_put_u32(writer, open->place);
     put_binary(writer, &open->reference);
     put_binary(writer, &open->fill);
     put_binary(writer, &open->compare);
@@ -237,6 +238,7 @@ bool get_open(struct wire_reader *reader, struct open_message *ret_open)
     ret_open->spec_version = wire_get_u32(reader);
     get_problem(reader, &ret_open->problem);
     ret_open->seed = wire_get_u64(reader);
+    ret_open->place = wire_get_u32(reader);
     get_binary(reader, &ret_open->reference);
     get_binary(reader, &ret_open->fill);
     get_binary(reader, &ret_open->compare);

@@ -38,6 +38,7 @@ struct open_message {
     uint32_t spec_version;
     struct tfops_problem problem; /* spec is NULL after get */
     uint64_t seed;
+    uint32_t place; /* of session_options */
     struct binary reference, fill, compare, copy;
 };
 void put_open(struct wire_writer *writer, const struct open_message *open);

@@ -13,7 +13,7 @@
 
 enum {
     WIRE_MAGIC = 0x31774674, /* "tFw1" */
-    WIRE_VERSION = 2,        /* of the messages: raise with every change of any payload */
+    WIRE_VERSION = 3,        /* of the messages: raise with every change of any payload */
     WIRE_HEADER_BYTES = 16,  /* magic, type, tag, payload bytes: u32 each */
     WIRE_MAX_PAYLOAD = 64 << 20,
 };

@@ -130,7 +130,8 @@ static enum tfops_status load_runners(struct race *race)
     return TFOPS_OK;
 }
 
-enum tfops_status race_measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
+/* *ret_lost: the worker went with it, `why` says how. */
+static enum tfops_status measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
     uint32_t max_samples, bool *ret_lost, char why[192])
 {
     struct measure_options options = {.interval = tune->options.interval,
@@ -152,8 +153,7 @@ static enum tfops_status find_culprit(struct race *race)
         char why[192];
         enum tfops_status status = load_runners(race);
         if (!status && still_runs(race, i))
-            status =
-                race_measure_round(race->tune, &race->runners[i], 1, ROUND_MIN_SAMPLES, &lost, why);
+            status = measure_round(tune, &race->runners[i], 1, ROUND_MIN_SAMPLES, &lost, why);
         if (status)
             return status;
         if (lost)
@@ -240,7 +240,7 @@ static enum tfops_status run_rounds(struct race *race)
             status = error_set(TFOPS_E_DRIVER, "race", runner_at(race, 0)->text,
                 "a default config that runs", runner_at(race, 0)->why);
         if (!status)
-            status = race_measure_round(race->tune, indices, n, ROUND_MAX_SAMPLES, &lost, why);
+            status = measure_round(tune, indices, n, ROUND_MAX_SAMPLES, &lost, why);
         if (!status && lost) {
             log_line(tune->env, TFOPS_LOG_WARN, "tune: the race starts again: %s", why);
             status = race->losses++ < MAX_LOSSES

@@ -11,9 +11,6 @@ enum {
 
 /* race.c. All NaN for a candidate without samples. */
 struct estimate race_estimate(const struct tune *tune, const struct candidate *candidate);
-/* *ret_lost: the worker went with it, `why` says how. */
-enum tfops_status race_measure_round(struct tune *tune, const uint32_t *indices, uint32_t n,
-    uint32_t max_samples, bool *ret_lost, char why[192]);
 /* Behind a round that all of `indices` began, with `before` samples: beaten is who has gained fewer than
  * others. */
 void race_note_beaten(
@@ -24,7 +21,7 @@ enum tfops_status race_pick(struct tune *tune, bool race_only);
 
 /* race_confirm.c. The result's samples are those that winner and default have now. */
 enum tfops_status race_keep_result(struct tune *tune);
-/* The winner stands when fresh samples say so too; else the default does. */
+/* The winner stands when fresh samples at several places say so too; else the default does. */
 enum tfops_status race_confirm(struct tune *tune);
 
 #endif

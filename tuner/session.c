@@ -10,9 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A case of verification takes at most this share of free memory; L2 is flushed by twice its size.
- */
-enum { CASE_SHARE = 20, FLUSH_L2 = 2 };
+/* A case of verification takes at most this share of free memory, a place too; L2 is flushed by twice its
+ * size. */
+enum { CASE_SHARE = 20, HELD_SHARE = 20, FLUSH_L2 = 2 };
+
+/* An odd number of pages of 2 MiB, so that no interleaving of channels starts over. */
+static const size_t PLACE_BYTES = 37u << 21;
 
 /* ---- candidates -------------------------------------------------------------------------- */
 
@@ -148,6 +151,15 @@ static enum tfops_status open_verifier(
     return status;
 }
 
+/* Moves what is allocated from now on, by as much as there is room for. */
+static enum tfops_status hold_place(struct session *session, uint32_t place)
+{
+    size_t bytes = place * PLACE_BYTES;
+    if (bytes > session->free_bytes / HELD_SHARE)
+        bytes = session->free_bytes / HELD_SHARE;
+    return place ? gpu_alloc(&session->gpu, bytes, &session->held) : TFOPS_OK;
+}
+
 /* With the context current. */
 static enum tfops_status open_inside(struct session *session, const struct session_options *options)
 {
@@ -158,6 +170,8 @@ static enum tfops_status open_inside(struct session *session, const struct sessi
     if (!status)
         status = gpu_check(
             gpu, session->driver->mem_get_info(&session->free_bytes, &total), "cuMemGetInfo");
+    if (!status)
+        status = hold_place(session, options->place);
     if (!status)
         status = load_support(session, options);
     if (!status)
@@ -245,6 +259,7 @@ static void close_inside(struct session *session)
     buffers_sets_release(gpu, &session->sets);
     gpu_free(gpu, &session->copies.memory);
     meter_release(&session->meter);
+    gpu_free(gpu, &session->held);
     gpu_kernel_unload(gpu, &gpu->fill);
     gpu_kernel_unload(gpu, &gpu->compare);
     gpu_kernel_unload(gpu, &gpu->copy);

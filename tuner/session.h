@@ -27,9 +27,10 @@ struct session_options {
     const struct binary *reference;
     const struct binary *fill, *compare, *copy; /* support kernels; copy NULL: no roof */
     uint64_t seed;                              /* of the inputs; 0: from the clock and process */
-    bool l2_warm;                               /* do not rotate the inputs */
-    bool one_output;                            /* do not rotate the outputs */
-    const char *peer;                           /* timed beside the copies (peer.h); NULL: none */
+    uint32_t place;   /* buffers of another place lie elsewhere; 0: where the driver puts them */
+    bool l2_warm;     /* do not rotate the inputs */
+    bool one_output;  /* do not rotate the outputs */
+    const char *peer; /* timed beside the copies (peer.h); NULL: none */
 };
 
 /*

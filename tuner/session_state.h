@@ -49,6 +49,7 @@ struct session {
     struct gpu gpu;
     uint64_t seed;
     size_t free_bytes; /* at open */
+    CUdeviceptr held;  /* what later memory must not lie on; 0: nothing */
     struct session_candidate reference;
     struct verifier verifier;
     bool can_verify;

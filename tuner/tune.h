@@ -125,8 +125,8 @@ void gpu_client_send_drop(struct tune *tune, struct candidate *candidate);
 bool gpu_client_is_open(const struct tune *tune);
 /* Forgets the session of a worker that ended. */
 void gpu_client_lost(struct tune *tune);
-/* Closes the session so that the next request opens one with other inputs. */
-void gpu_client_reseed(struct tune *tune, uint64_t seed);
+/* Closes the session so that the next request opens one with other inputs, which lie elsewhere. */
+void gpu_client_reopen(struct tune *tune, uint64_t seed, uint32_t place);
 /* Sends and waits: for the race, when nothing else is in flight. `kind` of the event is
  * WORKER_ANSWER (with any status), DIED or HUNG. TFOPS_E_CANCELLED when the flag was seen. */
 enum tfops_status gpu_client_add(struct tune *tune, uint32_t index, bool verify);

@@ -71,7 +71,8 @@ static enum tfops_status open_session(struct worker *worker, const struct open_m
         .fill = &open->fill,
         .compare = &open->compare,
         .copy = &open->copy,
-        .seed = open->seed};
+        .seed = open->seed,
+        .place = open->place};
     return session_open(&worker->env, &options, &worker->session);
 }
 

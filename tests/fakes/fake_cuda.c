@@ -15,6 +15,7 @@
  *   FAKE_CUDA_HOST=N           a number in the UUIDs (0): runs that share no GPU, and so no lock on it
  *   FAKE_CUDA_L2=BYTES         L2 cache (60 MiB): what timing cycles through, and so how long it takes
  *   FAKE_CUDA_NOISE=R[:SEED]   launch times vary by up to ±R (0.01 is 1%)
+ *   FAKE_CUDA_PLACES=1         which image is faster depends on where memory begins
  *   FAKE_CUDA_FAIL=SYM:N[:CODE],…   the N-th call of SYM fails ("N+": that one and all later)
  *   FAKE_CUDA_FAULT_ENTRY=TEXT, FAKE_CUDA_FAULT_MODULE=TEXT   launches of entries whose name, or of
  *                              modules whose image, contains TEXT fault

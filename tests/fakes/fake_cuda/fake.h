@@ -86,6 +86,7 @@ enum { DEVICE_SMEM_OPTIN = 232448, DEVICE_SMEM_SM = 233472, DEVICE_SMS = 132 };
 
 /* Whether [address, address + bytes) lies in one live allocation. */
 bool memory_covers(const void *address, size_t bytes);
+bool memory_is_displaced(void);
 
 /* ---- modules: fake_module.c, fake_elf.c --------------------------------------------------- */
 

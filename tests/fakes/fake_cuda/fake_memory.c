@@ -14,6 +14,7 @@ struct allocation {
 
 static struct allocation *allocations; /* sorted by address */
 static size_t n_allocations, capacity;
+static size_t first_bytes; /* of the allocation made when there was none */
 
 /* Index of the first allocation that starts behind `address`. */
 static size_t upper_bound(const void *address)
@@ -39,6 +40,12 @@ bool memory_covers(const void *address, size_t bytes)
     const struct allocation *a = &allocations[i - 1];
     const size_t offset = (size_t)((uintptr_t)address - (uintptr_t)a->base);
     return offset <= a->bytes && bytes <= a->bytes - offset;
+}
+
+/* Whether memory begins an odd number of pages of 2 MiB behind where it can. */
+bool memory_is_displaced(void)
+{
+    return first_bytes >> 21 & 1;
 }
 
 static bool grow(void)
@@ -67,6 +74,8 @@ static CUresult allocate(CUdeviceptr *memory, size_t bytes)
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     const size_t i = upper_bound(base);
+    if (!n_allocations)
+        first_bytes = bytes;
     memmove(allocations + i + 1, allocations + i, (n_allocations - i) * sizeof *allocations);
     allocations[i] = (struct allocation){base, bytes, context};
     n_allocations++;
