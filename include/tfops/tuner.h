@@ -76,7 +76,7 @@ struct tfops_tune_options {
     double budget_s;   /* 0: none; at the end of it what was measured decides */
     uint32_t jobs;     /* compile workers, at most 64; 0: one per core */
     double interval;   /* relative half width of the 95% interval aimed at; 0: 0.01 */
-    double margin;     /* the winner must beat the default by this; 0: 0.01 */
+    double margin;     /* the winner must beat the default by this, and by 70 ns; 0: 0.01 */
     double watchdog_s; /* per candidate on the device; 0: 5 */
     bool compile_only; /* fill the cache with binaries for the device's architecture */
     bool force;        /* tune although a record is there */

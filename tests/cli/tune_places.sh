@@ -10,7 +10,7 @@ export TFOPS_LIBCUDA=$fake FAKE_CUDA_L2=262144 FAKE_CUDA_HOST=7
 
 # tune NAME SEED
 tune() {
-    run tfops-tune rmsnorm rows=96 hidden=4096 --strategy random --max-configs 6 --seed "$2" \
+    run tfops-tune rmsnorm rows=192 hidden=4096 --strategy random --max-configs 6 --seed "$2" \
         --cache "$scratch/$1.db" --json --force
 }
 default_wins() { last_problem | grep -q '"winner_is_default":true'; }
